@@ -85,4 +85,4 @@ def _fade(side: int) -> _Floats:
     position = np.linspace(0, 1, side, dtype=np.float32)
     ramp = np.clip(np.minimum(position, 1 - position) / FEATHER, 0, 1)
     ramp = ramp * ramp * (3 - 2 * ramp)
-    return np.outer(ramp, ramp)
+    return np.asarray(ramp[:, None] * ramp, dtype=np.float32)
