@@ -1,0 +1,445 @@
+"""lc.faces: read a photo, find its faces, align one, paste it back."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import math
+import struct
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageOps
+
+from lc.errors import PhotoError, WeightsError
+from lc.faces import Face, FaceDetector, align, detector, frame_crop, iter_photos, paste, read_photo
+from lc.faces.align import FRAME_BOX, TEMPLATE, fit, warp
+
+ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
+EYES = np.array([[204.4, 100.9], [246.8, 103.5]])  # the astronaut's, in her own 512x512 photo
+Flip = Image.Transpose
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> Image.Image:
+    return read_photo(ASTRONAUT).rgb
+
+
+@pytest.fixture(scope="module")
+def face(astronaut: Image.Image) -> Face:
+    return detector().detect(astronaut)[0]
+
+
+def gray(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, dtype=np.float64)
+
+
+def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that announces a size and holds no pixels."""
+    chunks = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
+    )
+
+
+def quarters(mode: str = "RGB") -> Image.Image:
+    """Four colours, so that no two orientations look alike; 48 x 32."""
+    image = Image.new("RGB", (48, 32), "red")
+    image.paste("lime", (24, 0, 48, 16))
+    image.paste("blue", (0, 16, 24, 32))
+    image.paste("yellow", (24, 16, 48, 32))
+    return image.convert(mode)
+
+
+# --- photo
+
+
+# How a camera held in each EXIF orientation, 1 to 8, stores an upright picture.
+STORED = [None, Flip.FLIP_LEFT_RIGHT, Flip.ROTATE_180, Flip.FLIP_TOP_BOTTOM]
+STORED += [Flip.TRANSPOSE, Flip.ROTATE_90, Flip.TRANSVERSE, Flip.ROTATE_270]
+
+
+@pytest.mark.parametrize(("orientation", "stored"), list(enumerate(STORED, 1)))
+def test_exif_orientation_applies_to_colours_and_alpha(orientation: int, stored: Flip | None) -> None:
+    upright = quarters("RGBA")
+    upright.putalpha(Image.new("L", upright.size, 255))
+    upright.putpixel((3, 5), (0, 0, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = upright if stored is None else upright.transpose(stored)
+    photo = read_photo(encode(image, "PNG", exif=exif.tobytes()))
+    assert photo.alpha is not None
+    assert np.argwhere(gray(photo.alpha) < 255).tolist() == [[5, 3]]
+    upright.putpixel((3, 5), (255, 255, 255, 255))
+    assert np.array_equal(gray(photo.rgb), gray(upright.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "P", "LA", "PA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
+)
+def test_every_mode_of_pillow_comes_out_as_rgb(mode: str) -> None:
+    rgb = read_photo(Image.new(mode, (40, 30))).rgb
+    assert (rgb.mode, rgb.size) == ("RGB", (40, 30))
+    if mode == "1":
+        assert sorted(set(gray(read_photo(encode(quarters("1"), "PNG")).rgb).ravel())) == [0, 255]
+
+
+def test_cmyk_jpeg_keeps_its_colours() -> None:
+    photo = read_photo(encode(quarters("CMYK"), "JPEG", quality=95))
+    assert photo.format == "JPEG"
+    assert np.abs(gray(photo.rgb)[8, 8] - (255, 0, 0)).max() < 12
+    assert np.abs(gray(photo.rgb)[24, 8] - (0, 0, 255)).max() < 12
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_16_bits_are_scaled_not_clipped(file_format: str) -> None:
+    values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    photo = read_photo(encode(Image.fromarray(values), file_format))
+    assert np.abs(gray(photo.rgb)[..., 0] - values / 257).max() <= 0.51
+
+
+@pytest.mark.parametrize(("dtype", "white"), [("f4", 1.0), ("f4", 255.0), ("i4", 65535), ("i4", 4_000_000)])
+def test_integers_and_floats_are_scaled(dtype: str, white: float) -> None:
+    values = np.linspace(0, white, 64 * 64).reshape(64, 64).astype(dtype)
+    assert np.abs(gray(read_photo(Image.fromarray(values)).rgb)[..., 1] - values / white * 255).max() <= 0.51
+
+
+def test_a_transparent_palette_colour_is_white_to_the_networks_and_kept_as_alpha() -> None:
+    image = quarters().quantize(4)
+    image.info["transparency"] = image.getpixel((0, 0))
+    photo = read_photo(encode(image, "PNG", transparency=image.getpixel((0, 0))))
+    assert photo.alpha is not None
+    assert (photo.alpha.getpixel((2, 2)), photo.alpha.getpixel((40, 2))) == (0, 255)
+    assert photo.rgb.getpixel((2, 2)) == (255, 255, 255)
+    assert np.abs(gray(photo.rgb)[2, 40] - (0, 255, 0)).max() < 8
+    assert "transparency" not in photo.rgb.info  # Pillow would write it into a file saved from rgb
+
+
+def test_gray_with_alpha_is_blended_onto_white() -> None:
+    photo = read_photo(encode(Image.new("LA", (32, 32), (100, 51)), "PNG"))
+    assert photo.rgb.getpixel((5, 5)) == (224, 224, 224)  # 0.2 * 100 + 0.8 * 255
+    assert photo.alpha is not None
+    assert photo.alpha.getpixel((5, 5)) == 51
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP"])
+def test_the_first_frame_of_an_animation(file_format: str) -> None:
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    data = encode(frames[0], file_format, save_all=True, append_images=frames[1:], lossless=True)
+    assert read_photo(data).rgb.getpixel((9, 9)) == (255, 0, 0)
+
+
+def test_an_icc_profile_is_converted_to_srgb_and_a_broken_one_ignored() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # Another name, and red and green exchanged: in this profile's colours, the file's red means green.
+    swapped = srgb.replace(b"\0s\0R\0G\0B", b"\0t\0e\0s\0t")
+    swapped = swapped.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    red = Image.new("RGB", (32, 32), "red")
+    photo = read_photo(encode(red, "PNG", icc_profile=swapped))
+    assert np.abs(gray(photo.rgb)[5, 5] - (0, 255, 0)).max() < 3
+    assert photo.icc_profile == swapped
+    assert "icc_profile" not in photo.rgb.info
+    for profile in (srgb, b"not a profile", swapped[:200]):
+        assert read_photo(encode(red, "PNG", icc_profile=profile)).rgb.getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_sources_of_every_kind_give_the_same_photo(astronaut: Image.Image) -> None:
+    with ASTRONAUT.open("rb") as file:
+        photos = [read_photo(str(ASTRONAUT)), read_photo(ASTRONAUT.read_bytes()), read_photo(file)]
+    photos.append(read_photo(astronaut))
+    assert all(np.array_equal(gray(photo.rgb), gray(astronaut)) for photo in photos)
+    assert [photo.name for photo in photos] == ["astronaut.jpg", "photo", "astronaut.jpg", "photo"]
+    assert photos[-1].rgb is not astronaut
+
+
+def test_too_many_pixels_are_refused_from_the_header() -> None:
+    for side in (20_000, 12_000):  # above Pillow's own limit, and between its warning and its limit
+        with pytest.raises(PhotoError, match="too many pixels; scale it down to under 120 megapixels"):
+            read_photo(png_header(side, side))
+    with pytest.raises(PhotoError, match="too many pixels"):
+        read_photo(ASTRONAUT, max_pixels=512 * 511)
+    with pytest.raises(PhotoError, match="too many pixels"):
+        read_photo(Image.new("L", (300, 300)), max_pixels=80_000)
+
+
+def test_a_photo_that_pillow_only_warns_about_is_read_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200_000)  # the astronaut has 262,144
+    assert read_photo(ASTRONAUT).rgb.size == (512, 512)
+    assert not [
+        warning for warning in recwarn if issubclass(warning.category, Image.DecompressionBombWarning)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"My holidays, by me.\n" * 50, "not a picture"),
+        (ASTRONAUT.read_bytes()[:20_000], "damaged or cut short"),
+        (encode(quarters(), "PNG")[:-40], "damaged or cut short"),
+        (png_header(100, 100), "damaged or cut short"),
+        (encode(Image.new("RGB", (23, 90)), "PNG"), "only 23x90 pixels"),
+        (encode(quarters(), "EPS"), "not a picture"),
+    ],
+)
+def test_unusable_files_say_what_to_do(data: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(data)
+    for source in (path, data):
+        with pytest.raises(PhotoError, match=message) as caught:
+            read_photo(source)
+        assert str(caught.value).endswith(".")
+        assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match="does not exist"):
+        read_photo(tmp_path / "nothing.jpg")
+    with pytest.raises(PhotoError, match="is a folder"):
+        read_photo(tmp_path)
+    with pytest.raises(PhotoError, match="cannot be read"):
+        read_photo("a\0b.jpg")
+
+
+def test_iter_photos(tmp_path: Path) -> None:
+    names = ["b.JPG", "a.png", "sub/deep/c.webp", "notes.txt", "._a.png", "scan.eps"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    expected = [tmp_path / name for name in ("a.png", "b.JPG", "sub/deep/c.webp")]
+    assert iter_photos([tmp_path]) == expected
+    assert iter_photos([tmp_path / "notes.txt", str(tmp_path)]) == [tmp_path / "notes.txt", *expected]
+    with pytest.raises(PhotoError, match="does not exist"):
+        iter_photos([tmp_path / "missing"])
+
+
+# --- detect
+
+
+def test_the_astronaut_is_found(face: Face) -> None:
+    assert np.abs(face.landmarks[:2] - EYES).max() < 2
+    left, top, right, bottom = face.box
+    assert left < face.landmarks[:, 0].min() < face.landmarks[:, 0].max() < right
+    assert top < face.landmarks[:, 1].min() < face.landmarks[:, 1].max() < bottom
+    assert 0.9 < face.score <= 1
+    assert json.loads(json.dumps(face.to_dict()))["landmarks"][0] == face.landmarks[0].tolist()
+
+
+def test_the_detector_never_imports_the_package_its_weights_come_from(face: Face) -> None:
+    assert "mtcnn" not in sys.modules
+    assert "tensorflow" not in sys.modules
+
+
+def turned_back(points: np.ndarray, turned: Image.Image, upright: Image.Image, degrees: float) -> np.ndarray:
+    """Coordinates in `upright.rotate(degrees, expand=True)` as coordinates in `upright`."""
+    angle = math.radians(degrees)
+    back = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return (points - np.array(turned.size) / 2) @ back.T + np.array(upright.size) / 2
+
+
+@pytest.mark.parametrize("degrees", [-90, -45, -30, 30, 45, 90])
+def test_turned_faces_are_found(astronaut: Image.Image, degrees: int) -> None:
+    turned = astronaut.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
+    faces = detector().detect(turned)
+    assert len(faces) == 1
+    eyes = turned_back(faces[0].landmarks[:2], turned, astronaut, degrees)
+    assert np.abs(eyes - EYES).max() < 3
+
+
+def test_several_faces_come_largest_first(astronaut: Image.Image) -> None:
+    canvas = Image.new("RGB", (900, 600), (120, 130, 140))
+    canvas.paste(astronaut.resize((300, 300)), (0, 0))
+    canvas.paste(astronaut, (330, 40))
+    faces = detector().detect(canvas)
+    assert len(faces) == 2
+    assert np.abs(faces[0].landmarks[:2] - (EYES + (330, 40))).max() < 3
+    assert np.abs(faces[1].landmarks[:2] - EYES * 300 / 512).max() < 3
+
+
+@pytest.mark.parametrize(
+    ("part", "zoom", "size"),
+    [
+        ((0, 0, 512, 512), 187 / 512, (1024, 768)),  # a face of 40 pixels in a larger picture
+        ((190, 80, 256, 160), 9, (594, 720)),  # a face that overflows the photo
+        ((0, 0, 512, 512), 5, (2560, 2560)),  # a photo that is searched at a smaller size and mapped back
+    ],
+)
+def test_small_and_large(
+    astronaut: Image.Image, part: tuple[int, ...], zoom: float, size: tuple[int, int]
+) -> None:
+    photo = Image.new("RGB", size, (120, 140, 120))
+    inner = (round((part[2] - part[0]) * zoom), round((part[3] - part[1]) * zoom))
+    photo.paste(astronaut.resize(inner, Image.Resampling.BICUBIC, box=part))
+    faces = detector().detect(photo)
+    assert np.abs(faces[0].landmarks[:2] - (EYES - part[:2]) * zoom).max() < 2 * max(zoom, 1)
+
+
+@pytest.mark.parametrize("size", [(320, 240), (24, 24), (24, 700)])
+def test_no_face(size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    assert detector().detect(Image.fromarray(noise)) == []
+    assert detector().detect(Image.new("RGB", size, (200, 160, 130))) == []
+
+
+def test_threads_share_a_detector(astronaut: Image.Image, face: Face) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(detector().detect, [astronaut] * 6))
+    assert all(np.allclose(faces[0].landmarks, face.landmarks, atol=1e-3) for faces in found)
+
+
+def test_missing_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match="pip install mtcnn==1.0.0"):
+        FaceDetector()
+
+
+# --- align
+
+
+def similarity(scale: float, degrees: float, x: float, y: float) -> np.ndarray:
+    a, b = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
+    return np.array([[a, -b, x], [b, a, y]])
+
+
+similarities = st.builds(
+    similarity, st.floats(0.3, 60), st.floats(-180, 180), st.floats(-3000, 3000), st.floats(-3000, 3000)
+)
+
+
+@given(matrix=similarities, noise_seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=100)
+def test_landmarks_round_trip_through_the_matrix(matrix: np.ndarray, noise_seed: int) -> None:
+    crop = (TEMPLATE - FRAME_BOX[:2]) * 64 / 148
+    landmarks = crop @ matrix[:, :2].T + matrix[:, 2]
+    assert np.allclose(fit(landmarks), matrix, atol=1e-6)
+    # Half a crop pixel of noise on each landmark moves none of them a pixel.
+    noise = np.random.default_rng(noise_seed).uniform(-0.5, 0.5, (5, 2))
+    found = fit(landmarks + noise @ matrix[:, :2].T)
+    back = np.linalg.solve(found[:, :2], (landmarks - found[:, 2]).T).T
+    assert np.abs(back - crop).max() < 1
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0, 2.7, 9.0])
+def test_an_unrotated_face_is_cropped_as_pillow_would(astronaut: Image.Image, zoom: float) -> None:
+    photo = astronaut.crop((130, 0, 308, 218)).resize(
+        (round(178 * zoom), round(218 * zoom)), Image.Resampling.BICUBIC
+    )
+    zooms = np.array(photo.size) / (178, 218)
+    box = tuple((np.reshape(FRAME_BOX, (2, 2)) * zooms).ravel())
+    expected = photo.resize((64, 64), Image.Resampling.BICUBIC, box=box)
+    aligned = align(photo, TEMPLATE * zooms)
+    assert np.abs(gray(aligned.crop) - gray(expected)).mean() < 1.5
+    assert aligned.scale == pytest.approx(148 / 64 * zoom, rel=0.01)
+
+
+def test_a_turned_photo_gives_the_same_crop(astronaut: Image.Image, face: Face) -> None:
+    upright = align(astronaut, face.landmarks)
+    turned = astronaut.rotate(25, Image.Resampling.BICUBIC, expand=True)
+    again = align(turned, detector().detect(turned)[0].landmarks)
+    corners = np.array([[0.0, 0, 64, 64], [0, 64, 0, 64], [1, 1, 1, 1]])
+    back = turned_back((again.matrix @ corners).T, turned, astronaut, 25)
+    assert np.abs(back - (upright.matrix @ corners).T).max() / upright.scale < 2
+    assert np.abs(gray(again.crop) - gray(upright.crop)).mean() < 8
+
+
+def test_fine_stripes_average_out_instead_of_aliasing() -> None:
+    stripes = np.zeros((2000, 2000, 3), np.uint8)
+    stripes[:, ::2] = 255
+    for degrees in (0, 17):
+        crop = warp(Image.fromarray(stripes), similarity(15.3, degrees, 600, 300), 64)
+        assert np.abs(gray(crop) - 127.5).max() < 6
+
+
+def test_past_the_border_the_photo_is_mirrored() -> None:
+    ramp = Image.fromarray(np.tile(np.arange(0, 128, dtype=np.uint8)[None, :, None], (128, 1, 3)))
+    crop = gray(warp(ramp, similarity(1, 0, -32, 0), 64))[..., 0]
+    assert np.abs(crop[:, 32:] - np.arange(32)).max() <= 1
+    assert np.abs(crop[:, :32] - np.arange(31, -1, -1)).max() <= 1
+    far = warp(ramp, similarity(1, 0, -5000, 9000), 64)  # wholly outside
+    assert far.size == (64, 64)
+
+
+def test_landmarks_on_one_point_are_refused(astronaut: Image.Image) -> None:
+    for landmarks in (np.full((5, 2), 7.0), np.full((5, 2), np.nan)):
+        with pytest.raises(PhotoError, match="choose another face"):
+            align(astronaut, landmarks)
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [((89, 109), (7.5, 17.5, 81.5, 91.5)), ((178, 218), FRAME_BOX), ((356, 436), (30, 70, 326, 366))],
+)
+def test_frame_crop(astronaut: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> None:
+    photo = astronaut.resize(size)
+    aligned = frame_crop(photo)
+    assert np.allclose(aligned.matrix @ np.array([[0, 64], [0, 64], [1, 1]]), np.reshape(box, (2, 2)).T)
+    assert np.array_equal(gray(aligned.crop), gray(photo.resize((64, 64), Image.Resampling.BICUBIC, box=box)))
+    with pytest.raises(PhotoError, match="leave --aligned off"):
+        frame_crop(astronaut)
+
+
+# --- blend
+
+
+@given(
+    matrix=st.builds(
+        similarity, st.floats(0.4, 6), st.floats(-180, 180), st.floats(-100, 500), st.floats(-100, 500)
+    )
+)
+@settings(deadline=None, max_examples=25)
+def test_paste_changes_nothing_outside_and_nothing_without_an_edit(matrix: np.ndarray) -> None:
+    photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (400, 450, 3), dtype=np.uint8))
+    crop = warp(photo, matrix, 64)
+    aligned = align(photo, ((TEMPLATE - FRAME_BOX[:2]) * 64 / 148) @ matrix[:, :2].T + matrix[:, 2])
+    assert np.array_equal(gray(paste(photo, crop, aligned, crop)), gray(photo))
+    y, x = np.mgrid[:400, :450] + 0.5
+    inside = np.linalg.solve(matrix[:, :2], np.stack([x.ravel(), y.ravel()]) - matrix[:, 2:])
+    outside = ((inside < 0) | (inside > 64)).any(0).reshape(400, 450)
+    for reconstruction in (crop, None):
+        edited = paste(photo, ImageOps.invert(crop), aligned, reconstruction)
+        assert edited.size == photo.size
+        assert np.array_equal(gray(edited)[outside], gray(photo)[outside])
+
+
+def test_the_edit_arrives_where_the_crop_came_from(astronaut: Image.Image, face: Face) -> None:
+    aligned = align(astronaut, face.landmarks)
+    edit = aligned.crop.copy()
+    edit.paste("blue", (20, 20, 44, 44))
+    change = gray(warp(paste(astronaut, edit, aligned, aligned.crop), aligned.matrix, 64)) - gray(
+        aligned.crop
+    )
+    expected = gray(edit) - gray(aligned.crop)
+    assert np.abs(change - expected)[24:40, 24:40].mean() < 3
+    assert np.abs(change)[:, 48:].max() <= 1
+
+
+def test_the_photo_keeps_its_own_detail(astronaut: Image.Image, face: Face) -> None:
+    """A flat edit leaves the texture alone; without a reconstruction the blurred crop replaces it."""
+    photo = astronaut.resize((1536, 1536), Image.Resampling.BICUBIC)
+    noise = np.random.default_rng(0).normal(0, 12, (1536, 1536, 1))
+    photo = Image.fromarray((gray(photo) + noise).clip(0, 255).astype(np.uint8))
+    aligned = align(photo, face.landmarks * 3)
+    x, y = (aligned.matrix @ (32, 32, 1)).astype(int)
+    patch = (x - 40, y - 40, x + 40, y + 40)
+    brighter = aligned.crop.point(lambda value: value + 10)
+    kept = gray(paste(photo, brighter, aligned, aligned.crop).crop(patch)) - gray(photo.crop(patch))
+    assert np.median(kept) == 10
+    assert kept.std() < 2
+    plain = gray(paste(photo, brighter, aligned).crop(patch)) - gray(photo.crop(patch))
+    assert plain.std() > 8
