@@ -1,0 +1,162 @@
+"""The frozen unconditional model: what a generator must offer, and the VAE that ships.
+
+Source: Kingma and Welling 2014 (VAE); Engel, Hoffman, Roberts, ICLR 2018, arXiv 1711.05772, section 2 (a VAE with a
+sharp likelihood, sigma_x = 0.1, reconstructs well and samples badly: the latent constraints repair the samples).
+
+    >>> vae = VAE(VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8))
+    >>> posterior = vae.encode(torch.rand(2, 3, 64, 64))
+    >>> vae.decode(posterior.mean).shape
+    torch.Size([2, 3, 64, 64])
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["VAE", "Decoder", "Encoder", "Generator", "Posterior", "VAEConfig"]
+
+IMAGE_SIZE = 64
+
+
+class Posterior(NamedTuple):
+    """q(z|x) = N(mean, std^2), a diagonal Gaussian. Both (B, latent); std > 0."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One reparameterised draw per row, (B, latent)."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+        return self.mean + self.std * noise
+
+
+class Generator(Protocol):
+    """Any decoder with a latent: the only thing that critics, actor and optimiser build on."""
+
+    latent: int
+
+    def encode(self, images: Tensor) -> Posterior:
+        """(B, 3, 64, 64) in [0, 1] -> q(z|x)."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, latent) -> (B, 3, 64, 64) in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Sizes of the VAE, saved as JSON beside its weights."""
+
+    latent: int = 1024
+    widths: tuple[int, ...] = (64, 128, 256, 512)  # channels at 32x32, 16x16, 8x8, 4x4
+    bottleneck: int = 256  # channels of the 4x4 map that meets the fully connected layer: most parameters sit there
+    encoder_blocks: int = 0  # residual blocks at 16x16 and at 8x8
+    decoder_blocks: int = 1  # the same in the decoder, where they help more: its pixels are what is looked at
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != 4 or min(*self.widths, self.latent, self.bottleneck) < 1 or min(self.encoder_blocks, self.decoder_blocks) < 0:
+            raise ValueError(f"VAE sizes must be positive, with four widths: {self}")
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(conv(x)), pre-activation with batch norm (He et al. 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def _normalised(width: int) -> tuple[nn.Module, nn.Module]:
+    return nn.BatchNorm2d(width), nn.LeakyReLU(0.2, inplace=True)
+
+
+class Encoder(nn.Module):
+    """q(z|x): four stride-2 convolutions, residual blocks at 16x16 and 8x8, one fully connected layer."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for level, width in enumerate(config.widths):
+            layers += [nn.Conv2d(channels, width, 4, 2, 1, bias=False), *_normalised(width)]
+            if level in (1, 2):  # 16x16, 8x8
+                layers += [ResidualBlock(width) for _ in range(config.encoder_blocks)]
+            channels = width
+        layers += [nn.Conv2d(channels, config.bottleneck, 1, bias=False), *_normalised(config.bottleneck)]
+        self.features = nn.Sequential(*layers)
+        self.mean = nn.Linear(config.bottleneck * 16, config.latent)
+        self.raw_std = nn.Linear(config.bottleneck * 16, config.latent)
+
+    def forward(self, images: Tensor) -> Posterior:
+        """images (B, 3, 64, 64) in [0, 1] -> Posterior of (B, latent)."""
+        h = self.features(images * 2 - 1).flatten(1)  # (B, bottleneck * 16)
+        # The floor keeps 1 / std^2 and log std finite in half precision.
+        return Posterior(self.mean(h).float(), F.softplus(self.raw_std(h).float()) + 1e-4)
+
+
+class Decoder(nn.Module):
+    """p(x|z)'s mean: the encoder mirrored."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        w32, w16, w8, w4 = config.widths
+        self.bottleneck = config.bottleneck
+        self.project = nn.Linear(config.latent, config.bottleneck * 16)
+        blocks8 = [ResidualBlock(w8) for _ in range(config.decoder_blocks)]
+        blocks16 = [ResidualBlock(w16) for _ in range(config.decoder_blocks)]
+        self.features = nn.Sequential(
+            *_normalised(config.bottleneck),
+            nn.Conv2d(config.bottleneck, w4, 1, bias=False),
+            *_normalised(w4),
+            nn.ConvTranspose2d(w4, w8, 4, 2, 1, bias=False),
+            *blocks8,
+            *_normalised(w8),
+            nn.ConvTranspose2d(w8, w16, 4, 2, 1, bias=False),
+            *blocks16,
+            *_normalised(w16),
+            nn.ConvTranspose2d(w16, w32, 4, 2, 1, bias=False),
+            *_normalised(w32),
+            # Channels at 64x64 would cost the most time for the least gain: go to pixels in one step. Kernel 4 at
+            # stride 2 covers every pixel equally often, so no checkerboard.
+            nn.ConvTranspose2d(w32, 3, 4, 2, 1),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z (B, latent) -> images (B, 3, 64, 64) in (0, 1)."""
+        h = self.project(z).unflatten(1, (self.bottleneck, 4, 4))
+        return torch.sigmoid(self.features(h).float())
+
+
+class VAE(nn.Module):
+    """The generator that ships. Implements `Generator`."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.latent = config.latent
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    def encode(self, images: Tensor) -> Posterior:
+        """images (B, 3, 64, 64) in [0, 1] -> Posterior of (B, latent)."""
+        posterior: Posterior = self.encoder(images)
+        return posterior
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B, latent) -> images (B, 3, 64, 64) in (0, 1)."""
+        images: Tensor = self.decoder(z)
+        return images

@@ -1,0 +1,168 @@
+"""A folder or a Hugging Face Hub repository <-> modules: config.json and safetensors, never pickle.
+
+Weights are stored in fp16. Files are split so that each stays under 9 MB, which a Space takes in plain git.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from huggingface_hub import load_torch_model, save_torch_state_dict, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from lc.critics import LatentStatistics
+from lc.errors import WeightsError
+from lc.generator import VAE, VAEConfig
+
+__all__ = [
+    "load_config",
+    "load_generator",
+    "load_module",
+    "load_statistics",
+    "locate",
+    "save_config",
+    "save_generator",
+    "save_module",
+    "save_statistics",
+]
+
+FORMAT = 1
+
+
+def locate(folder_or_repo: str | Path) -> Path:
+    """The local folder of the weights; a Hub repository ("owner/name") is downloaded once and cached.
+
+    Raises:
+        WeightsError: no such folder, no such repository, or no way to reach the Hub.
+    """
+    folder = Path(folder_or_repo)
+    if folder.is_dir():
+        return folder
+    try:
+        return Path(snapshot_download(str(folder_or_repo), allow_patterns=["*.json", "*.safetensors", "*.md"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise WeightsError(
+            f"There are no weights at {str(folder_or_repo)!r}: give a folder with a config.json, or the name of a "
+            "Hub repository that can be reached."
+        ) from error
+
+
+def load_config(folder: Path) -> dict[str, Any]:
+    """Read config.json.
+
+    Raises:
+        WeightsError: missing, unreadable, or of another format.
+    """
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder / 'config.json'} is missing or damaged: fetch the weights again.") from error
+    if config.get("format") != FORMAT:
+        raise WeightsError(f"{folder} holds weights of another format: update the program or fetch matching weights.")
+    return config
+
+
+def save_config(folder: Path, **sections: Any) -> None:
+    """Write sections into config.json, keeping the others that are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({"format": FORMAT, **known, **sections}, indent=2) + "\n")
+
+
+def save_module(folder: Path, name: str, module: nn.Module) -> None:
+    """Write a module's weights as fp16, in one NAME.safetensors or several with an index."""
+    state = {key: value.half() if value.is_floating_point() else value for key, value in module.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_torch_state_dict(state, folder, filename_pattern=f"{name}{{suffix}}.safetensors", max_shard_size="9MB")
+
+
+def load_module(folder: Path, name: str, module: nn.Module) -> None:
+    """Read what `save_module` wrote into a module of the same shape.
+
+    Raises:
+        WeightsError: a file is missing, damaged, or made for other sizes.
+    """
+    sharded = (folder / f"{name}.safetensors.index.json").exists()
+    path = folder if sharded else folder / f"{name}.safetensors"
+    try:
+        load_torch_model(module, path, strict=True, filename_pattern=f"{name}{{suffix}}.safetensors")
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"The weights of the {name.replace('_', ' ')} in {folder} are missing, damaged or made for another "
+            "config.json: fetch the folder again."
+        ) from error
+
+
+def save_statistics(folder: Path, statistics: LatentStatistics) -> None:
+    """Write statistics.safetensors (float32: small, and everything is measured in it)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.float().contiguous() for name, value in statistics._asdict().items()}
+    safetensors.torch.save_file(tensors, folder / "statistics.safetensors")
+
+
+def load_statistics(folder: Path) -> LatentStatistics:
+    """Read statistics.safetensors.
+
+    Raises:
+        WeightsError: missing or damaged.
+    """
+    try:
+        tensors: Mapping[str, Tensor] = safetensors.torch.load_file(folder / "statistics.safetensors")
+        return LatentStatistics(**tensors)
+    except (OSError, SafetensorError, TypeError) as error:
+        raise WeightsError(f"{folder / 'statistics.safetensors'} is missing or damaged: fetch it again.") from error
+
+
+def save_generator(folder: Path, vae: VAE) -> None:
+    """Write a VAE: its section of config.json, encoder and decoder."""
+    save_config(folder, generator={"class": "VAE", **dataclasses.asdict(vae.config)})
+    save_module(folder, "encoder", vae.encoder)
+    save_module(folder, "decoder", vae.decoder)
+
+
+def section(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
+    """Build the dataclass `kind` from a section of config.json.
+
+    Raises:
+        WeightsError: the section is missing or does not fit.
+    """
+    try:
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in config[name].items() if key != "class"}
+        return kind(**values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"The section {name!r} of config.json does not fit this program: {error}.") from error
+
+
+def load_generator(folder: Path) -> VAE:
+    """Read the VAE of a weights folder, in evaluation mode.
+
+    Raises:
+        WeightsError: see `load_config` and `load_module`.
+    """
+    vae = VAE(section(load_config(folder), "generator", VAEConfig))
+    load_module(folder, "encoder", vae.encoder)
+    load_module(folder, "decoder", vae.decoder)
+    return vae.eval().requires_grad_(False)
+
+
+def to_device(name: str) -> torch.device:
+    """ "auto", "cpu", "cuda", "mps" -> a torch device; auto takes the fastest there is.
+
+    Raises:
+        WeightsError: the device is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    if not there.get(name.partition(":")[0], False):
+        raise WeightsError(f"There is no device {name!r} here: use auto or cpu.")
+    return torch.device(name)

@@ -1,0 +1,69 @@
+"""Folder of photos -> aligned training crops in one file, with the app's own aligner.
+
+    python -m train.prepare --photos data/lfw --out cache/lfw.safetensors --centre 151
+    python -m train.prepare --photos ~/Pictures --out cache/mine.safetensors
+
+Photos that are already in CelebA's pose need no detector: `--centre` gives the side, in pixels, of the centred square
+to take. Photos without a usable face are named and left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from lc.errors import PhotoError
+from lc.faces import align, detector, iter_photos, read_photo
+from lc.generator import IMAGE_SIZE
+from train.data import MARGIN, Crops, save_packed, square_crop, to_tensor
+from train.engine import parse
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Make training crops."""
+
+    photos: Path
+    """Folder of photos, searched with its subfolders."""
+    out: Path
+    """The .safetensors file to write."""
+    centre: float | None = None
+    """Take the centred square of this many pixels instead of looking for the face."""
+    limit: int | None = None
+    """Stop after so many photos."""
+
+
+def crop(path: Path, side: float | None) -> Image.Image:
+    """One training crop, (64 + 2 * MARGIN) pixels square.
+
+    Raises:
+        PhotoError: unreadable, or no face in it.
+    """
+    photo = read_photo(path)
+    if side is not None:
+        return square_crop(photo.rgb, side)
+    faces = detector().detect(photo.rgb)
+    if not faces:
+        raise PhotoError("no face was found")
+    return align(photo.rgb, faces[0].landmarks, size=IMAGE_SIZE, margin=MARGIN).crop
+
+
+def main() -> None:
+    config = parse(PrepareConfig)
+    images, names = [], []
+    for path in tqdm(iter_photos([config.photos])[: config.limit], desc="align"):
+        try:
+            images.append(crop(path, config.centre))
+        except PhotoError as error:
+            tqdm.write(f"left out {path.name}: {error}")
+            continue
+        names.append(path.relative_to(config.photos).as_posix())
+    save_packed(config.out, Crops(to_tensor(images), None, names))
+    print(f"{len(names)} crops in {config.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Train the generator: a VAE without labels.
+
+    python -m train.vae --celeba data/celeba --extra cache/lfw.safetensors --out runs/vae
+    python -m train.vae --celeba data/celeba --out runs/vae --resume
+    accelerate launch --num_processes 2 --cpu -m train.vae --celeba data/celeba --out runs/vae
+
+L = E_q[ sum_pixels (x - decode(z))^2 / (2 sigma_x^2) ] + beta KL(q(z|x) || N(0, I)), Kingma and Welling 2014.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lc.critics import LatentStatistics
+from lc.generator import VAE, VAEConfig
+from lc.losses import kl_divergence, pixel_nll
+from lc.metrics import psnr
+from lc.weights import load_generator, save_generator, save_statistics
+from train.data import augment, centre, load_celeba, load_packed
+from train.engine import Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
+
+
+@dataclass(frozen=True)
+class VAETraining(RunConfig):
+    """Train the generator."""
+
+    out: Path = Path("runs/vae")
+    celeba: Path = Path("data/celeba")
+    """CelebA in its official layout, full or half size."""
+    extra: tuple[Path, ...] = ()
+    """More crops from train.prepare."""
+    init: Path | None = None
+    """Weights folder to start from."""
+    model: VAEConfig = field(default_factory=VAEConfig)
+    sigma_x: float = 0.1
+    """Standard deviation of the pixel likelihood, pixels in [0, 1]."""
+    beta: float = 1.0
+    beta_warmup: int = 1_500
+    """Steps over which beta grows to its value, so that the latents are used before they are priced."""
+    images: int = 600_000
+    """Photos to see in all."""
+    batch: int = 64
+    """Photos per step and process."""
+    lr: float = 8e-4
+    lr_final: float = 2e-6
+    warmup: int = 300
+    """Steps of linear learning-rate warm-up."""
+    limit: int | None = None
+    """Use only so many photos: a dry run."""
+
+
+PRESETS = {
+    "cpu": VAETraining(),
+    "paper": VAETraining(
+        model=VAEConfig(widths=(128, 256, 512, 1024), bottleneck=512, encoder_blocks=1, decoder_blocks=2),
+        images=200_000 * 256,
+        batch=256,
+        lr=3e-4,
+        lr_final=1e-6,
+    ),
+}
+
+
+class Trainee(nn.Module):
+    """One forward pass from photos to losses, so that the distributed wrapper sees a single module."""
+
+    def __init__(self, vae: VAE, sigma_x: float) -> None:
+        super().__init__()
+        self.vae, self.sigma_x = vae, sigma_x
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, 64, 64) -> pixel negative log-likelihood and KL, (B,) each, in nats."""
+        posterior = self.vae.encode(images)
+        reconstruction = self.vae.decode(posterior.sample())
+        return pixel_nll(images, reconstruction, self.sigma_x), kl_divergence(posterior)
+
+
+@torch.no_grad()
+def reconstruction_psnr(vae: VAE, images: Tensor, batch: int = 128) -> float:
+    """Mean PSNR in dB of decode(mean of q(z|x)) over images (N, 3, 64, 64) in [0, 1]."""
+    vae.eval()
+    device = next(vae.parameters()).device
+    values = [psnr(vae.decode(vae.encode(x.to(device)).mean), x.to(device)) for x in images.split(batch)]
+    vae.train()
+    return float(torch.cat(values).mean())
+
+
+@torch.no_grad()
+def latent_statistics(vae: VAE, images: Tensor, batch: int = 256) -> LatentStatistics:
+    """Mean, std and sigma_bar of the encodings of photos (N, 3, S, S) uint8, un-augmented."""
+    vae.eval()
+    device = next(vae.parameters()).device
+    batches = tqdm(images.split(batch), desc="latent statistics", leave=False)
+    mean, std = (torch.cat(parts) for parts in zip(*(vae.encode(centre(x).to(device)) for x in batches), strict=True))
+    return LatentStatistics(mean.mean(0), (mean.var(0) + std.square().mean(0)).sqrt(), std.mean(0))
+
+
+def main() -> None:
+    config = parse(VAETraining, PRESETS)
+    engine = accelerator(config)
+    run = Run(config, engine)
+    crops = load_celeba(config.celeba, "train", config.limit)
+    images = torch.cat([crops.images, *(load_packed(path).images[: config.limit] for path in config.extra)])
+    held_out = centre(load_celeba(config.celeba, "validation", config.limit).images)
+    torch.manual_seed(config.seed)
+    vae = load_generator(config.init).train().requires_grad_(True) if config.init else VAE(config.model)
+    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr, fused=True)
+    trainee, optimiser = engine.prepare(Trainee(vae, config.sigma_x), optimiser)
+    steps = config.images // (config.batch * engine.num_processes)
+    start = 0
+    if state := run.load():
+        vae.load_state_dict(state["vae"])
+        optimiser.load_state_dict(state["optimiser"])
+        start = state["step"]
+    bar = tqdm(range(start, steps), initial=start, total=steps, desc="vae", disable=not engine.is_main_process)
+    for step in bar:
+        generator = seeded(config, step, engine.process_index)
+        rows = torch.randint(len(images), (config.batch,), generator=generator)
+        x = augment(images[rows], generator).to(engine.device, memory_format=torch.channels_last)
+        for group in optimiser.param_groups:
+            group["lr"] = cosine(step, steps, config.lr, config.lr_final, config.warmup)
+        with engine.autocast():
+            nll, kl = trainee(x)
+        beta = config.beta * min(1.0, (step + 1) / config.beta_warmup)
+        optimiser.zero_grad()
+        engine.backward((nll + beta * kl).mean())
+        optimiser.step()
+        done = step + 1
+        if done % config.log_steps == 0 and engine.is_main_process:
+            values = {"nll": nll.mean().item(), "kl": kl.mean().item(), "beta": beta}
+            bar.set_postfix({name: f"{value:.1f}" for name, value in values.items()})
+            if done % (10 * config.log_steps) == 0:
+                bar.write(f"step {done}: held-out {reconstruction_psnr(vae, held_out[:256]):.2f} dB")
+                grid(vae, held_out, run.folder / "reconstructions.png")
+            run.log(done, **values)
+        run.save(done, {"vae": vae.state_dict(), "optimiser": optimiser.state_dict()}, force=done == steps)
+    if engine.is_main_process:
+        weights = config.out / "weights"
+        save_generator(weights, vae)
+        save_statistics(weights, latent_statistics(vae, images))
+        print(f"held-out reconstruction {reconstruction_psnr(vae, held_out):.2f} dB; weights in {weights}")
+    engine.wait_for_everyone()
+    engine.end_training()
+
+
+@torch.no_grad()
+def grid(vae: VAE, images: Tensor, path: Path) -> None:
+    """Photos, reconstructions and prior samples, eight each."""
+    vae.eval()
+    device = next(vae.parameters()).device
+    x = images[:8].to(device)
+    prior = torch.randn(8, vae.latent, generator=torch.Generator().manual_seed(0)).to(device)
+    save_grid(torch.cat([x, vae.decode(vae.encode(x).mean), vae.decode(prior)]), path)
+    vae.train()
+
+
+if __name__ == "__main__":
+    main()
