@@ -24,7 +24,7 @@ from lc.faces.align import FRAME_BOX, TEMPLATE, fit, warp
 
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 EYES = np.array([[204.4, 100.9], [246.8, 103.5]])  # the astronaut's, in her own 512x512 photo
-Flip = Image.Transpose
+BICUBIC, Flip = Image.Resampling.BICUBIC, Image.Transpose
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,6 @@ def quarters(mode: str = "RGB") -> Image.Image:
     return image.convert(mode)
 
 
-# --- photo
-
-
 # How a camera held in each EXIF orientation, 1 to 8, stores an upright picture.
 STORED = [None, Flip.FLIP_LEFT_RIGHT, Flip.ROTATE_180, Flip.FLIP_TOP_BOTTOM]
 STORED += [Flip.TRANSPOSE, Flip.ROTATE_90, Flip.TRANSVERSE, Flip.ROTATE_270]
@@ -87,39 +84,35 @@ def test_exif_orientation_applies_to_colours_and_alpha(orientation: int, stored:
     assert np.array_equal(gray(photo.rgb), gray(upright.convert("RGB")))
 
 
-@pytest.mark.parametrize(
-    "mode", ["1", "L", "P", "LA", "PA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
-)
+@pytest.mark.parametrize("mode", [*Image.MODES, "PA", "La", "RGBa", "RGBX"])
 def test_every_mode_of_pillow_comes_out_as_rgb(mode: str) -> None:
     rgb = read_photo(Image.new(mode, (40, 30))).rgb
     assert (rgb.mode, rgb.size) == ("RGB", (40, 30))
-    if mode == "1":
-        assert sorted(set(gray(read_photo(encode(quarters("1"), "PNG")).rgb).ravel())) == [0, 255]
+
+
+def test_one_bit() -> None:
+    assert sorted(set(gray(read_photo(encode(quarters("1"), "PNG")).rgb).ravel())) == [0, 255]
 
 
 def test_cmyk_jpeg_keeps_its_colours() -> None:
     photo = read_photo(encode(quarters("CMYK"), "JPEG", quality=95))
-    assert photo.format == "JPEG"
     assert np.abs(gray(photo.rgb)[8, 8] - (255, 0, 0)).max() < 12
     assert np.abs(gray(photo.rgb)[24, 8] - (0, 0, 255)).max() < 12
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
-def test_16_bits_are_scaled_not_clipped(file_format: str) -> None:
-    values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    photo = read_photo(encode(Image.fromarray(values), file_format))
-    assert np.abs(gray(photo.rgb)[..., 0] - values / 257).max() <= 0.51
-
-
-@pytest.mark.parametrize(("dtype", "white"), [("f4", 1.0), ("f4", 255.0), ("i4", 65535), ("i4", 4_000_000)])
-def test_integers_and_floats_are_scaled(dtype: str, white: float) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "white"), [("u2", 65535), ("i4", 65535), ("i4", 4e6), ("f4", 1), ("f4", 255)]
+)
+def test_deep_modes_are_scaled_not_clipped(dtype: str, white: float) -> None:
     values = np.linspace(0, white, 64 * 64).reshape(64, 64).astype(dtype)
-    assert np.abs(gray(read_photo(Image.fromarray(values)).rgb)[..., 1] - values / white * 255).max() <= 0.51
+    image = Image.fromarray(values)
+    files = [encode(image, name) for name in ("PNG", "TIFF") if dtype == "u2"]
+    for source in (image, *files):
+        assert np.abs(gray(read_photo(source).rgb)[..., 1] - values / white * 255).max() <= 0.51
 
 
 def test_a_transparent_palette_colour_is_white_to_the_networks_and_kept_as_alpha() -> None:
     image = quarters().quantize(4)
-    image.info["transparency"] = image.getpixel((0, 0))
     photo = read_photo(encode(image, "PNG", transparency=image.getpixel((0, 0))))
     assert photo.alpha is not None
     assert (photo.alpha.getpixel((2, 2)), photo.alpha.getpixel((40, 2))) == (0, 255)
@@ -131,8 +124,6 @@ def test_a_transparent_palette_colour_is_white_to_the_networks_and_kept_as_alpha
 def test_gray_with_alpha_is_blended_onto_white() -> None:
     photo = read_photo(encode(Image.new("LA", (32, 32), (100, 51)), "PNG"))
     assert photo.rgb.getpixel((5, 5)) == (224, 224, 224)  # 0.2 * 100 + 0.8 * 255
-    assert photo.alpha is not None
-    assert photo.alpha.getpixel((5, 5)) == 51
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP"])
@@ -169,10 +160,9 @@ def test_too_many_pixels_are_refused_from_the_header() -> None:
     for side in (20_000, 12_000):  # above Pillow's own limit, and between its warning and its limit
         with pytest.raises(PhotoError, match="too many pixels; scale it down to under 120 megapixels"):
             read_photo(png_header(side, side))
-    with pytest.raises(PhotoError, match="too many pixels"):
-        read_photo(ASTRONAUT, max_pixels=512 * 511)
-    with pytest.raises(PhotoError, match="too many pixels"):
-        read_photo(Image.new("L", (300, 300)), max_pixels=80_000)
+    for source in (ASTRONAUT, Image.new("L", (512, 512))):
+        with pytest.raises(PhotoError, match="too many pixels"):
+            read_photo(source, max_pixels=512 * 511)
 
 
 def test_a_photo_that_pillow_only_warns_about_is_read_without_a_warning(
@@ -180,9 +170,7 @@ def test_a_photo_that_pillow_only_warns_about_is_read_without_a_warning(
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200_000)  # the astronaut has 262,144
     assert read_photo(ASTRONAUT).rgb.size == (512, 512)
-    assert not [
-        warning for warning in recwarn if issubclass(warning.category, Image.DecompressionBombWarning)
-    ]
+    assert not any(issubclass(warning.category, Image.DecompressionBombWarning) for warning in recwarn)
 
 
 @pytest.mark.parametrize(
@@ -201,19 +189,19 @@ def test_unusable_files_say_what_to_do(data: bytes, message: str, tmp_path: Path
     path = tmp_path / "holiday.jpg"
     path.write_bytes(data)
     for source in (path, data):
-        with pytest.raises(PhotoError, match=message) as caught:
+        with pytest.raises(PhotoError, match=rf"{message}.*\.$"):
             read_photo(source)
-        assert str(caught.value).endswith(".")
-        assert "\n" not in str(caught.value)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
-    with pytest.raises(PhotoError, match="does not exist"):
-        read_photo(tmp_path / "nothing.jpg")
-    with pytest.raises(PhotoError, match="is a folder"):
-        read_photo(tmp_path)
-    with pytest.raises(PhotoError, match="cannot be read"):
-        read_photo("a\0b.jpg")
+    wrong = {
+        tmp_path / "nothing.jpg": "does not exist",
+        tmp_path: "is a folder",
+        "a\0b.jpg": "cannot be read",
+    }
+    for source, message in wrong.items():
+        with pytest.raises(PhotoError, match=message):
+            read_photo(source)
 
 
 def test_iter_photos(tmp_path: Path) -> None:
@@ -221,7 +209,6 @@ def test_iter_photos(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "folder.jpg").mkdir()
     expected = [tmp_path / name for name in ("a.png", "b.JPG", "sub/deep/c.webp")]
     assert iter_photos([tmp_path]) == expected
     assert iter_photos([tmp_path / "notes.txt", str(tmp_path)]) == [tmp_path / "notes.txt", *expected]
@@ -229,21 +216,13 @@ def test_iter_photos(tmp_path: Path) -> None:
         iter_photos([tmp_path / "missing"])
 
 
-# --- detect
-
-
 def test_the_astronaut_is_found(face: Face) -> None:
     assert np.abs(face.landmarks[:2] - EYES).max() < 2
     left, top, right, bottom = face.box
-    assert left < face.landmarks[:, 0].min() < face.landmarks[:, 0].max() < right
-    assert top < face.landmarks[:, 1].min() < face.landmarks[:, 1].max() < bottom
+    assert ((face.landmarks > (left, top)) & (face.landmarks < (right, bottom))).all()
     assert 0.9 < face.score <= 1
     assert json.loads(json.dumps(face.to_dict()))["landmarks"][0] == face.landmarks[0].tolist()
-
-
-def test_the_detector_never_imports_the_package_its_weights_come_from(face: Face) -> None:
-    assert "mtcnn" not in sys.modules
-    assert "tensorflow" not in sys.modules
+    assert not {"mtcnn", "tensorflow"} & set(sys.modules)  # the wheel is read, its code never run
 
 
 def turned_back(points: np.ndarray, turned: Image.Image, upright: Image.Image, degrees: float) -> np.ndarray:
@@ -255,10 +234,9 @@ def turned_back(points: np.ndarray, turned: Image.Image, upright: Image.Image, d
 
 @pytest.mark.parametrize("degrees", [-90, -45, -30, 30, 45, 90])
 def test_turned_faces_are_found(astronaut: Image.Image, degrees: int) -> None:
-    turned = astronaut.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
-    faces = detector().detect(turned)
-    assert len(faces) == 1
-    eyes = turned_back(faces[0].landmarks[:2], turned, astronaut, degrees)
+    turned = astronaut.rotate(degrees, BICUBIC, expand=True)
+    (found,) = detector().detect(turned)
+    eyes = turned_back(found.landmarks[:2], turned, astronaut, degrees)
     assert np.abs(eyes - EYES).max() < 3
 
 
@@ -266,10 +244,9 @@ def test_several_faces_come_largest_first(astronaut: Image.Image) -> None:
     canvas = Image.new("RGB", (900, 600), (120, 130, 140))
     canvas.paste(astronaut.resize((300, 300)), (0, 0))
     canvas.paste(astronaut, (330, 40))
-    faces = detector().detect(canvas)
-    assert len(faces) == 2
-    assert np.abs(faces[0].landmarks[:2] - (EYES + (330, 40))).max() < 3
-    assert np.abs(faces[1].landmarks[:2] - EYES * 300 / 512).max() < 3
+    large, small = detector().detect(canvas)
+    assert np.abs(large.landmarks[:2] - (EYES + (330, 40))).max() < 3
+    assert np.abs(small.landmarks[:2] - EYES * 300 / 512).max() < 3
 
 
 @pytest.mark.parametrize(
@@ -280,12 +257,10 @@ def test_several_faces_come_largest_first(astronaut: Image.Image) -> None:
         ((0, 0, 512, 512), 5, (2560, 2560)),  # a photo that is searched at a smaller size and mapped back
     ],
 )
-def test_small_and_large(
-    astronaut: Image.Image, part: tuple[int, ...], zoom: float, size: tuple[int, int]
-) -> None:
+def test_any_size(astronaut: Image.Image, part: tuple[int, ...], zoom: float, size: tuple[int, ...]) -> None:
     photo = Image.new("RGB", size, (120, 140, 120))
-    inner = (round((part[2] - part[0]) * zoom), round((part[3] - part[1]) * zoom))
-    photo.paste(astronaut.resize(inner, Image.Resampling.BICUBIC, box=part))
+    inner = astronaut.crop(part)
+    photo.paste(inner.resize((round(inner.width * zoom), round(inner.height * zoom)), BICUBIC))
     faces = detector().detect(photo)
     assert np.abs(faces[0].landmarks[:2] - (EYES - part[:2]) * zoom).max() < 2 * max(zoom, 1)
 
@@ -309,20 +284,17 @@ def test_missing_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         FaceDetector()
 
 
-# --- align
-
-
 def similarity(scale: float, degrees: float, x: float, y: float) -> np.ndarray:
     a, b = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
     return np.array([[a, -b, x], [b, a, y]])
 
 
-similarities = st.builds(
-    similarity, st.floats(0.3, 60), st.floats(-180, 180), st.floats(-3000, 3000), st.floats(-3000, 3000)
-)
+def similarities(low: float, high: float, reach: float) -> st.SearchStrategy[np.ndarray]:
+    shift = st.floats(-reach, reach)
+    return st.builds(similarity, st.floats(low, high), st.floats(-180, 180), shift, shift)
 
 
-@given(matrix=similarities, noise_seed=st.integers(0, 99))
+@given(matrix=similarities(0.3, 60, 3000), noise_seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=100)
 def test_landmarks_round_trip_through_the_matrix(matrix: np.ndarray, noise_seed: int) -> None:
     crop = (TEMPLATE - FRAME_BOX[:2]) * 64 / 148
@@ -337,12 +309,11 @@ def test_landmarks_round_trip_through_the_matrix(matrix: np.ndarray, noise_seed:
 
 @pytest.mark.parametrize("zoom", [0.5, 1.0, 2.7, 9.0])
 def test_an_unrotated_face_is_cropped_as_pillow_would(astronaut: Image.Image, zoom: float) -> None:
-    photo = astronaut.crop((130, 0, 308, 218)).resize(
-        (round(178 * zoom), round(218 * zoom)), Image.Resampling.BICUBIC
-    )
+    photo = astronaut.crop((130, 0, 308, 218))
+    photo = photo.resize((round(178 * zoom), round(218 * zoom)), BICUBIC)
     zooms = np.array(photo.size) / (178, 218)
     box = tuple((np.reshape(FRAME_BOX, (2, 2)) * zooms).ravel())
-    expected = photo.resize((64, 64), Image.Resampling.BICUBIC, box=box)
+    expected = photo.resize((64, 64), BICUBIC, box=box)
     aligned = align(photo, TEMPLATE * zooms)
     assert np.abs(gray(aligned.crop) - gray(expected)).mean() < 1.5
     assert aligned.scale == pytest.approx(148 / 64 * zoom, rel=0.01)
@@ -350,7 +321,7 @@ def test_an_unrotated_face_is_cropped_as_pillow_would(astronaut: Image.Image, zo
 
 def test_a_turned_photo_gives_the_same_crop(astronaut: Image.Image, face: Face) -> None:
     upright = align(astronaut, face.landmarks)
-    turned = astronaut.rotate(25, Image.Resampling.BICUBIC, expand=True)
+    turned = astronaut.rotate(25, BICUBIC, expand=True)
     again = align(turned, detector().detect(turned)[0].landmarks)
     corners = np.array([[0.0, 0, 64, 64], [0, 64, 0, 64], [1, 1, 1, 1]])
     back = turned_back((again.matrix @ corners).T, turned, astronaut, 25)
@@ -371,8 +342,7 @@ def test_past_the_border_the_photo_is_mirrored() -> None:
     crop = gray(warp(ramp, similarity(1, 0, -32, 0), 64))[..., 0]
     assert np.abs(crop[:, 32:] - np.arange(32)).max() <= 1
     assert np.abs(crop[:, :32] - np.arange(31, -1, -1)).max() <= 1
-    far = warp(ramp, similarity(1, 0, -5000, 9000), 64)  # wholly outside
-    assert far.size == (64, 64)
+    assert warp(ramp, similarity(1, 0, -5000, 9000), 64).size == (64, 64)  # wholly outside
 
 
 def test_landmarks_on_one_point_are_refused(astronaut: Image.Image) -> None:
@@ -381,27 +351,17 @@ def test_landmarks_on_one_point_are_refused(astronaut: Image.Image) -> None:
             align(astronaut, landmarks)
 
 
-@pytest.mark.parametrize(
-    ("size", "box"),
-    [((89, 109), (7.5, 17.5, 81.5, 91.5)), ((178, 218), FRAME_BOX), ((356, 436), (30, 70, 326, 366))],
-)
+@pytest.mark.parametrize(("size", "box"), [((89, 109), (7.5, 17.5, 81.5, 91.5)), ((178, 218), FRAME_BOX)])
 def test_frame_crop(astronaut: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> None:
     photo = astronaut.resize(size)
     aligned = frame_crop(photo)
     assert np.allclose(aligned.matrix @ np.array([[0, 64], [0, 64], [1, 1]]), np.reshape(box, (2, 2)).T)
-    assert np.array_equal(gray(aligned.crop), gray(photo.resize((64, 64), Image.Resampling.BICUBIC, box=box)))
+    assert np.array_equal(gray(aligned.crop), gray(photo.resize((64, 64), BICUBIC, box=box)))
     with pytest.raises(PhotoError, match="leave --aligned off"):
         frame_crop(astronaut)
 
 
-# --- blend
-
-
-@given(
-    matrix=st.builds(
-        similarity, st.floats(0.4, 6), st.floats(-180, 180), st.floats(-100, 500), st.floats(-100, 500)
-    )
-)
+@given(matrix=similarities(0.4, 6, 400))
 @settings(deadline=None, max_examples=25)
 def test_paste_changes_nothing_outside_and_nothing_without_an_edit(matrix: np.ndarray) -> None:
     photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (400, 450, 3), dtype=np.uint8))
@@ -413,7 +373,6 @@ def test_paste_changes_nothing_outside_and_nothing_without_an_edit(matrix: np.nd
     outside = ((inside < 0) | (inside > 64)).any(0).reshape(400, 450)
     for reconstruction in (crop, None):
         edited = paste(photo, ImageOps.invert(crop), aligned, reconstruction)
-        assert edited.size == photo.size
         assert np.array_equal(gray(edited)[outside], gray(photo)[outside])
 
 
@@ -421,9 +380,8 @@ def test_the_edit_arrives_where_the_crop_came_from(astronaut: Image.Image, face:
     aligned = align(astronaut, face.landmarks)
     edit = aligned.crop.copy()
     edit.paste("blue", (20, 20, 44, 44))
-    change = gray(warp(paste(astronaut, edit, aligned, aligned.crop), aligned.matrix, 64)) - gray(
-        aligned.crop
-    )
+    result = warp(paste(astronaut, edit, aligned, aligned.crop), aligned.matrix, 64)
+    change = gray(result) - gray(aligned.crop)
     expected = gray(edit) - gray(aligned.crop)
     assert np.abs(change - expected)[24:40, 24:40].mean() < 3
     assert np.abs(change)[:, 48:].max() <= 1
@@ -431,15 +389,13 @@ def test_the_edit_arrives_where_the_crop_came_from(astronaut: Image.Image, face:
 
 def test_the_photo_keeps_its_own_detail(astronaut: Image.Image, face: Face) -> None:
     """A flat edit leaves the texture alone; without a reconstruction the blurred crop replaces it."""
-    photo = astronaut.resize((1536, 1536), Image.Resampling.BICUBIC)
+    photo = astronaut.resize((1536, 1536), BICUBIC)
     noise = np.random.default_rng(0).normal(0, 12, (1536, 1536, 1))
     photo = Image.fromarray((gray(photo) + noise).clip(0, 255).astype(np.uint8))
     aligned = align(photo, face.landmarks * 3)
-    x, y = (aligned.matrix @ (32, 32, 1)).astype(int)
-    patch = (x - 40, y - 40, x + 40, y + 40)
+    patch = (*(face.landmarks[2] * 3 - 40).astype(int), *(face.landmarks[2] * 3 + 40).astype(int))
     brighter = aligned.crop.point(lambda value: value + 10)
     kept = gray(paste(photo, brighter, aligned, aligned.crop).crop(patch)) - gray(photo.crop(patch))
     assert np.median(kept) == 10
     assert kept.std() < 2
-    plain = gray(paste(photo, brighter, aligned).crop(patch)) - gray(photo.crop(patch))
-    assert plain.std() > 8
+    assert (gray(paste(photo, brighter, aligned).crop(patch)) - gray(photo.crop(patch))).std() > 8
