@@ -17,6 +17,7 @@ __all__ = [
     "DISPLAY_NAMES",
     "HAIR_COLOURS",
     "apply_changes",
+    "canonical",
     "index",
     "parse_assignments",
     "resolve",
@@ -106,6 +107,18 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, bool]:
     return wanted
 
 
+def canonical(changes: Mapping[str, bool]) -> dict[str, bool]:
+    """The same changes under CelebA's own names.
+
+    Raises:
+        UnknownAttributeError: see `index`.
+
+    >>> canonical({"black hair": True})
+    {'Black_Hair': True}
+    """
+    return {ATTRIBUTES[index(name)]: bool(value) for name, value in changes.items()}
+
+
 def resolve(changes: Mapping[str, bool]) -> dict[str, bool]:
     """Add to the user's changes what they imply through the one-of groups.
 
@@ -114,7 +127,7 @@ def resolve(changes: Mapping[str, bool]) -> dict[str, bool]:
     >>> resolve({"Blond_Hair": True})
     {'Black_Hair': False, 'Brown_Hair': False, 'Bald': False, 'Blond_Hair': True}
     """
-    named = {ATTRIBUTES[index(name)]: bool(value) for name, value in changes.items()}
+    named = canonical(changes)
     implied = {other: False for name, value in named.items() if value for other in _EXCLUDES.get(name, ())}
     return {**implied, **named}
 

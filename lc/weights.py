@@ -18,20 +18,26 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from lc.critics import LatentStatistics
+from lc.actor import Actor
+from lc.attributes import ATTRIBUTES
+from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.errors import WeightsError
 from lc.generator import VAE, VAEConfig
 
 __all__ = [
+    "Model",
     "load_config",
     "load_generator",
+    "load_model",
     "load_module",
     "load_statistics",
     "locate",
     "save_config",
+    "save_editing_nets",
     "save_generator",
     "save_module",
     "save_statistics",
+    "to_device",
 ]
 
 FORMAT = 1
@@ -166,3 +172,88 @@ def to_device(name: str) -> torch.device:
     if not there.get(name.partition(":")[0], False):
         raise WeightsError(f"There is no device {name!r} here: use auto or cpu.")
     return torch.device(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Everything in a weights folder, on one device, frozen.
+
+    Attributes:
+        label_vectors: (K, 10) in {0, 1}, the distinct attribute vectors of the training photos.
+        label_counts: (K,), how many photos have each.
+        lambda_dist: the distance weights that the identity slider's ends 0 and 1 stand for.
+        config: config.json as it is.
+    """
+
+    generator: VAE
+    actor: Actor
+    critic: Critic
+    attribute_critic: AttributeCritic
+    statistics: LatentStatistics
+    label_vectors: Tensor
+    label_counts: Tensor
+    lambda_dist: tuple[float, float]
+    config: dict[str, Any]
+
+
+def save_editing_nets(
+    folder: Path,
+    actor: Actor,
+    critic: Critic,
+    attribute_critic: AttributeCritic,
+    labels: Tensor,
+    lambda_dist: tuple[float, float],
+) -> None:
+    """Write the nets that constrain and move latents, beside a generator that is already there.
+
+    Args:
+        labels: (N, 10) in {0, 1}, the training photos'; only how often each vector occurs is kept.
+    """
+    vectors, counts = labels.int().unique(dim=0, return_counts=True)
+    texts = ["".join(map(str, row)) for row in vectors.tolist()]
+    nets = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
+    for name, net in nets.items():
+        save_module(folder, name, net)
+    save_config(
+        folder,
+        **{name: dataclasses.asdict(net.config) for name, net in nets.items()},
+        attributes=list(ATTRIBUTES),
+        lambda_dist=list(lambda_dist),
+        label_vectors=dict(zip(texts, counts.tolist(), strict=True)),
+    )
+
+
+def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
+    """Read a whole weights folder, frozen and in evaluation mode.
+
+    Args:
+        folder_or_repo: a folder, or a Hub repository's name.
+        device: auto, cpu, cuda or mps.
+
+    Raises:
+        WeightsError: anything is missing, damaged or does not fit.
+    """
+    folder, place = locate(folder_or_repo), to_device(device)
+    config = load_config(folder)
+    if tuple(config.get("attributes", ())) != ATTRIBUTES:
+        raise WeightsError(f"{folder} was made for other attributes: use weights made for this program.")
+    nets: dict[str, Any] = {}
+    for name, kind in (("actor", Actor), ("critic", Critic), ("attribute_critic", AttributeCritic)):
+        nets[name] = kind(section(config, name, NetConfig))
+        load_module(folder, name, nets[name])
+        nets[name].eval().requires_grad_(False).to(place)
+    try:
+        vectors = torch.tensor([[float(bit) for bit in text] for text in config["label_vectors"]])
+        counts = torch.tensor(list(config["label_vectors"].values()), dtype=torch.float32)
+        low, high = map(float, config["lambda_dist"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{folder / 'config.json'} is damaged: fetch the weights again.") from error
+    return Model(
+        generator=load_generator(folder).to(place),
+        **nets,
+        statistics=LatentStatistics(*(value.to(place) for value in load_statistics(folder))),
+        label_vectors=vectors,
+        label_counts=counts,
+        lambda_dist=(low, high),
+        config=config,
+    )

@@ -1,0 +1,418 @@
+"""FaceEditor: puts the rooms together. A photo goes in; an Edit with every stage on the way comes out.
+
+    editor = FaceEditor.load("weights/celeba-64")
+    edit = editor.edit("photo.jpg", set={"Eyeglasses": True}, identity=0.5)
+    edit.result.save("edited.png")
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lc.attributes import ATTRIBUTES, apply_changes, canonical, resolve, unlikely
+from lc.constraints import Attributes, Constraint, Distance, Realism
+from lc.errors import LatentConstraintsError, NoFaceError
+from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, paste, read_photo
+from lc.optimiser import Step, optimise
+from lc.weights import Model, load_model
+
+__all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Reading", "Sample"]
+
+DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "celeba-64"
+
+Method = Literal["actor", "optimise"]
+Source = str | Path | bytes | BinaryIO | Image.Image
+_BATCH = 64
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A photo as the model sees it: made once, edited many times.
+
+    Attributes:
+        photo: the photo, upright.
+        faces: what the detector found, largest first; empty for an already aligned crop.
+        face: which of them was taken, or None for an aligned crop.
+        aligned: the 64x64 crop and its place in the photo.
+        z: (latent,), the mean of q(z|x), on the CPU.
+        reconstruction: decode(z), 64x64.
+        attributes: the critic's ten probabilities.
+    """
+
+    photo: Photo
+    faces: list[Face]
+    face: Face | None
+    aligned: Aligned
+    z: Tensor
+    reconstruction: Image.Image
+    attributes: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """An edited photo with every stage.
+
+    Attributes:
+        reading: the photo, its faces, aligned crop, latent and attributes before.
+        edited: decode(z_edited), 64x64.
+        z_edited: (latent,), on the CPU.
+        before, after: the critic's ten probabilities at z and at z_edited.
+        z_distance: root mean square move, in units of sigma_bar.
+        steps: optimiser steps taken, 0 for the actor.
+        converged: the critics see every wanted attribute, and a realistic latent where the optimiser ran.
+        seconds: time per photo for this edit, reading and pasting left out.
+        warning: a sentence when nearly nobody in the training data looks like what was asked for.
+    """
+
+    reading: Reading
+    edited: Image.Image
+    z_edited: Tensor
+    after: dict[str, float]
+    z_distance: float
+    steps: int
+    converged: bool
+    seconds: float
+    warning: str | None
+
+    @property
+    def before(self) -> dict[str, float]:
+        return self.reading.attributes
+
+    @property
+    def result(self) -> Image.Image:
+        """The photo at its own size with the change applied; the photo itself where nothing changed."""
+        reading = self.reading
+        return paste(reading.photo.rgb, self.edited, reading.aligned, reading.reconstruction)
+
+    @property
+    def reconstructed(self) -> Image.Image:
+        """The photo at its own size with the 64x64 face put in whole: what the model made of it."""
+        return paste(self.reading.photo.rgb, self.edited, self.reading.aligned)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A made-up face.
+
+    Attributes:
+        image: 64x64.
+        z: (latent,), on the CPU.
+        wanted: the label vector it was made for.
+        attributes: the critic's ten probabilities.
+    """
+
+    image: Image.Image
+    z: Tensor
+    wanted: dict[str, bool]
+    attributes: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """One step of a live walk: the face so far, each constraint's energy, and the finished edit on the last one."""
+
+    index: int
+    preview: Image.Image | None
+    energies: dict[str, float]
+    edit: Edit | None
+
+
+class FaceEditor:
+    """Edits photos and makes faces up with a loaded model. Safe to share between threads: it keeps no state."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.device = model.statistics.mean.device
+
+    @classmethod
+    def load(cls, folder_or_repo: str | Path = DEFAULT_WEIGHTS, device: str = "auto") -> FaceEditor:
+        """Load weights from a folder or a Hub repository.
+
+        Raises:
+            WeightsError: they are missing, damaged or do not fit.
+        """
+        return cls(load_model(folder_or_repo, device))
+
+    # --- photos in -------------------------------------------------------------------------------------------------
+
+    def read(self, photo: Source, *, face: int = 0, aligned: bool = False) -> Reading:
+        """Find the face, align it, encode it, and read its attributes.
+
+        Args:
+            photo: a path, bytes, an open file or a Pillow image.
+            face: which face, 0 the largest.
+            aligned: the photo already is a CelebA-framed crop (178x218, 89x109): look for no face.
+
+        Raises:
+            PhotoError: unreadable, or not framed as claimed.
+            NoFaceError: no face, or fewer than asked for.
+        """
+        return self.read_located([self.locate(photo, face=face, aligned=aligned)])[0]
+
+    def locate(
+        self, photo: Source, *, face: int = 0, aligned: bool = False
+    ) -> tuple[Photo, list[Face], Face | None, Aligned]:
+        """The first half of `read`: pixels only, no network of the model. Raises as `read` does."""
+        picture = photo if isinstance(photo, Photo) else read_photo(photo)
+        if aligned:
+            return picture, [], None, frame_crop(picture.rgb)
+        faces = detector().detect(picture.rgb)
+        if not faces:
+            raise NoFaceError(
+                f"No face was found in {picture.name}: use a photo where a face looks towards the camera, "
+                "is well lit and at least 40 pixels wide."
+            )
+        if not 0 <= face < len(faces):
+            raise NoFaceError(f"{picture.name} has {len(faces)} face(s): choose one from 0 to {len(faces) - 1}.")
+        return picture, faces, faces[face], align(picture.rgb, faces[face].landmarks)
+
+    @torch.inference_mode()
+    def read_located(self, located: Sequence[tuple[Photo, list[Face], Face | None, Aligned]]) -> list[Reading]:
+        """The second half of `read`, batched."""
+        readings: list[Reading] = []
+        for chunk in _chunks(located, _BATCH):
+            crops = np.stack([np.asarray(aligned.crop) for *_, aligned in chunk])  # (B, 64, 64, 3)
+            images = torch.from_numpy(crops).permute(0, 3, 1, 2).to(self.device).float() / 255
+            z = self.model.generator.encode(images).mean
+            pictures, probabilities = self._show(z), self._probabilities(z)
+            for row, (photo, faces, face, aligned) in enumerate(chunk):
+                readings.append(
+                    Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], _named(probabilities[row]))
+                )
+        return readings
+
+    # --- edits -----------------------------------------------------------------------------------------------------
+
+    def edit(
+        self,
+        photo: Source | Reading,
+        set: Mapping[str, bool] | None = None,
+        identity: float = 0.5,
+        method: Method = "actor",
+        *,
+        aligned: bool = False,
+    ) -> Edit:
+        """Change attributes of the face in a photo; the others are held as they are.
+
+        Nothing is drawn by chance: the same photo and settings give the same edit.
+
+        Args:
+            photo: see `read`, or a Reading, which saves finding and encoding the face again.
+            set: attribute name -> wanted. Empty: the photo is only reconstructed.
+            identity: 0 satisfies the attributes whatever the cost, 1 keeps the person.
+            method: "actor" jumps in one pass, "optimise" walks there.
+            aligned: see `read`.
+
+        Raises:
+            PhotoError, NoFaceError: see `read`.
+            UnknownAttributeError: a name in `set` is not an attribute.
+            LatentConstraintsError: identity or method out of range.
+        """
+        reading = photo if isinstance(photo, Reading) else self.read(photo, aligned=aligned)
+        return self.edit_many([reading], set, identity, method)[0]
+
+    def edit_many(
+        self,
+        readings: Sequence[Reading],
+        set: Mapping[str, bool] | None = None,
+        identity: float = 0.5,
+        method: Method = "actor",
+    ) -> list[Edit]:
+        """The same edit of many photos, batched. See `edit`."""
+        _check(identity, method)
+        edits: list[Edit] = []
+        for chunk in _chunks(readings, _BATCH):
+            begun = time.perf_counter()
+            goal = self._goal(chunk, set or {})
+            if not set:
+                last = self._still(goal)
+            elif method == "actor":
+                last = self._act(goal, identity)
+            else:
+                *_, last = self._walk(goal, identity)
+            edits += self._edits(goal, last, begun)
+        return edits
+
+    def edit_live(
+        self, reading: Reading, set: Mapping[str, bool], identity: float = 0.5, *, every: int = 5
+    ) -> Iterator[Progress]:
+        """The optimiser's walk, step by step; a preview every `every` steps; the last item carries the edit."""
+        _check(identity, "optimise")
+        begun = time.perf_counter()
+        goal = self._goal([reading], set)
+        step = None
+        for step in self._walk(goal, identity) if set else [self._still(goal)]:
+            preview = self._show(step.z)[0] if step.index % every == 0 else None
+            yield Progress(step.index, preview, {name: float(e[0]) for name, e in step.energies.items()}, None)
+        assert step is not None  # a walk yields at least its start
+        edit = self._edits(goal, step, begun)[0]
+        yield Progress(step.index, edit.edited, {name: float(e[0]) for name, e in step.energies.items()}, edit)
+
+    def _goal(self, readings: Sequence[Reading], changes: Mapping[str, bool]) -> _Goal:
+        z = torch.stack([reading.z for reading in readings]).to(self.device)
+        with torch.inference_mode():
+            before = torch.sigmoid(self.model.attribute_critic(z))
+        target, mask = apply_changes(before, changes)
+        # What is only implied (ticking blond unticks black) is held where it already is so.
+        implied = [name for name in resolve(changes) if name not in canonical(changes)]
+        for name in implied:
+            i = ATTRIBUTES.index(name)
+            mask[:, i] = before[:, i] >= 0.5
+            target[:, i] = torch.where(mask[:, i], target[:, i], before[:, i])
+        return _Goal(list(readings), z.clone(), target.clone(), mask)
+
+    def _still(self, goal: _Goal) -> Step:
+        rows = len(goal.z)
+        here = torch.ones(rows, dtype=torch.bool)
+        return Step(0, goal.z, {}, here, torch.zeros(rows, dtype=torch.long))
+
+    @torch.inference_mode()
+    def _act(self, goal: _Goal, identity: float) -> Step:
+        slider = torch.full((len(goal.z),), float(identity), device=self.device)
+        z = self.model.actor(goal.z, goal.target, goal.mask, slider)
+        met = Attributes(self.model.attribute_critic, goal.target, goal.mask, margin=0.0).met(z)
+        return Step(0, z, {}, met, torch.zeros(len(z), dtype=torch.long))
+
+    def _walk(self, goal: _Goal, identity: float) -> Iterator[Step]:
+        """From the actor's proposal downhill: nearer to done than the original, and it converges where that does not."""
+        model, sigma_bar = self.model, self.model.statistics.sigma_bar
+        low, high = model.lambda_dist
+        constraints: dict[str, Constraint] = {
+            "attributes": Attributes(model.attribute_critic, goal.target, goal.mask),
+            "realism": Realism(model.critic),
+            "distance": Distance(goal.z, sigma_bar, weight=low * (high / low) ** identity),
+        }
+        start = self._act(goal, identity).z.clone()
+        yield from optimise(start, constraints, sigma_bar)
+
+    @torch.inference_mode()
+    def _edits(self, goal: _Goal, step: Step, begun: float) -> list[Edit]:
+        moved = (step.z - goal.z) / self.model.statistics.sigma_bar
+        distances = moved.square().mean(1).sqrt()
+        pictures, after = self._show(step.z), self._probabilities(step.z)
+        seconds = (time.perf_counter() - begun) / len(goal.readings)
+        return [
+            Edit(
+                reading=reading,
+                edited=pictures[row],
+                z_edited=step.z[row].cpu().clone(),
+                after=_named(after[row]),
+                z_distance=float(distances[row]),
+                steps=int(step.taken[row]),
+                converged=bool(step.done[row]),
+                seconds=seconds,
+                warning=unlikely(goal.target[row].tolist()) if bool(goal.mask[row].any()) else None,
+            )
+            for row, reading in enumerate(goal.readings)
+        ]
+
+    # --- made-up faces ---------------------------------------------------------------------------------------------
+
+    def sample(
+        self, n: int, set: Mapping[str, bool] | None = None, seed: int = 0, *, realism: bool = True
+    ) -> list[Sample]:
+        """Make up faces with the attributes in `set`.
+
+        Face i depends on seed + i's own draw only, not on n. Attributes not set are drawn for each face from the
+        label vectors that real photos have, in keeping with those set.
+
+        Args:
+            n: how many.
+            set: attribute name -> wanted.
+            seed: source of chance.
+            realism: False shows what the realism constraint does: latents from the prior, walked to the attributes
+                in `set` by the attribute critic alone.
+
+        Raises:
+            UnknownAttributeError: a name in `set` is not an attribute.
+            LatentConstraintsError: n is not positive.
+        """
+        if n < 1:
+            raise LatentConstraintsError("Ask for at least one face.")
+        samples: list[Sample] = []
+        vectors, weights = self._label_vectors(set or {})
+        for first in range(0, n, _BATCH):
+            draws = [torch.Generator().manual_seed((seed << 20) + i) for i in range(first, min(n, first + _BATCH))]
+            z = torch.stack([torch.randn(self.model.generator.latent, generator=draw) for draw in draws])
+            y = torch.stack([vectors[torch.multinomial(weights, 1, generator=draw)[0]] for draw in draws])
+            z, y = z.to(self.device), y.to(self.device)
+            if realism:
+                with torch.inference_mode():
+                    z = self.model.actor(z, y, torch.ones_like(y), z.new_zeros(len(z)))
+            elif set:
+                target, mask = apply_changes(y, set)
+                constraint = {"attributes": Attributes(self.model.attribute_critic, target, mask, hold=0.0)}
+                *_, last = optimise(z, constraint, self.model.statistics.sigma_bar)
+                z = last.z
+            samples += self._samples(z, y)
+        return samples
+
+    @torch.inference_mode()
+    def _samples(self, z: Tensor, y: Tensor) -> list[Sample]:
+        pictures, probabilities = self._show(z), self._probabilities(z)
+        wanted = [{name: bool(v >= 0.5) for name, v in zip(ATTRIBUTES, row, strict=True)} for row in y.tolist()]
+        return [
+            Sample(pictures[row], z[row].cpu().clone(), wanted[row], _named(probabilities[row])) for row in range(len(z))
+        ]
+
+    def _label_vectors(self, changes: Mapping[str, bool]) -> tuple[Tensor, Tensor]:
+        """The label vectors that agree with `changes`, (K, 10), and their counts, (K,)."""
+        vectors, counts = self.model.label_vectors, self.model.label_counts
+        agree = torch.ones(len(vectors), dtype=torch.bool)
+        for name, value in canonical(changes).items():
+            agree &= (vectors[:, ATTRIBUTES.index(name)] > 0.5) == value
+        if agree.any():
+            return vectors[agree], counts[agree]
+        # Nobody looks like that: keep what was asked for and take the rest from everybody.
+        return apply_changes(vectors, changes)[0], counts
+
+    # --- pictures out ----------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def decode(self, z: Tensor) -> Image.Image:
+        """(latent,) -> the 64x64 picture of it, for walks between faces."""
+        return self._show(z[None].to(self.device))[0]
+
+    @torch.inference_mode()
+    def _show(self, z: Tensor) -> list[Image.Image]:
+        pixels = (self.model.generator.decode(z) * 255).round().clamp(0, 255).byte()
+        return [Image.fromarray(array) for array in pixels.permute(0, 2, 3, 1).cpu().numpy()]
+
+    @torch.inference_mode()
+    def _probabilities(self, z: Tensor) -> list[list[float]]:
+        values: list[list[float]] = torch.sigmoid(self.model.attribute_critic(z)).tolist()
+        return values
+
+
+@dataclass(frozen=True)
+class _Goal:
+    readings: list[Reading]
+    z: Tensor  # (B, latent)
+    target: Tensor  # (B, 10)
+    mask: Tensor  # (B, 10) bool
+
+
+def _named(values: Sequence[float]) -> dict[str, float]:
+    return dict(zip(ATTRIBUTES, values, strict=True))
+
+
+def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _check(identity: float, method: str) -> None:
+    if not 0 <= identity <= 1:
+        raise LatentConstraintsError(f"Identity is {identity:g}: choose a number from 0 to 1.")
+    if method not in ("actor", "optimise"):
+        raise LatentConstraintsError(f"There is no method {method!r}: choose actor or optimise.")

@@ -1,0 +1,54 @@
+"""Fixtures: a tiny untrained model, the astronaut, the committed weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lc.actor import Actor
+from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
+from lc.editor import DEFAULT_WEIGHTS, FaceEditor
+from lc.generator import VAE, VAEConfig
+from lc.weights import save_editing_nets, save_generator, save_statistics
+
+LATENT = 24
+ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
+
+
+def write_tiny_weights(folder: Path) -> Path:
+    """A complete weights folder of an untrained model that is small enough to build in no time."""
+    torch.manual_seed(0)
+    vae = VAE(VAEConfig(latent=LATENT, widths=(8, 8, 16, 16), bottleneck=8))
+    config = NetConfig(latent=LATENT, width=32, layers=2)
+    labels = (torch.rand(200, 10) < 0.3).float()
+    save_generator(folder, vae)
+    statistics = LatentStatistics(torch.zeros(LATENT), torch.ones(LATENT), torch.full((LATENT,), 0.5))
+    save_statistics(folder, statistics)
+    nets = Actor(config), Critic(config), AttributeCritic(config)
+    for net in nets:
+        net.whiten.fit(statistics)
+    save_editing_nets(folder, *nets, labels=labels, lambda_dist=(0.01, 1.0))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
+def tiny_editor(tiny_weights: Path) -> FaceEditor:
+    return FaceEditor.load(tiny_weights, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def editor() -> FaceEditor:
+    """The committed weights."""
+    return FaceEditor.load(DEFAULT_WEIGHTS, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Path:
+    return ASTRONAUT
