@@ -1,0 +1,250 @@
+"""Train a pixel classifier of the ten attributes.
+
+    python -m train.classifier --kind realism --celeba data/celeba --out runs/realism
+    python -m train.classifier --kind reader --celeba data/celeba --vae runs/vae/weights --out runs/reader
+    python -m train.classifier --kind guide --celeba data/celeba --vae runs/vae/weights --out runs/guide
+
+Three of them, trained apart. "reader" reads attributes off photos and decoded pictures alike, so half of what it sees
+is blurred or passed through the VAE. "realism" sees sharp photos only, since features trained on blur are blind to it;
+its features measure Frechet distances. These two are for evaluation only: never a loss, never in the app. "guide" is a
+third, of another width and seed, and is the one that may help to train the critics.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.transforms.v2.functional import gaussian_blur
+from tqdm import tqdm
+
+from lc.attributes import ATTRIBUTES
+from lc.generator import VAE
+from lc.weights import load_config, load_generator, load_module, save_config, save_module, section
+from train.data import Crops, augment, centre, load_celeba
+from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, seeded
+
+Kind = Literal["reader", "realism", "guide"]
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Sizes of a classifier, saved as JSON beside its weights."""
+
+    widths: tuple[int, ...] = (48, 96, 192, 256)  # channels at 32x32, 16x16, 8x8, 4x4
+    blocks: int = 1  # residual blocks at each size
+    dropout: float = 0.3
+
+
+class Block(nn.Module):
+    """Residual block, the second half of a stage (He et al. 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.body(x))
+
+
+class Classifier(nn.Module):
+    """A small ResNet: photos to ten logits. `thresholds` are the probabilities at which each is called true."""
+
+    thresholds: Tensor
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        channels = 3
+        for level, width in enumerate(config.widths):
+            kernel, padding = (4, 1) if level == 0 else (3, 1)
+            layers += [nn.Conv2d(channels, width, kernel, 2, padding, bias=False), nn.BatchNorm2d(width)]
+            layers += [nn.ReLU(inplace=True), *(Block(width) for _ in range(config.blocks))]
+            channels = width
+        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, len(ATTRIBUTES)))
+        self.register_buffer("thresholds", torch.full((len(ATTRIBUTES),), 0.5))
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [0, 1] -> (B, last width)."""
+        features: Tensor = self.body(images * 2 - 1)
+        return features.float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [0, 1] -> logits (B, 10)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits.float()
+
+    def read(self, images: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [0, 1] -> bool (B, 10)."""
+        return torch.sigmoid(self(images)) >= self.thresholds
+
+
+@dataclass(frozen=True)
+class ClassifierTraining(RunConfig):
+    """Train a pixel classifier."""
+
+    out: Path = Path("runs/classifier")
+    kind: Kind = "reader"
+    celeba: Path = Path("data/celeba")
+    vae: Path | None = None
+    """Weights folder; a quarter of the photos of "reader" and "guide" pass through it."""
+    model: ClassifierConfig = dataclasses.field(default_factory=ClassifierConfig)
+    epochs: int = 20
+    batch: int = 64
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+    smoothing: float = 0.02
+    """Label smoothing: CelebA's labels are wrong more often than that."""
+    limit: int | None = None
+    """Use only so many photos: a dry run."""
+
+
+PRESETS = {
+    "cpu": ClassifierTraining(),
+    "paper": ClassifierTraining(model=ClassifierConfig(widths=(64, 128, 256, 512), blocks=2), batch=256),
+}
+
+
+def save_classifier(folder: Path, name: str, classifier: Classifier) -> None:
+    """Write NAME.safetensors and its section of config.json."""
+    save_config(folder, **{name: dataclasses.asdict(classifier.config)})
+    save_module(folder, name, classifier)
+
+
+def load_classifier(folder: Path, name: Kind) -> Classifier:
+    """Read what `save_classifier` wrote, frozen and in evaluation mode.
+
+    Raises:
+        WeightsError: missing or damaged.
+    """
+    classifier = Classifier(section(load_config(folder), name, ClassifierConfig))
+    load_module(folder, name, classifier)
+    return classifier.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def degrade(x: Tensor, vae: VAE | None, generator: torch.Generator) -> Tensor:
+    """Blur a quarter of the batch and pass another quarter through the VAE. (B, 3, 64, 64) -> the same."""
+    quarter = len(x) // 4
+    sigma = float(torch.empty(1).uniform_(0.4, 1.6, generator=generator))
+    parts = [x[: 2 * quarter], gaussian_blur(x[2 * quarter : 3 * quarter], [7, 7], [sigma, sigma]), x[3 * quarter :]]
+    if vae is not None:
+        parts[2] = vae.decode(vae.encode(parts[2]).sample()).to(x.dtype)
+    return torch.cat(parts)
+
+
+def jitter(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Small changes of brightness, contrast and colour, and a grey square over each photo (Cutout, DeVries 2017)."""
+    rows = len(x)
+    gain = torch.empty(rows, 3, 1, 1).uniform_(0.95, 1.05, generator=generator)
+    gain *= torch.empty(rows, 1, 1, 1).uniform_(0.85, 1.15, generator=generator)
+    shift = torch.empty(rows, 1, 1, 1).uniform_(-0.06, 0.06, generator=generator)
+    x = ((x - 0.5) * gain.to(x.device) + 0.5 + shift.to(x.device)).clamp(0, 1)
+    corner = torch.randint(-8, 64, (2, rows, 1), generator=generator)
+    covered = (torch.arange(64) >= corner) & (torch.arange(64) < corner + 14)  # (2, B, 64)
+    hole = (covered[0][:, :, None] & covered[1][:, None, :])[:, None].to(x.device)
+    return torch.where(hole, torch.full_like(x, 0.5), x)
+
+
+@torch.no_grad()
+def probabilities(classifier: Classifier, images: Tensor, batch: int = 256) -> Tensor:
+    """(N, 3, 64, 64) in [0, 1] -> (N, 10) in [0, 1], on the CPU."""
+    device = next(classifier.parameters()).device
+    return torch.cat([torch.sigmoid(classifier(x.to(device))).cpu() for x in images.split(batch)])
+
+
+def set_thresholds(classifier: Classifier, images: Tensor, labels: Tensor) -> None:
+    """Per attribute, the threshold at which it is read as often as it is true in photos (N, ...) with labels (N, 10)."""
+    found = probabilities(classifier, images)
+    for i, share in enumerate(labels.mean(0).tolist()):
+        classifier.thresholds[i] = torch.quantile(found[:, i], 1 - share)
+
+
+def held_out_set(celeba: Path, vae: VAE | None, limit: int | None) -> Crops:
+    """The validation photos, and beside them their reconstructions where a VAE is given: images become float."""
+    crops = load_celeba(celeba, "validation", limit)
+    images = centre(crops.images)
+    assert crops.labels is not None
+    if vae is None:
+        return Crops(images, crops.labels, crops.names)
+    with torch.no_grad():
+        copies = torch.cat([vae.decode(vae.encode(x).mean) for x in images.split(128)])
+    return Crops(torch.cat([images, copies]), crops.labels.repeat(2, 1), crops.names * 2)
+
+
+def main() -> None:
+    config = parse(ClassifierTraining, PRESETS)
+    engine = accelerator(config)
+    run = Run(config, engine)
+    crops = load_celeba(config.celeba, "train", config.limit)
+    assert crops.labels is not None
+    vae = load_generator(config.vae).to(engine.device) if config.vae else None
+    torch.manual_seed(config.seed)
+    classifier = Classifier(config.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(classifier.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    net, optimiser = engine.prepare(classifier, optimiser)
+    per_epoch = max(1, len(crops) // (config.batch * engine.num_processes))
+    steps, start, ema = config.epochs * per_epoch, 0, Ema(classifier, 0.998)
+    if state := run.load():
+        classifier.load_state_dict(state["classifier"])
+        optimiser.load_state_dict(state["optimiser"])
+        ema.state, start = state["ema"], state["step"]
+    bar = tqdm(range(start, steps), initial=start, total=steps, desc=config.kind, disable=not engine.is_main_process)
+    for step in bar:
+        generator = seeded(config, step, engine.process_index)
+        rows = torch.randint(len(crops), (config.batch,), generator=generator)
+        x, y = augment(crops.images[rows], generator), crops.labels[rows].to(engine.device)
+        x = x.to(engine.device, memory_format=torch.channels_last)
+        for group in optimiser.param_groups:
+            group["lr"] = cosine(step, steps, config.lr, 0.0, per_epoch)
+        with engine.autocast():
+            if config.kind != "realism":
+                x = degrade(x, vae, generator)
+            logits = net(jitter(x, generator))
+        loss = F.binary_cross_entropy_with_logits(logits, y * (1 - config.smoothing) + config.smoothing / 2)
+        optimiser.zero_grad()
+        engine.backward(loss)
+        optimiser.step()
+        ema.update(classifier, step)
+        done = step + 1
+        if done % config.log_steps == 0:
+            run.log(done, loss=loss.item())
+            bar.set_postfix(loss=f"{loss.item():.3f}")
+        state = {"classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.state}
+        run.save(done, state, force=done == steps)
+    if engine.is_main_process:
+        finish(classifier.cpu(), ema, config, vae.cpu() if vae else None)
+    engine.end_training()
+
+
+def finish(classifier: Classifier, ema: Ema, config: ClassifierTraining, vae: VAE | None) -> None:
+    """Take the averaged weights, set the thresholds, say how well it sees, write it."""
+    classifier.load_state_dict(ema.state)
+    classifier.eval().requires_grad_(False)
+    held_out = held_out_set(config.celeba, vae if config.kind != "realism" else None, config.limit)
+    assert held_out.labels is not None
+    set_thresholds(classifier, held_out.images, held_out.labels)
+    right = ((probabilities(classifier, held_out.images) >= classifier.thresholds) == held_out.labels.bool()).float()
+    folder = config.out / "weights"
+    save_classifier(folder, config.kind, classifier)
+    texts = ", ".join(f"{name} {value:.3f}" for name, value in zip(ATTRIBUTES, right.mean(0).tolist(), strict=True))
+    count = len(load_celeba(config.celeba, "validation", config.limit))
+    copies = f", reconstructions {right[count:].mean():.4f}" if len(right) > count else ""
+    print(f"held-out accuracy {right[:count].mean():.4f}{copies} ({texts}); weights in {folder}")
+
+
+if __name__ == "__main__":
+    main()
