@@ -1,0 +1,396 @@
+"""Train the critics D(z, y) and D_attr(z) and the actor G(z, y), jointly, over the frozen generator's latents.
+
+    python -m train.critics --vae runs/vae/weights --guide runs/guide/weights --extra cache/lfw.safetensors \\
+        --out runs/critics
+
+Source: arXiv 1711.05772, section 4. What differs from the paper, and why:
+- D's label is left out half of the time, so that the same net says "real" without vetoing label combinations that
+  nobody has; edits use it so.
+- D_attr also learns from decoded latents (the actor's, the prior's) that a training-time pixel classifier, the guide,
+  has read back, so that it is right where the actor goes and not only where photos are.
+- The actor hears the guide too, through the decoder: an edit that fools D_attr but not the eye earns nothing.
+- One actor serves every distance weight: it is told the place of the identity slider.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lc.actor import Actor
+from lc.critics import AttributeCritic, Critic, NetConfig
+from lc.generator import VAE
+from lc.losses import attribute_loss, distance, gradient_penalty, not_satisfied, satisfied
+from lc.weights import load_generator, load_module, load_statistics, save_editing_nets
+from train.classifier import Classifier, load_classifier
+from train.data import centre, load_celeba
+from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
+from train.latents import DIRECTIONS, Goals, Latents, encode_photos, toggle_goals
+
+
+@dataclass(frozen=True)
+class CriticsTraining(RunConfig):
+    """Train critics and actor."""
+
+    out: Path = Path("runs/critics")
+    celeba: Path = Path("data/celeba")
+    extra: tuple[Path, ...] = ()
+    """More crops from train.prepare: real photos without labels."""
+    vae: Path = Path("runs/vae/weights")
+    """Weights folder of the generator; the nets are written into it."""
+    guide: Path = Path("runs/guide/weights")
+    """Folder of the classifier that helps training."""
+    init: Path | None = None
+    """Weights folder to start from."""
+    actor: NetConfig = dataclasses.field(default_factory=NetConfig)
+    critic: NetConfig = dataclasses.field(default_factory=NetConfig)
+    attribute_critic: NetConfig = dataclasses.field(default_factory=lambda: NetConfig(dropout=0.2))
+    steps: int = 4_000
+    batch: int = 96
+    """Rows per step and process: a third each for made-up faces, edits and photos."""
+    lr: float = 4e-4
+    warmup: int = 50
+    looks: int = 3
+    """Encodings kept per photo: one as it is, the others flipped and shifted."""
+    gradient_penalty: float = 10.0
+    critic_steps: int = 2
+    """Critic updates per actor update."""
+    realism: float = 1.0
+    """Weight of -log D in the actor's loss for made-up faces."""
+    realism_edit: float = 0.3
+    """The same for edits."""
+    attribute: float = 1.0
+    """Weight of D_attr's and the guide's cross-entropies."""
+    hold: float = 0.5
+    """Weight of an attribute to hold against one to change."""
+    smoothing: float = 0.03
+    """Distance of targets from 0 and 1: beyond that an attribute only burns."""
+    lambda_dist: tuple[float, float] = (0.02, 1.0)
+    """Distance weight at identity 0 and 1; between them it grows geometrically."""
+    lambda_sample: float = 0.005
+    """Distance weight for made-up faces."""
+    ema: float = 0.998
+    limit: int | None = None
+    """Use only so many photos: a dry run."""
+
+
+PRESETS = {
+    "cpu": CriticsTraining(),
+    "paper": CriticsTraining(
+        actor=NetConfig(width=2048),
+        critic=NetConfig(width=2048),
+        attribute_critic=NetConfig(width=2048, dropout=0.2),
+        steps=100_000,
+        batch=384,
+        lr=1e-4,
+        critic_steps=10,
+    ),
+}
+
+
+class CriticTask(nn.Module):
+    """L_D: real with their labels or none against prior, actor's output and real with wrong labels."""
+
+    def __init__(self, critic: Critic, penalty: float) -> None:
+        super().__init__()
+        self.critic, self.penalty = critic, penalty
+
+    def forward(self, real: Tensor, y: Tensor, fake: Tensor, y_fake: Tensor, wrong: Tensor, y_wrong: Tensor) -> Tensor:
+        """Latents (., latent) and labels (., 10) -> the loss, a scalar."""
+        logits = self.critic(torch.cat([real, fake, wrong]), torch.cat([y, y_fake, y_wrong])).float()
+        good, bad = logits[: len(real)], logits[len(real) :]
+        count = min(len(real), len(fake))
+        # Penalised in the whitened space that the net sees: raw z has dimensions of noise.
+        whiten, label = self.critic.whiten, self.critic.label(y_fake[:count] * 2 - 1)
+        penalty = gradient_penalty(
+            lambda u: self.critic.body(torch.cat([u, label], dim=1)), whiten(real[:count]), whiten(fake[:count])
+        )
+        return satisfied(good).mean() + not_satisfied(bad).mean() + self.penalty * penalty
+
+
+class AttributeTask(nn.Module):
+    """D_attr's loss: photos with their labels, decoded latents with what the guide reads in them."""
+
+    def __init__(self, critic: AttributeCritic) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """z (B, latent), labels (B, 10) in [0, 1] -> the loss, a scalar."""
+        return attribute_loss(self.critic(z).float(), labels).mean()
+
+
+@dataclass
+class Judges:
+    """What the actor is judged by; frozen while it learns, so kept out of any module's parameters."""
+
+    critic: Critic
+    attribute_critic: AttributeCritic
+    guide: Classifier
+    vae: VAE
+    sigma_bar: Tensor
+
+    def read(self, z: Tensor) -> Tensor:
+        """The guide's logits (B, 10) of the decoded latents, shifted a little so that no single pixel decides."""
+        images = self.vae.decode(z)
+        down, right = torch.randint(-2, 3, (2,)).tolist()
+        return self.guide(torch.roll(images, (down, right), dims=(2, 3))).float()
+
+
+class ActorTask(nn.Module):
+    """L_G over made-up faces (rows without an origin's distance weight of their own) and edits."""
+
+    def __init__(self, actor: Actor, judges: Judges, config: CriticsTraining) -> None:
+        super().__init__()
+        self.actor = actor
+        self._judges, self._config = [judges], config
+
+    def forward(self, z: Tensor, goals: Goals, identity: Tensor, weight: Tensor, y: Tensor, realism: Tensor) -> Tensor:
+        """
+        Args:
+            z: (B, latent). goals: see `Goals`. identity: (B,).
+            weight: (B,), lambda_dist of each row.
+            y: (B, 10), the label D is asked about; 0.5 throughout for "any".
+            realism: (B,), weight of -log D of each row.
+
+        Returns:
+            The loss (a scalar) and its detached parts, stacked.
+        """
+        judges, config = self._judges[0], self._config
+        moved = self.actor(z, goals.target, goals.mask, identity)
+        real = satisfied(judges.critic(moved, y).float())[:, 0]
+        target = goals.target.clamp(config.smoothing, 1 - config.smoothing)
+        weights = torch.where(goals.mask > 0.5, 1.0, config.hold)
+        latent = attribute_loss(judges.attribute_critic(moved).float(), target, weights)
+        pixel = attribute_loss(judges.read(moved), target, weights)
+        far = distance(moved, z, judges.sigma_bar)
+        total = realism * real + config.attribute * (latent + pixel) + weight * far
+        parts = torch.stack([real.mean(), latent.mean(), pixel.mean(), far.mean()])
+        return torch.cat([total.mean()[None], parts.detach()])
+
+
+def main() -> None:
+    config = parse(CriticsTraining, PRESETS)
+    engine = accelerator(config)
+    device = engine.device
+    run = Run(config, engine)
+    vae = load_generator(config.vae).to(device)
+    guide = load_classifier(config.guide, "guide").to(device)
+    latents = encode_photos(vae, config.celeba, config.extra, config.looks, config.limit, device)
+    torch.manual_seed(config.seed)
+    actor, critic, attribute_critic = build(config)
+    for net in (actor, critic, attribute_critic):
+        net.to(device)
+    nets = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
+    statistics = load_statistics(config.vae)
+    judges = Judges(critic, attribute_critic, guide, vae, statistics.sigma_bar.to(device))
+    tasks: dict[str, nn.Module] = {
+        "actor": ActorTask(actor, judges, config),
+        "critic": CriticTask(critic, config.gradient_penalty),
+        "attribute_critic": AttributeTask(attribute_critic),
+    }
+    optimisers = {
+        name: torch.optim.Adam(
+            net.parameters(), lr=config.lr, betas=(0.9, 0.99) if name == "attribute_critic" else (0.0, 0.99), fused=True
+        )
+        for name, net in nets.items()
+    }
+    for name in nets:
+        tasks[name], optimisers[name] = engine.prepare(tasks[name], optimisers[name])
+    averages, start = {name: Ema(net, config.ema) for name, net in nets.items()}, 0
+    if state := run.load():
+        start = state["step"]
+        for name, net in nets.items():
+            net.load_state_dict(state[name])
+            optimisers[name].load_state_dict(state[f"{name}_optimiser"])
+            averages[name].state = state[f"{name}_ema"]
+    bar = tqdm(range(start, config.steps), initial=start, total=config.steps, disable=not engine.is_main_process)
+    draw = Draw(config, latents, attribute_critic, device)
+    for step in bar:
+        seeded(config, step, engine.process_index)
+        for optimiser in optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = cosine(step, config.steps, config.lr, 0.05 * config.lr, config.warmup)
+
+        def update(name: str, *inputs: Tensor | Goals) -> Tensor:
+            for net_name, net in nets.items():
+                net.requires_grad_(net_name == name)
+                net.train(net_name == name)
+            with engine.autocast():
+                loss: Tensor = tasks[name](*inputs)
+            optimisers[name].zero_grad()
+            engine.backward(loss if loss.ndim == 0 else loss[0])
+            optimisers[name].step()
+            averages[name].update(nets[name], step)  # noqa: B023
+            return loss.detach()
+
+        for _ in range(config.critic_steps):
+            with torch.no_grad(), engine.autocast():
+                inputs = draw.for_critic(actor)
+            critic_loss = update("critic", *inputs)
+        with torch.no_grad(), engine.autocast():
+            z, labels = draw.for_attributes(actor, judges)
+        attribute = update("attribute_critic", z, labels)
+        losses = update("actor", *draw.for_actor())
+        done = step + 1
+        if done % config.log_steps == 0:
+            names = ("actor", "realism", "latent", "pixel", "distance")
+            values = dict(zip(names, losses.tolist(), strict=True))
+            run.log(done, **values, critic=critic_loss.item(), attribute=attribute.item())
+            bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
+        saved = {**{name: net.state_dict() for name, net in nets.items()}}
+        saved |= {f"{name}_optimiser": optimiser.state_dict() for name, optimiser in optimisers.items()}
+        saved |= {f"{name}_ema": average.state for name, average in averages.items()}
+        run.save(done, saved, force=done == config.steps)
+        if done % (5 * config.log_steps) == 0 or done == config.steps:
+            if engine.is_main_process:
+                finish(config, averages, latents, vae)
+    engine.end_training()
+
+
+def build(config: CriticsTraining) -> tuple[Actor, Critic, AttributeCritic]:
+    """The three nets, fresh or warm, whitened for the generator's latents."""
+    statistics = load_statistics(config.vae)
+    nets = Actor(config.actor), Critic(config.critic), AttributeCritic(config.attribute_critic)
+    for name, net in zip(("actor", "critic", "attribute_critic"), nets, strict=True):
+        if config.init:
+            load_module(config.init, name, net)
+        net.whiten.fit(statistics)
+    return nets
+
+
+@dataclass
+class Draw:
+    """Draws batches. All chance comes from torch's global source, which every step seeds anew."""
+
+    config: CriticsTraining
+    latents: Latents
+    attribute_critic: AttributeCritic
+    device: torch.device
+
+    @property
+    def part(self) -> int:
+        return self.config.batch // 3
+
+    def labels(self, count: int) -> Tensor:
+        """Label vectors of photos drawn with the rare attributes more often, (count, 10)."""
+        return self.latents.labels[self.latents.rare_rows(count)].to(self.device)
+
+    def prior(self, count: int) -> Tensor:
+        return torch.randn(count, self.latents.mean.shape[2], device=self.device)
+
+    def photos(self, rows: Tensor) -> Tensor:
+        """Encodings of photos: a draw from q(z|x) or, as often, its mean, which is what the app edits."""
+        noise = (torch.rand(len(rows), 1) < 0.5).float()
+        return self.latents.draw(rows, noise).to(self.device)
+
+    def toggles(self, count: int) -> tuple[Tensor, Goals, Tensor]:
+        """Photos to edit, one toggle each or now and then none, and places of the identity slider."""
+        directions = torch.randint(len(DIRECTIONS), (count,))
+        z = self.photos(self.latents.without(directions))
+        directions = torch.where(torch.rand(count) < 0.06, -1, directions)
+        with torch.no_grad():
+            before = torch.sigmoid(self.attribute_critic.eval()(z)).float().cpu()
+        goals = toggle_goals(before, directions)
+        return z, Goals(goals.target.to(self.device), goals.mask.to(self.device)), torch.rand(count).to(self.device)
+
+    def moved(self, actor: Actor, samples: int, edits: int) -> tuple[Tensor, Tensor]:
+        """The actor's outputs from the prior and from photos, and the labels D is asked about; (samples + edits, .)."""
+        y = self.labels(samples)
+        ones, zeros = torch.ones_like(y), torch.zeros(samples, device=self.device)
+        made = actor(self.prior(samples), y, ones, zeros)
+        z, goals, identity = self.toggles(edits)
+        edited = actor(z, goals.target, goals.mask, identity)
+        return torch.cat([made, edited]).float(), torch.cat([y, torch.full_like(goals.target, 0.5)])
+
+    def for_critic(self, actor: Actor) -> tuple[Tensor, ...]:
+        """real, y, fake, y_fake, wrong, y_wrong: see CriticTask."""
+        labelled = torch.randint(len(self.latents.labels), (2 * self.part,))
+        anyone = torch.randint(len(self.latents.mean), (self.part,))
+        unknown = torch.full((self.part, self.latents.labels.shape[1]), 0.5)
+        y_labelled = self.latents.labels[labelled]
+        # Half of the labelled ones hide their label.
+        y_labelled = torch.where(torch.rand(len(labelled), 1) < 0.25, 0.5, y_labelled)
+        real = self.photos(torch.cat([labelled, anyone]))
+        y = torch.cat([y_labelled, unknown]).to(self.device)
+        fake, y_fake = self.moved(actor.eval(), 2 * self.part, self.part)
+        tenth = max(1, len(fake) // 10)
+        fake[:tenth] = self.prior(tenth)
+        wrong = self.photos(torch.randint(len(self.latents.labels), (self.part // 2,)))
+        y_wrong = self.labels(len(wrong))  # of other photos: nearly always wrong
+        return real, y, fake, y_fake, wrong, y_wrong
+
+    def for_attributes(self, actor: Actor, judges: Judges) -> tuple[Tensor, Tensor]:
+        """Latents and their labels: photos', and the guide's reading of what the actor makes of prior and photos."""
+        rows = self.latents.rare_rows(2 * self.part)
+        moved, _ = self.moved(actor.eval(), self.part // 2, self.part - self.part // 2)
+        read = torch.sigmoid(judges.read(moved))
+        smooth = self.latents.labels[rows].to(self.device) * 0.96 + 0.02
+        return torch.cat([self.photos(rows), moved]), torch.cat([smooth, read])
+
+    def for_actor(self) -> tuple[Tensor, Goals, Tensor, Tensor, Tensor, Tensor]:
+        """The inputs of ActorTask: a third of made-up faces, the rest edits."""
+        config, samples = self.config, self.part
+        y = self.labels(samples)
+        z, goals, identity = self.toggles(config.batch - samples)
+        low, high = config.lambda_dist
+        ones, zeros = torch.ones_like(y), torch.zeros(samples, device=self.device)
+        return (
+            torch.cat([self.prior(samples), z]),
+            Goals(torch.cat([y, goals.target]), torch.cat([ones, goals.mask])),
+            torch.cat([zeros, identity]),
+            torch.cat([zeros + config.lambda_sample, low * (high / low) ** identity]),
+            torch.cat([y, torch.full_like(goals.target, 0.5)]),
+            torch.cat([zeros + config.realism, torch.full_like(identity, config.realism_edit)]),
+        )
+
+
+@torch.no_grad()
+def finish(config: CriticsTraining, averages: dict[str, Ema], latents: Latents, vae: VAE) -> None:
+    """Write the averaged nets into the generator's folder, and a grid of samples and edits."""
+    device = next(vae.parameters()).device
+    actor, critic, attribute_critic = build(config)
+    for name, net in (("actor", actor), ("critic", critic), ("attribute_critic", attribute_critic)):
+        net.load_state_dict(averages[name].state)
+        net.eval().to(device)
+    held_out = load_celeba(config.celeba, "validation", config.limit)
+    assert held_out.labels is not None
+    images = centre(held_out.images)
+    z = torch.cat([vae.encode(x.to(device)).mean for x in images.split(128)])
+    calibrate(attribute_critic, z, held_out.labels.to(device))
+    read = (attribute_critic(z) >= 0).float().cpu()
+    print(f"\nD_attr on held-out photos: accuracy {(read == held_out.labels).float().mean():.4f}")
+    save_editing_nets(config.vae, actor, critic, attribute_critic, latents.labels, config.lambda_dist)
+    torch.manual_seed(0)
+    y = latents.labels[torch.randint(len(latents.labels), (32,))].to(device)
+    prior = torch.randn(32, vae.latent, device=device)
+    made = actor(prior, y, torch.ones_like(y), torch.zeros(32, device=device))
+    save_grid(vae.decode(made), config.out / "samples.png")
+    rows = []
+    for x, start in zip(images[:8], z[:8], strict=True):
+        starts = start.expand(len(DIRECTIONS) // 2, -1)
+        before = torch.sigmoid(attribute_critic(starts)).cpu()
+        wanted = (before[0] < 0.5).long()  # toggle each attribute
+        goals = toggle_goals(before, 2 * torch.arange(len(starts)) + 1 - wanted)
+        half = torch.full((len(starts),), 0.5, device=device)
+        edited = actor(starts, goals.target.to(device), goals.mask.to(device), half)
+        rows += [x[None].to(device), vae.decode(torch.cat([start[None], edited]))]
+    save_grid(torch.cat(rows), config.out / "edits.png", columns=12)
+
+
+def calibrate(critic: AttributeCritic, z: Tensor, labels: Tensor) -> None:
+    """Shift D_attr's biases so that each attribute is read as often as it is true. z (N, latent), labels (N, 10)."""
+    logits = critic(z)
+    last = critic.body[-1]
+    assert isinstance(last, nn.Linear)
+    for i, share in enumerate(labels.mean(0).tolist()):
+        last.bias[i] -= torch.quantile(logits[:, i], 1 - share)
+
+
+if __name__ == "__main__":
+    main()

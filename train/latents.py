@@ -1,0 +1,109 @@
+"""Encodings of the training photos, and what is asked of them: label vectors to sample for, toggles to edit for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lc.attributes import ATTRIBUTES, apply_changes
+from lc.generator import VAE
+from train.data import augment, centre, load_celeba, load_packed
+
+__all__ = ["DIRECTIONS", "Goals", "Latents", "encode_photos", "toggle_goals"]
+
+#: The twenty one-attribute edits: (name, wanted).
+DIRECTIONS: tuple[tuple[str, bool], ...] = tuple((name, wanted) for name in ATTRIBUTES for wanted in (True, False))
+
+
+def _direction_tables() -> tuple[Tensor, Tensor, Tensor]:
+    """For each direction: where it sets something, where it sets by implication only, and the values; (20, 10) each."""
+    blank = torch.zeros(1, len(ATTRIBUTES))
+    rows = [apply_changes(blank, {name: wanted}) for name, wanted in DIRECTIONS]
+    touched = torch.cat([mask for _, mask in rows])
+    named = torch.zeros_like(touched)
+    for row, (name, _) in enumerate(DIRECTIONS):
+        named[row, ATTRIBUTES.index(name)] = True
+    return touched, touched & ~named, torch.cat([target for target, _ in rows])
+
+
+_TOUCHED, _IMPLIED, _VALUES = _direction_tables()
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Encodings of photos, several looks (flips, shifts) at each.
+
+    Attributes:
+        mean, std: (N, looks, latent), of q(z|x).
+        labels: (M, 10) in {0, 1}, of the first M photos; the rest are unlabelled.
+        pools: for each direction of `DIRECTIONS`, the labelled photos that lack what it wants.
+    """
+
+    mean: Tensor
+    std: Tensor
+    labels: Tensor
+    pools: tuple[Tensor, ...]
+
+    def draw(self, rows: Tensor, noise: Tensor | float) -> Tensor:
+        """A look at random of each photo: mean + noise * std * eps, (B, latent). noise 1 draws from q(z|x)."""
+        looks = torch.randint(self.mean.shape[1], (len(rows),))
+        mean, std = self.mean[rows, looks], self.std[rows, looks]
+        return mean + noise * std * torch.randn_like(mean)
+
+    def rare_rows(self, count: int) -> Tensor:
+        """Labelled photos, half of them drawn so that every attribute is seen both ways equally often."""
+        half = count // 2
+        directions = torch.randint(len(self.pools), (count - half,))
+        return torch.cat([torch.randint(len(self.labels), (half,)), self.without(directions)])
+
+    def without(self, directions: Tensor) -> Tensor:
+        """For each direction (B,), a labelled photo that lacks what it wants, (B,)."""
+        picks = [self.pools[d][torch.randint(len(self.pools[d]), (1,))] for d in directions.tolist()]
+        return torch.cat(picks)
+
+
+@torch.no_grad()
+def encode_photos(
+    vae: VAE, celeba: Path, extra: tuple[Path, ...], looks: int, limit: int | None, device: torch.device
+) -> Latents:
+    """Encode CelebA's training part and unlabelled extra crops: as they are, then `looks` - 1 augmented versions."""
+    crops = load_celeba(celeba, "train", limit)
+    assert crops.labels is not None
+    images = torch.cat([crops.images, *(load_packed(path).images[:limit] for path in extra)])
+    generator = torch.Generator().manual_seed(0)
+    means, stds = [], []
+    for x in tqdm(images.split(128), desc="encode", leave=False):
+        views = [centre(x), *(augment(x, generator) for _ in range(looks - 1))]
+        posteriors = [vae.encode(view.to(device)) for view in views]
+        means.append(torch.stack([p.mean for p in posteriors], 1).cpu())
+        stds.append(torch.stack([p.std for p in posteriors], 1).cpu())
+    columns = [(crops.labels[:, ATTRIBUTES.index(name)] > 0.5) != wanted for name, wanted in DIRECTIONS]
+    everyone = torch.arange(len(crops))
+    pools = tuple(everyone[lacking] if lacking.any() else everyone for lacking in columns)
+    return Latents(torch.cat(means), torch.cat(stds), crops.labels, pools)
+
+
+@dataclass(frozen=True)
+class Goals:
+    """What is wanted of a batch: target (B, 10) in [0, 1] and mask (B, 10), 1 where pushed; see `lc.actor.Actor`."""
+
+    target: Tensor
+    mask: Tensor
+
+
+def toggle_goals(before: Tensor, directions: Tensor) -> Goals:
+    """One toggle per row, with what it implies, exactly as the app asks for it.
+
+    Args:
+        before: (B, 10) probabilities that the attribute critic reads.
+        directions: (B,) into `DIRECTIONS`, or -1 for "change nothing".
+    """
+    on = (directions >= 0)[:, None]
+    chosen = directions.clamp_min(0)
+    # What is only implied (ticking blond unticks black) is pushed only where it is not so already.
+    mask = _TOUCHED[chosen] & on & ~(_IMPLIED[chosen] & (before < 0.5))
+    return Goals(torch.where(mask, _VALUES[chosen], before), mask.float())
