@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
@@ -244,9 +244,18 @@ class FaceEditor:
         return edits
 
     def edit_live(
-        self, reading: Reading, set: Mapping[str, bool], identity: float = 0.5, *, every: int = 5
+        self,
+        reading: Reading,
+        set: Mapping[str, bool],
+        identity: float = 0.5,
+        *,
+        every: int = 5,
+        stop: Callable[[], bool] | None = None,
     ) -> Iterator[Progress]:
-        """The optimiser's walk, step by step; a preview every `every` steps; the last item carries the edit."""
+        """The optimiser's walk, step by step; a preview every `every` steps; the last item carries the edit.
+
+        Asked after each step, `stop` ends the walk where it stands when it says True.
+        """
         _check(identity, "optimise")
         begun = time.perf_counter()
         goal = self._goal([reading], set)
@@ -254,6 +263,8 @@ class FaceEditor:
         for step in self._walk(goal, identity) if set else [self._still(goal)]:
             preview = self._show(step.z)[0] if step.index % every == 0 else None
             yield Progress(step.index, preview, {name: float(e[0]) for name, e in step.energies.items()}, None)
+            if stop is not None and stop():
+                break
         assert step is not None  # a walk yields at least its start
         edit = self._edits(goal, step, begun)[0]
         yield Progress(step.index, edit.edited, {name: float(e[0]) for name, e in step.energies.items()}, edit)
