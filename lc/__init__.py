@@ -1,10 +1,17 @@
-"""Edit face photos, or make faces up, by latent constraints. The public API, and nothing else."""
+"""Edit face photos, or make faces up, by latent constraints. The public API, and nothing else.
 
-from lc.attributes import ATTRIBUTES
-from lc.editor import Edit, FaceEditor, Reading, Sample
-from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError, WeightsError
-from lc.generator import VAE, Generator, Posterior
-from lc.weights import load_model
+Names are imported on first use: torch takes seconds to import, and `python -m lc --help` needs none of it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lc.attributes import ATTRIBUTES
+    from lc.editor import Edit, FaceEditor, Reading, Sample
+    from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError, WeightsError
+    from lc.generator import VAE, Generator, Posterior
+    from lc.weights import load_model
 
 __all__ = [
     "ATTRIBUTES",
@@ -22,3 +29,14 @@ __all__ = [
     "WeightsError",
     "load_model",
 ]
+
+_ROOMS = ("errors", "attributes", "generator", "weights", "editor")
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for room in _ROOMS:
+            module = import_module(f"lc.{room}")
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module 'lc' has no attribute {name!r}")

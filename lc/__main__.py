@@ -1,0 +1,172 @@
+"""The command line.
+
+    python -m lc edit photo.jpg --set Eyeglasses=1 Smiling=1 --out edited.png
+    python -m lc edit photos/ --set Young=0 --method optimise --stages --out edited/
+    python -m lc sample --count 64 --set Male=0 --seed 7 --out faces.png
+    python -m lc describe photo.jpg
+
+Exit codes: 0 all done; 2 the command cannot be carried out as given; 3 some photos could not be used, and the others
+are done; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from lc.errors import LatentConstraintsError
+
+__all__ = ["main", "parse"]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is what --help is for."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def _identity(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:  # refuses "nan" as well
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("ask for at least one face")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {2**32 - 1}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False, allow_abbrev=False)
+    common.add_argument(
+        "--weights",
+        default=os.environ.get("LC_WEIGHTS") or None,
+        metavar="FOLDER_OR_REPO",
+        help="weights folder or Hub repository (default: $LC_WEIGHTS, or the folder that ships)",
+    )
+    common.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
+
+    photos = _Parser(add_help=False, allow_abbrev=False)
+    photos.add_argument("inputs", nargs="*", type=Path, metavar="INPUT", help="photos, or folders of photos")
+    photos.add_argument(
+        "--aligned", action="store_true", help="the photos are CelebA crops (178x218, 89x109): look for no face"
+    )
+
+    change = _Parser(add_help=False, allow_abbrev=False)
+    change.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=0|1",
+        help="attributes to take away or to give, such as Eyeglasses=1; may be repeated",
+    )
+    change.add_argument("--seed", type=_seed, default=0, help="source of chance, of which edits have none (default: 0)")
+    change.add_argument("--out", required=True, type=Path, metavar="PATH", help="a picture file or a folder")
+
+    summary, _, exit_codes = (__doc__ or "").partition("Exit codes")
+    parser = _Parser(
+        prog="python -m lc",
+        description="Edit face photos, or make faces up, by latent constraints.",
+        epilog=summary.partition("\n")[2] + "Exit codes" + exit_codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    edit = commands.add_parser(
+        "edit",
+        parents=[photos, change, common],
+        allow_abbrev=False,
+        help="change attributes of photos",
+        description="Change attributes of the largest face in each photo; those not set are held as they are. With "
+        "nothing set, the photo is passed through the model as it is, to show what the model can keep.",
+    )
+    edit.add_argument(
+        "--identity", type=_identity, default=0.5, metavar="0..1", help="0: satisfy the attributes, 1: keep the person"
+    )
+    edit.add_argument("--method", choices=("actor", "optimise"), default="actor", help="one pass, or a walk of many")
+    edit.add_argument("--stages", action="store_true", help="write the 64x64 stages and the figures too")
+
+    sample = commands.add_parser(
+        "sample",
+        parents=[change, common],
+        allow_abbrev=False,
+        help="make faces up",
+        description="Make faces up. --out FOLDER gets 0000.png, 0001.png, ...; --out FILE.png gets them all in a grid.",
+    )
+    sample.add_argument("--count", type=_count, required=True, metavar="N", help="how many")
+    sample.add_argument(
+        "--no-realism", action="store_true", help="leave the realism constraint out, to see what it does"
+    )
+
+    commands.add_parser(
+        "describe",
+        parents=[photos, common],
+        allow_abbrev=False,
+        help="say what the model sees in photos",
+        description="Print a line of JSON per photo: where the largest face is, and the probability of each attribute.",
+    )
+    return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line. INPUTs may stand anywhere, which argparse alone does not allow beside subcommands."""
+    parser = _parser()
+    arguments, extra = parser.parse_known_args(argv)
+    unknown = [text for text in extra if text.startswith("-") or arguments.command == "sample"]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if arguments.command != "sample":
+        arguments.inputs += map(Path, extra)
+        # `--set A=1 photo.jpg`: --set takes what follows it, the photo too.
+        taken = [text for text in getattr(arguments, "set", []) if not _is_assignment(text) and Path(text).exists()]
+        arguments.inputs += map(Path, taken)
+        if taken:
+            arguments.set = [text for text in arguments.set if text not in taken]
+        if not arguments.inputs:
+            parser.error("give at least one photo or folder")
+    return arguments
+
+
+def _is_assignment(text: str) -> bool:
+    return text.endswith(("=0", "=1"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    try:
+        arguments = parse(argv)
+        from lc import cli  # here, because it imports torch, which takes seconds that --help should not
+
+        return cli.run(arguments)
+    except LatentConstraintsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `python -m lc describe folder | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
