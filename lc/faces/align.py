@@ -1,7 +1,7 @@
 """Photo pixels to the square crop the model sees, and the matrix that leads back.
 
-Coordinates are continuous: (0, 0) is the outer corner of the top left pixel and (0.5, 0.5) its centre, so a crop of
-64 pixels spans 0..64. This is the convention of Pillow's `resize(box=...)` and `transform`.
+Coordinates are continuous: (0, 0) is the outer corner of the top left pixel and (0.5, 0.5) its centre, so a
+crop of 64 pixels spans 0..64. This is the convention of Pillow's `resize(box=...)` and `transform`.
 
 >>> aligned = align(Image.new("RGB", FRAME_SIZE), TEMPLATE)
 >>> aligned.crop.size, round(aligned.scale, 4)  # 148 pixels of CelebA's frame become 64
@@ -27,12 +27,12 @@ Array: TypeAlias = npt.NDArray[np.float64]
 FRAME_SIZE = (178, 218)  # width, height of CelebA's aligned pictures
 FRAME_BOX = (15.0, 35.0, 163.0, 183.0)  # left, top, right, bottom of the square the model sees in them
 
-# Where the five landmarks (see detect.Face) lie in CelebA's frame: the mean of what FaceDetector finds in 2987 of
-# CelebA's own pictures (every third of 9000, at 89x109, doubled).
+# Where the five landmarks (see detect.Face) lie in CelebA's frame: the mean of what FaceDetector finds in 2987
+# of CelebA's own pictures (every third of 9000, at 89x109, doubled).
 TEMPLATE: Array = np.array([[69.6, 111.7], [108.4, 111.7], [88.7, 135.8], [71.6, 152.9], [106.4, 152.9]])
 
-# How much each landmark counts. CelebA was framed by its eyes alone; the mouth steadies the detector's noise on them,
-# and the nose, which moves sideways when the head turns, adds more error than it takes away.
+# How much each landmark counts. CelebA was framed by its eyes alone; the mouth steadies the detector's noise on
+# them, and the nose, which moves sideways when the head turns, adds more error than it takes away.
 _WEIGHTS: Array = np.array([1.0, 1.0, 0.0, 0.5, 0.5])
 
 _MARGIN = 2  # crop pixels that the bicubic kernel reaches past the crop's edge
@@ -79,7 +79,7 @@ def frame_crop(rgb: Image.Image, size: int = 64) -> Aligned:
     expected = FRAME_SIZE[0] / FRAME_SIZE[1]
     if abs(width / height / expected - 1) > 0.02:
         raise PhotoError(
-            f"The picture is {width}x{height}, not a CelebA crop (178x218); leave --aligned off to find its face."
+            f"A {width}x{height} picture is not a CelebA crop (178x218); leave --aligned off to find the face."
         )
     side = width * (FRAME_BOX[2] - FRAME_BOX[0]) / FRAME_SIZE[0]
     left, top = (width - side) / 2, (height - side) / 2
@@ -91,8 +91,8 @@ def frame_crop(rgb: Image.Image, size: int = 64) -> Aligned:
 def fit(landmarks: npt.NDArray[np.floating], size: int = 64) -> Array:
     """The similarity that takes the template's landmarks nearest to these: (5, 2) -> (2, 3), crop to photo.
 
-    Weighted least squares (Umeyama, 1991), which in two dimensions is a regression between complex numbers: a factor
-    for turning and scaling, and an offset.
+    Weighted least squares (Umeyama, 1991), which in two dimensions is a regression between complex numbers: a
+    factor for turning and scaling, and an offset.
 
     Raises:
         PhotoError: see `align`.
@@ -110,15 +110,15 @@ def fit(landmarks: npt.NDArray[np.floating], size: int = 64) -> Array:
 def warp(rgb: Image.Image, matrix: Array, size: int) -> Image.Image:
     """Sample a size x size crop through a similarity, without aliasing.
 
-    Pillow's `transform` interpolates between neighbours and would skip pixels when it shrinks. So turn at about the
-    photo's own resolution, then shrink with `resize`, which averages.
+    Pillow's `transform` interpolates between neighbours and would skip pixels when it shrinks. So turn at about
+    the photo's own resolution, then shrink with `resize`, which averages.
     """
     scale = _scale(matrix)
     corners = np.array([[-_MARGIN, size + _MARGIN, -_MARGIN, size + _MARGIN]])
     corners = matrix @ np.vstack([corners, corners[:, [0, 2, 1, 3]], np.ones((1, 4))])  # (2, 4)
     low, high = np.floor(corners.min(1)).astype(int) - 2, np.ceil(corners.max(1)).astype(int) + 2
     region = _mirrored(rgb, (low[0], low[1], high[0], high[1]))
-    # A large face is first shrunk by whole pixels, the cheapest way, to no less than the finest step asked for.
+    # A large face is first shrunk by whole pixels, the cheapest way, to no less than the finest step wanted.
     shrink = max(1, int(scale / _OVERSAMPLING))
     if shrink > 1:
         region = region.reduce(shrink)
@@ -127,9 +127,7 @@ def warp(rgb: Image.Image, matrix: Array, size: int) -> Image.Image:
     a, b, d, e = (linear / (steps * shrink)).ravel().tolist()
     c, f = (shift / shrink).tolist()
     side = (size + 2 * _MARGIN) * steps
-    canvas = region.transform(
-        (side, side), Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BICUBIC
-    )
+    canvas = region.transform((side, side), Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BICUBIC)
     edge = _MARGIN * steps
     return canvas.resize((size, size), Image.Resampling.BICUBIC, box=(edge, edge, side - edge, side - edge))
 

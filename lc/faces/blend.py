@@ -25,9 +25,9 @@ def paste(
 ) -> Image.Image:
     """Put an edited crop into the photo; everything outside the crop's square stays bit-identical.
 
-    With a reconstruction, only what the edit changed is added to the photo, so that the photo keeps its own detail,
-    which no 64x64 crop holds; an edit equal to its reconstruction gives back the photo, bit for bit. Without one, the
-    crop itself is pasted, blurred as it is.
+    With a reconstruction, only what the edit changed is added to the photo, so that the photo keeps its own
+    detail, which no 64x64 crop holds; an edit equal to its reconstruction gives back the photo, bit for bit.
+    Without one, the crop itself is pasted, blurred as it is.
 
     Args:
         rgb: the photo, mode RGB.

@@ -1,11 +1,11 @@
 """Find faces and their five landmarks: MTCNN's three nets, in torch.
 
 Zhang et al., "Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks", 2016
-(https://arxiv.org/abs/1604.02878): a proposal net slides over an image pyramid, a second net throws most proposals
-out, and a third one places the box and the landmarks of what is left.
+(https://arxiv.org/abs/1604.02878): a proposal net slides over an image pyramid, a second net throws most
+proposals out, and a third one places the box and the landmarks of what is left.
 
-The weights are the arrays inside the PyPI wheel `mtcnn` 1.0.0 (MIT). That package's own code needs TensorFlow, so it
-is located and never imported.
+The weights are the arrays inside the PyPI wheel `mtcnn` 1.0.0 (MIT). That package's own code needs TensorFlow, so
+it is located and never imported.
 
 Coordinates are continuous, see `lc.faces.align`.
 """
@@ -37,8 +37,8 @@ _THRESHOLDS = (0.6, 0.7, 0.8)  # least face probability after each net, the auth
 _MAX_PROPOSALS = 400  # bounds the time spent on a photo that is all texture
 _TURNS = (-35, 35, 90, -90, 180)  # degrees tried on a photo without an upright face
 
-# The third net's usual view of a face that `align` has levelled: centre and half side in parts of the crop's side,
-# measured with align.TEMPLATE. Two sizes, because the mean of two views is steadier.
+# The third net's usual view of a face that `align` has levelled: centre and half side in parts of the crop's
+# side, measured with align.TEMPLATE. Two sizes, because the mean of two views is steadier.
 _VIEW_CENTRE, _VIEW_HALVES = np.array([0.489, 0.599]), (0.388 * 0.85, 0.388)
 _MIRRORED = [1, 0, 2, 4, 3]  # the order of the landmarks in a mirror
 
@@ -49,8 +49,8 @@ class Face:
 
     Attributes:
         box: left, top, right, bottom; may reach outside the photo.
-        landmarks: (5, 2), x and y of left eye, right eye, nose, left and right mouth corner, where left and right
-            are the viewer's.
+        landmarks: (5, 2), x and y of left eye, right eye, nose, left and right mouth corner, where left and
+            right are the viewer's.
         score: probability of being a face, 0..1.
     """
 
@@ -81,8 +81,8 @@ class FaceDetector:
     def detect(self, image: Image.Image) -> list[Face]:
         """Find the faces of an RGB image, largest first; an empty list if there are none.
 
-        A photo without an upright face is searched again with a border around it, for faces that fill it, and then
-        turned by some angles, for faces that are not upright.
+        A photo without an upright face is searched again with a border around it, for faces that fill it, and
+        then turned by some angles, for faces that are not upright.
         """
         image = image.convert("RGB")
         ratio = min(1.0, self.max_side / max(image.size))
@@ -97,9 +97,10 @@ class FaceDetector:
 
     @torch.inference_mode()
     def _levelled(self, image: Image.Image, face: Face) -> Face | None:
-        """Look again at the photo's own resolution, with the eyes level: better landmarks, fewer false alarms.
+        """Look again, at full resolution and with the eyes level: better landmarks, fewer false alarms.
 
-        On CelebA photos turned by 40 degrees this halves the error of the alignment (2.6 to 1.2 crop pixels).
+        On CelebA pictures turned by 40 degrees the mean error of the alignment falls from 3.5 to 1.1 pixels of
+        the 64x64 crop. None if the third net no longer sees a face.
         """
         matrix = fit(face.landmarks, 1)  # unit crop to photo
         views, frames = [], []
@@ -183,9 +184,7 @@ class FaceDetector:
         for i in face[:, 1].argsort(descending=True).tolist():
             left, top, right, bottom = boxes[i].tolist()
             candidate = Face((left, top, right, bottom), points[i].double().numpy(), float(face[i, 1]))
-            if candidate.score > _THRESHOLDS[2] and not any(
-                _overlap(candidate, other) > 0.6 for other in faces
-            ):
+            if candidate.score > _THRESHOLDS[2] and not any(_overlap(candidate, other) > 0.6 for other in faces):
                 faces.append(candidate)
         return faces
 
@@ -197,7 +196,7 @@ def detector() -> FaceDetector:
 
 
 class _Net(nn.Module):
-    """A trunk and the heads on it: box offsets, perhaps landmarks, and last the probabilities (no face, face)."""
+    """A trunk with heads: box offsets, perhaps landmarks, and last the probabilities (no face, face)."""
 
     def __init__(self, trunk: list[nn.Module], heads: list[nn.Module]) -> None:
         super().__init__()
@@ -234,13 +233,17 @@ def _load_nets() -> tuple[_Net, _Net, _Net]:
         [nn.Conv2d(32, 4, 1), nn.Conv2d(32, 2, 1)],
     )
     refine = _Net(
-        [*_conv(3, 28, 3), _pool(3, ceil=True), *_conv(28, 48, 3), _pool(3, ceil=False)]
-        + [*_conv(48, 64, 2), *_dense(576, 128)],
+        [
+            *[*_conv(3, 28, 3), _pool(3, ceil=True), *_conv(28, 48, 3), _pool(3, ceil=False)],
+            *[*_conv(48, 64, 2), *_dense(576, 128)],
+        ],
         [nn.Linear(128, 4), nn.Linear(128, 2)],
     )
     output = _Net(
-        [*_conv(3, 32, 3), _pool(3, ceil=True), *_conv(32, 64, 3), _pool(3, ceil=False)]
-        + [*_conv(64, 64, 3), _pool(2, ceil=True), *_conv(64, 128, 2), *_dense(1152, 256)],
+        [
+            *[*_conv(3, 32, 3), _pool(3, ceil=True), *_conv(32, 64, 3), _pool(3, ceil=False)],
+            *[*_conv(64, 64, 3), _pool(2, ceil=True), *_conv(64, 128, 2), *_dense(1152, 256)],
+        ],
         [nn.Linear(256, 4), nn.Linear(256, 10), nn.Linear(256, 2)],
     )
     # Locating a package, unlike importing it, runs none of its code.
@@ -249,16 +252,16 @@ def _load_nets() -> tuple[_Net, _Net, _Net]:
         raise WeightsError("The face detector's weights are missing; run `pip install mtcnn==1.0.0`.")
     folder = Path(spec.submodule_search_locations[0]) / "assets" / "weights"
     for net, name in ((proposal, "pnet"), (refine, "rnet"), (output, "onet")):
-        # joblib unpickles, and unpickling can run code: fair for a file of a pinned wheel that pip has installed, and
-        # for nothing else.
+        # joblib unpickles, and unpickling can run code: fair for a file of a pinned wheel that pip has installed,
+        # and for nothing else.
         try:
             arrays = joblib.load(folder / f"{name}.lz4")
-        except OSError as error:
+            for parameter, array in zip(net.parameters(), arrays, strict=True):
+                parameter.data.copy_(_from_keras(array).view_as(parameter))
+        except (OSError, EOFError, ValueError, RuntimeError) as error:  # absent, damaged, another version, no lz4
             raise WeightsError(
-                "The face detector's weights cannot be read; run `pip install --force-reinstall mtcnn==1.0.0`."
+                "The face detector's weights cannot be read; run `pip install --force-reinstall mtcnn==1.0.0 lz4`."
             ) from error
-        for parameter, array in zip(net.parameters(), arrays, strict=True):
-            parameter.data.copy_(_from_keras(array).view_as(parameter))
         net.eval().requires_grad_(False)
     return proposal, refine, output
 

@@ -52,9 +52,7 @@ class Photo:
     format: str | None
 
 
-def read_photo(
-    source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixels: int = 120_000_000
-) -> Photo:
+def read_photo(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixels: int = 120_000_000) -> Photo:
     """Decode a picture: first frame, upright, 8 bits, sRGB.
 
     Args:
@@ -95,8 +93,8 @@ def read_photo(
 def iter_photos(inputs: Iterable[str | Path]) -> list[Path]:
     """Expand files and folders into files, in the order given.
 
-    A file is taken as it is. A folder is searched recursively, sorted by path, for the suffixes that Pillow can
-    open; hidden files (macOS leaves `._name.jpg` twins) are passed over.
+    A file is taken as it is. A folder is searched recursively, sorted by path, for the suffixes that Pillow
+    can open; hidden files (macOS leaves `._name.jpg` twins) are passed over.
 
     Raises:
         PhotoError: a path that does not exist.
@@ -165,9 +163,7 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise PhotoError(_too_many_pixels(name, max_pixels))
     if min(width, height) < MIN_SIDE:
-        raise PhotoError(
-            f"{name} is only {width}x{height} pixels; use a photo of at least {MIN_SIDE} pixels each way."
-        )
+        raise PhotoError(f"{name} is only {width}x{height} pixels; use a photo of at least {MIN_SIDE} pixels each way.")
 
 
 def _too_many_pixels(name: str, max_pixels: int) -> str:
