@@ -135,17 +135,17 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if arguments.command != "sample":
         arguments.inputs += map(Path, extra)
         # `--set A=1 photo.jpg`: --set takes what follows it, the photo too.
-        taken = [text for text in getattr(arguments, "set", []) if not _is_assignment(text) and Path(text).exists()]
-        arguments.inputs += map(Path, taken)
-        if taken:
-            arguments.set = [text for text in arguments.set if text not in taken]
+        for text in filter(_is_path, list(getattr(arguments, "set", []))):
+            arguments.set.remove(text)
+            arguments.inputs.append(Path(text))
         if not arguments.inputs:
             parser.error("give at least one photo or folder")
     return arguments
 
 
-def _is_assignment(text: str) -> bool:
-    return text.endswith(("=0", "=1"))
+def _is_path(text: str) -> bool:
+    """Whether a text given to --set is a photo: one that is there, or a mistyped "foto.jpg"."""
+    return not text.endswith(("=0", "=1")) and (Path(text).exists() or ("=" not in text and bool(Path(text).suffix)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -33,7 +33,8 @@ _BATCH, _BATCH_PIXELS = 64, 100_000_000
 _READERS = 4  # threads that decode ahead of the networks
 
 _Located: TypeAlias = tuple[Photo, list[Face], Face | None, Aligned]
-_A, _B = TypeVar("_A"), TypeVar("_B")
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 
 def run(arguments: argparse.Namespace) -> int:
