@@ -50,10 +50,10 @@ def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that announces a size and holds no pixels."""
-    chunks = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
-    )
+    data = b"\x89PNG\r\n\x1a\n"
+    for chunk in (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT"):
+        data += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return data
 
 
 def quarters(mode: str = "RGB") -> Image.Image:
@@ -140,8 +140,7 @@ def test_an_icc_profile_is_converted_to_srgb_and_a_broken_one_ignored() -> None:
     red = Image.new("RGB", (32, 32), "red")
     photo = read_photo(encode(red, "PNG", icc_profile=swapped))
     assert np.abs(gray(photo.rgb)[5, 5] - (0, 255, 0)).max() < 3
-    assert photo.icc_profile == swapped
-    assert "icc_profile" not in photo.rgb.info
+    assert (photo.icc_profile, photo.rgb.info) == (swapped, {})
     for profile in (srgb, b"not a profile", swapped[:200]):
         assert read_photo(encode(red, "PNG", icc_profile=profile)).rgb.getpixel((5, 5)) == (255, 0, 0)
 
@@ -318,7 +317,6 @@ def test_an_unrotated_face_is_cropped_as_pillow_would(astronaut: Image.Image, zo
     expected = photo.resize((64, 64), BICUBIC, box=box)
     aligned = align(photo, TEMPLATE * zooms)
     assert np.abs(gray(aligned.crop) - gray(expected)).mean() < 1.5
-    assert aligned.scale == pytest.approx(148 / 64 * zoom, rel=0.01)
 
 
 def test_a_turned_photo_gives_the_same_crop(astronaut: Image.Image, face: Face) -> None:
@@ -380,9 +378,8 @@ def test_paste_changes_nothing_outside_and_nothing_without_an_edit(matrix: np.nd
 
 def test_the_edit_arrives_where_the_crop_came_from_and_fades_at_its_border(astronaut: Image.Image, face: Face) -> None:
     aligned = align(astronaut, face.landmarks)
-    blue = Image.new("RGB", (64, 64), "blue")
-    arrived = gray(warp(paste(astronaut, blue, aligned), aligned.matrix, 64))
-    assert np.abs(arrived - (0, 0, 255))[12:52, 12:52].mean() < 1
+    blue = paste(astronaut, Image.new("RGB", (64, 64), "blue"), aligned)
+    assert np.abs(gray(warp(blue, aligned.matrix, 64)) - (0, 0, 255))[12:52, 12:52].mean() < 1
     flat = Image.new("RGB", astronaut.size, (100, 100, 100))
     lit = gray(paste(flat, Image.new("RGB", (64, 64), "white"), aligned, Image.new("RGB", (64, 64))))[..., 0]
     assert lit.max() == 255

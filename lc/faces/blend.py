@@ -39,19 +39,16 @@ def paste(
         A new image, mode RGB, of the photo's size.
     """
     result = rgb.copy()
-    size = aligned.crop.width
-    to_photo = aligned.matrix
-    corners = to_photo @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]])  # (2, 4)
-    left, top = (max(0, math.floor(value)) for value in corners.min(1))
-    right, bottom = (min(end, math.ceil(value)) for end, value in zip(rgb.size, corners.max(1), strict=True))
+    left, top, right, bottom = _covered(aligned, rgb.size)
     if left >= right or top >= bottom:
         return result
 
+    size = aligned.crop.width
     side = max(8, round(size * min(aligned.scale, _FINEST)))
     fade = _fade(side)
     # From the region's pixels to those of the enlarged crop.
-    linear = np.linalg.inv(to_photo[:, :2]) * (side / size)
-    shift = linear @ ((left, top) - to_photo[:, 2])
+    linear = np.linalg.inv(aligned.matrix[:, :2]) * (side / size)
+    shift = linear @ ((left, top) - aligned.matrix[:, 2])
     coefficients = tuple(np.column_stack([linear, shift]).ravel().tolist())
 
     def place(values: _Floats) -> _Floats:
@@ -73,6 +70,15 @@ def paste(
         region[..., channel] = np.rint(pixels, out=pixels).clip(0, 255, out=pixels)
     result.paste(Image.fromarray(region), (left, top))
     return result
+
+
+def _covered(aligned: Aligned, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The photo's part that holds the turned crop: left, top, right, bottom; empty if they do not meet."""
+    side = aligned.crop.width
+    corners = aligned.matrix @ np.array([[0, side, 0, side], [0, 0, side, side], [1, 1, 1, 1]])  # (2, 4)
+    left, top = (max(0, math.floor(value)) for value in corners.min(1))
+    right, bottom = (min(end, math.ceil(value)) for end, value in zip(size, corners.max(1), strict=True))
+    return left, top, right, bottom
 
 
 def _enlarged(values: _Floats, side: int) -> _Floats:
