@@ -1,8 +1,8 @@
 """FaceEditor: puts the rooms together. A photo goes in; an Edit with every stage on the way comes out.
 
-    editor = FaceEditor.load("weights/celeba-64")
-    edit = editor.edit("photo.jpg", set={"Eyeglasses": True}, identity=0.5)
-    edit.result.save("edited.png")
+editor = FaceEditor.load("weights/celeba-64")
+edit = editor.edit("photo.jpg", set={"Eyeglasses": True}, identity=0.5)
+edit.result.save("edited.png")
 """
 
 from __future__ import annotations
@@ -373,7 +373,8 @@ class FaceEditor:
         pictures, probabilities = self._show(z), self._probabilities(z)
         wanted = [{name: bool(v >= 0.5) for name, v in zip(ATTRIBUTES, row, strict=True)} for row in y.tolist()]
         return [
-            Sample(pictures[row], z[row].cpu().clone(), wanted[row], _named(probabilities[row])) for row in range(len(z))
+            Sample(pictures[row], z[row].cpu().clone(), wanted[row], _named(probabilities[row]))
+            for row in range(len(z))
         ]
 
     def _label_vectors(self, changes: Mapping[str, bool]) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,11 @@ class VAEConfig:
     decoder_blocks: int = 1  # the same in the decoder, where they help more: its pixels are what is looked at
 
     def __post_init__(self) -> None:
-        if len(self.widths) != 4 or min(*self.widths, self.latent, self.bottleneck) < 1 or min(self.encoder_blocks, self.decoder_blocks) < 0:
+        if (
+            len(self.widths) != 4
+            or min(*self.widths, self.latent, self.bottleneck) < 1
+            or min(self.encoder_blocks, self.decoder_blocks) < 0
+        ):
             raise ValueError(f"VAE sizes must be positive, with four widths: {self}")
 
 

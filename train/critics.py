@@ -55,7 +55,7 @@ class CriticsTraining(RunConfig):
     """Rows per step and process: a third each for made-up faces, edits and photos."""
     lr: float = 4e-4
     warmup: int = 50
-    looks: int = 3
+    looks: int = 2
     """Encodings kept per photo: one as it is, the others flipped and shifted."""
     gradient_penalty: float = 10.0
     critic_steps: int = 2
@@ -247,9 +247,8 @@ def main() -> None:
         saved |= {f"{name}_optimiser": optimiser.state_dict() for name, optimiser in optimisers.items()}
         saved |= {f"{name}_ema": average.state for name, average in averages.items()}
         run.save(done, saved, force=done == config.steps)
-        if done % (5 * config.log_steps) == 0 or done == config.steps:
-            if engine.is_main_process:
-                finish(config, averages, latents, vae)
+        if (done % (5 * config.log_steps) == 0 or done == config.steps) and engine.is_main_process:
+            finish(config, averages, latents, vae)
     engine.end_training()
 
 
@@ -310,7 +309,8 @@ class Draw:
 
     def for_critic(self, actor: Actor) -> tuple[Tensor, ...]:
         """real, y, fake, y_fake, wrong, y_wrong: see CriticTask."""
-        labelled = torch.randint(len(self.latents.labels), (2 * self.part,))
+        # Drawn as the actor's labels are: else D would learn that a rare label is a fake one.
+        labelled = self.latents.rare_rows(2 * self.part)
         anyone = torch.randint(len(self.latents.mean), (self.part,))
         unknown = torch.full((self.part, self.latents.labels.shape[1]), 0.5)
         y_labelled = self.latents.labels[labelled]

@@ -20,7 +20,17 @@ from tqdm import tqdm
 from lc.attributes import ATTRIBUTES
 from lc.generator import IMAGE_SIZE
 
-__all__ = ["MARGIN", "Crops", "augment", "centre", "load_celeba", "load_packed", "save_packed", "square_crop", "to_unit"]
+__all__ = [
+    "MARGIN",
+    "Crops",
+    "augment",
+    "centre",
+    "load_celeba",
+    "load_packed",
+    "save_packed",
+    "square_crop",
+    "to_unit",
+]
 
 MARGIN = 2  # pixels of 64 on every side: as much as a good aligner is off
 PARTS = {"train": 0, "validation": 1, "test": 2}  # CelebA's own numbers
@@ -74,7 +84,9 @@ def load_celeba(root: Path, part: str, limit: int | None = None) -> Crops:
     lines = (root / "list_attr_celeba.txt").read_text().splitlines()
     columns = [lines[1].split().index(name) + 1 for name in ATTRIBUTES]
     wanted = set(names)
-    values = {row[0]: [int(row[c]) > 0 for c in columns] for row in map(str.split, lines[2:]) if row and row[0] in wanted}
+    values = {
+        row[0]: [int(row[c]) > 0 for c in columns] for row in map(str.split, lines[2:]) if row and row[0] in wanted
+    }
 
     def read(name: str) -> Image.Image:
         with Image.open(root / "img_align_celeba" / name) as image:

@@ -12,11 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from lc.errors import PhotoError
-from lc.faces import align, detector, iter_photos, read_photo
+from lc.faces import detector, iter_photos, read_photo
+from lc.faces.align import fit, warp
 from lc.generator import IMAGE_SIZE
 from train.data import MARGIN, Crops, save_packed, square_crop, to_tensor
 from train.engine import parse
@@ -48,7 +50,9 @@ def crop(path: Path, side: float | None) -> Image.Image:
     faces = detector().detect(photo.rgb)
     if not faces:
         raise PhotoError("no face was found")
-    return align(photo.rgb, faces[0].landmarks, size=IMAGE_SIZE, margin=MARGIN).crop
+    matrix = fit(faces[0].landmarks, IMAGE_SIZE)
+    matrix[:, 2] -= matrix[:, :2] @ np.array([MARGIN, MARGIN])  # begin MARGIN pixels further out
+    return warp(photo.rgb, matrix, IMAGE_SIZE + 2 * MARGIN)
 
 
 def main() -> None:
