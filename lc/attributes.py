@@ -150,7 +150,7 @@ def apply_changes(y: Tensor, changes: Mapping[str, bool]) -> tuple[Tensor, Tenso
 
 
 def unlikely(y: Sequence[float]) -> str | None:
-    """One sentence of warning when nearly nobody in the training data has the attribute vector `y` (10 values), or None."""
+    """A sentence of warning when nearly nobody in the training data has the ten attributes `y`, or None."""
     has = {name: value >= 0.5 for name, value in zip(ATTRIBUTES, y, strict=True)}
     for combination, people in _UNLIKELY:
         if all(has[name] == value for name, value in combination.items()):

@@ -22,7 +22,9 @@ __all__ = ["Attributes", "Constraint", "Distance", "Realism", "total"]
 class Constraint(Protocol):
     """An energy over latents with a weight and a stop rule."""
 
-    weight: float
+    @property
+    def weight(self) -> float:
+        """What the energy counts in a sum."""
 
     def energy(self, z: Tensor) -> Tensor:
         """z (B, latent) -> (B,), differentiable."""

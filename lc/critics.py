@@ -29,7 +29,7 @@ class LatentStatistics(NamedTuple):
 
     @property
     def gain(self) -> Tensor:
-        """1 / std, shrunk by the share of the std that is signal: 0 for a dimension the decoder has learned to ignore."""
+        """1 / std, shrunk by the share of the std that is signal: 0 for a dimension that the decoder ignores."""
         signal = (1 - (self.sigma_bar / self.std).square()).clamp_min(0).sqrt()
         return signal / self.std
 

@@ -295,7 +295,7 @@ class FaceEditor:
         return Step(0, z, {}, met, torch.zeros(len(z), dtype=torch.long))
 
     def _walk(self, goal: _Goal, identity: float) -> Iterator[Step]:
-        """From the actor's proposal downhill: nearer to done than the original, and it converges where that does not."""
+        """From the actor's proposal downhill: nearer to done than the original is."""
         model, sigma_bar = self.model, self.model.statistics.sigma_bar
         low, high = model.lambda_dist
         constraints: dict[str, Constraint] = {
@@ -362,7 +362,9 @@ class FaceEditor:
                     z = self.model.actor(z, y, torch.ones_like(y), z.new_zeros(len(z)))
             elif set:
                 target, mask = apply_changes(y, set)
-                constraint = {"attributes": Attributes(self.model.attribute_critic, target, mask, hold=0.0)}
+                constraint: dict[str, Constraint] = {
+                    "attributes": Attributes(self.model.attribute_critic, target, mask, hold=0.0)
+                }
                 *_, last = optimise(z, constraint, self.model.statistics.sigma_bar)
                 z = last.z
             samples += self._samples(z, y)

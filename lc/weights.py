@@ -211,7 +211,11 @@ def save_editing_nets(
     """
     vectors, counts = labels.int().unique(dim=0, return_counts=True)
     texts = ["".join(map(str, row)) for row in vectors.tolist()]
-    nets = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
+    nets: dict[str, Actor | Critic | AttributeCritic] = {
+        "actor": actor,
+        "critic": critic,
+        "attribute_critic": attribute_critic,
+    }
     for name, net in nets.items():
         save_module(folder, name, net)
     save_config(

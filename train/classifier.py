@@ -108,6 +108,8 @@ class ClassifierTraining(RunConfig):
     weight_decay: float = 0.05
     smoothing: float = 0.02
     """Label smoothing: CelebA's labels are wrong more often than that."""
+    weights: Path | None = None
+    """Where the finished weights go, OUT/weights when not given; several classifiers may share a folder."""
     limit: int | None = None
     """Use only so many photos: a dry run."""
 
@@ -167,7 +169,7 @@ def probabilities(classifier: Classifier, images: Tensor, batch: int = 256) -> T
 
 
 def set_thresholds(classifier: Classifier, images: Tensor, labels: Tensor) -> None:
-    """Per attribute, the threshold at which it is read as often as it is true in photos (N, ...) with labels (N, 10)."""
+    """Threshold each attribute so that it is read as often as it is true: photos (N, ...), labels (N, 10)."""
     found = probabilities(classifier, images)
     for i, share in enumerate(labels.mean(0).tolist()):
         classifier.thresholds[i] = torch.quantile(found[:, i], 1 - share)
@@ -238,7 +240,7 @@ def finish(classifier: Classifier, ema: Ema, config: ClassifierTraining, vae: VA
     assert held_out.labels is not None
     set_thresholds(classifier, held_out.images, held_out.labels)
     right = ((probabilities(classifier, held_out.images) >= classifier.thresholds) == held_out.labels.bool()).float()
-    folder = config.out / "weights"
+    folder = config.weights or config.out / "weights"
     save_classifier(folder, config.kind, classifier)
     texts = ", ".join(f"{name} {value:.3f}" for name, value in zip(ATTRIBUTES, right.mean(0).tolist(), strict=True))
     count = len(load_celeba(config.celeba, "validation", config.limit))

@@ -200,9 +200,9 @@ def measure(config: EvaluateConfig) -> dict[str, Any]:
 def markdown(figures: dict[str, Any], config: EvaluateConfig) -> str:
     """The tables of the model card."""
     lines = [
-        f"Measured on the {figures['photos']} photos of CelebA's {config.part} part that the training never saw, by two "
-        f"classifiers that no part of the training heard; made-up faces: mean of {len(config.seeds)} seeds, +- half the "
-        f"range. Frechet distance of {figures['photos']} training photos to the held-out ones, its floor: "
+        f"Measured on the {figures['photos']} photos of CelebA's {config.part} part that the training never saw, by "
+        f"two classifiers that no part of the training heard; made-up faces: mean of {len(config.seeds)} seeds, +- "
+        f"half the range. Frechet distance of {figures['photos']} training photos to the held-out ones, its floor: "
         f"{figures['frechet_floor']:.2f}.",
         "",
         "| row | accuracy | precision | recall | F1 | Frechet distance | diversity | z_MSE | PSNR |",
