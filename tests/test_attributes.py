@@ -1,0 +1,109 @@
+"""lc.attributes: names, parsing, one-of groups."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lc.attributes import (
+    ATTRIBUTES,
+    DISPLAY_NAMES,
+    HAIR_COLOURS,
+    apply_changes,
+    canonical,
+    index,
+    parse_assignments,
+    resolve,
+    unlikely,
+)
+from lc.errors import UnknownAttributeError
+
+changes = st.dictionaries(st.sampled_from(ATTRIBUTES), st.booleans())
+
+
+def test_there_are_ten_in_celebas_order() -> None:
+    assert len(ATTRIBUTES) == 10
+    assert list(ATTRIBUTES) == sorted(ATTRIBUTES)
+    assert set(DISPLAY_NAMES) == set(ATTRIBUTES)
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_an_attribute_answers_to_all_its_spellings(name: str) -> None:
+    spellings = [name, name.lower(), name.upper(), name.replace("_", " "), name.replace("_", "-"), DISPLAY_NAMES[name]]
+    assert {ATTRIBUTES[index(spelling)] for spelling in spellings} == {name}
+
+
+@given(changes)
+def test_parsing_reads_back_what_was_written(wanted: dict[str, bool]) -> None:
+    assert parse_assignments([f"{name}={int(value)}" for name, value in wanted.items()]) == wanted
+
+
+def test_the_last_assignment_wins() -> None:
+    assert parse_assignments(["Young=1", "young=0"]) == {"Young": False}
+
+
+@pytest.mark.parametrize("text", ["Young", "Young=", "Young=2", "Young=yes", "=1", "Moustache=1", "", "Young=1=1"])
+def test_a_bad_assignment_is_one_sentence(text: str) -> None:
+    with pytest.raises(UnknownAttributeError) as caught:
+        parse_assignments([text])
+    message = str(caught.value)
+    assert message.endswith(".")
+    assert "\n" not in message
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownAttributeError, match="Eyeglasses"):
+        canonical({"Spectacles": True})
+
+
+@given(changes)
+def test_resolving_never_overrules_what_was_asked(wanted: dict[str, bool]) -> None:
+    resolved = resolve(wanted)
+    assert {name: resolved[name] for name in wanted} == wanted
+    assert not any(value for name, value in resolved.items() if name not in wanted)  # only ever clears
+
+
+@given(changes)
+def test_resolving_twice_changes_nothing(wanted: dict[str, bool]) -> None:
+    assert resolve(resolve(wanted)) == resolve(wanted)
+
+
+@pytest.mark.parametrize("colour", HAIR_COLOURS)
+def test_a_hair_colour_clears_the_others(colour: str) -> None:
+    resolved = resolve({colour: True})
+    assert [name for name in (*HAIR_COLOURS, "Bald") if resolved[name]] == [colour]
+
+
+def test_taking_a_hair_colour_away_says_nothing_of_the_others() -> None:
+    assert resolve({"Black_Hair": False}) == {"Black_Hair": False}
+
+
+@given(changes, st.integers(0, 2**32 - 1))
+def test_applying_changes_only_the_masked(wanted: dict[str, bool], seed: int) -> None:
+    y = torch.rand(3, 10, generator=torch.Generator().manual_seed(seed))
+    before = y.clone()
+    target, mask = apply_changes(y, wanted)
+    assert torch.equal(y, before)
+    assert torch.equal(target[~mask], y[~mask])
+    assert {name for i, name in enumerate(ATTRIBUTES) if bool(mask[:, i].all())} == set(resolve(wanted))
+    for name, value in wanted.items():
+        assert (target[:, index(name)] == float(value)).all()
+
+
+def labels(**values: float) -> list[float]:
+    usual = {"Male": 1.0, "No_Beard": 1.0, "Young": 1.0}
+    return [{**usual, **values}.get(name, 0.0) for name in ATTRIBUTES]
+
+
+@pytest.mark.parametrize(
+    "rare", [{"Bald": 1, "Male": 0}, {"Bald": 1, "Blond_Hair": 1}, {"No_Beard": 0, "Male": 0}], ids=str
+)
+def test_what_nobody_has_is_warned_of(rare: dict[str, float]) -> None:
+    assert (unlikely(labels(**rare)) or "").endswith(".")
+
+
+@pytest.mark.parametrize("usual", [{}, {"Bald": 1}, {"Male": 0, "Blond_Hair": 1}, {"No_Beard": 0}], ids=str)
+def test_what_people_have_is_not(usual: dict[str, float]) -> None:
+    assert unlikely(labels(**usual)) is None
