@@ -1,0 +1,218 @@
+"""Sharpen the decoder with a learned similarity, encoder and latents untouched.
+
+    python -m train.sharpen --vae runs/vae/weights --extra cache/lfw.safetensors --out runs/sharpen
+
+A pixel likelihood gives the mean of all faces that a latent may stand for, which is soft. Here the decoder learns on,
+from the features of a patch discriminator trained beside it (VAE/GAN, Larsen et al. 2016; spectral norm and hinge loss,
+Miyato et al. 2018), while the pixel term keeps the person. Critics and actor work on unchanged: z means what it meant.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from tqdm import tqdm
+
+from lc.generator import VAE, Decoder
+from lc.metrics import gradient_energy, psnr
+from lc.weights import load_generator, save_module
+from train.data import augment, centre, load_celeba, load_packed
+from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
+
+
+@dataclass(frozen=True)
+class SharpenTraining(RunConfig):
+    """Sharpen the decoder."""
+
+    out: Path = Path("runs/sharpen")
+    celeba: Path = Path("data/celeba")
+    extra: tuple[Path, ...] = ()
+    """More crops from train.prepare."""
+    vae: Path = Path("runs/vae/weights")
+    """Weights folder of the VAE."""
+    weights: Path | None = None
+    """Where the sharpened decoder goes, OUT/weights when not given."""
+    width: int = 48
+    """Channels of the discriminator's first layer."""
+    images: int = 100_000
+    """Photos to see in all."""
+    batch: int = 64
+    lr: float = 2e-4
+    lr_critic: float = 4e-4
+    pixel: float = 100.0
+    """Weight of the mean squared error."""
+    features: float = 1.0
+    """Weight of the feature matching."""
+    adversarial: float = 0.1
+    """Weight of the hinge loss."""
+    r1: float = 1.0
+    """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
+    ema: float = 0.995
+    limit: int | None = None
+    """Use only so many photos: a dry run."""
+
+
+PRESETS = {"cpu": SharpenTraining(), "paper": SharpenTraining(width=96, images=2_000_000, batch=128)}
+
+
+class PatchCritic(nn.Module):
+    """Is each patch of a picture from a photo? Returns the logits and the features on the way."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        sizes = (3, width, 2 * width, 4 * width)
+        layers = [nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(sizes)]
+        layers.append(nn.Conv2d(4 * width, 4 * width, 3, padding=1))
+        self.layers = nn.ModuleList(spectral_norm(layer) for layer in layers)
+        self.head = spectral_norm(nn.Conv2d(4 * width, 1, 3, padding=1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 3, 64, 64) in [0, 1] -> logits (B, 1, 8, 8), features of four layers."""
+        x, features = images * 2 - 1, []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        return self.head(x), features
+
+
+def disturb(x: Tensor, generator: torch.Generator) -> Tensor:
+    """The same shift and brightness for photos and their copies, stacked in pairs (Zhao et al. 2020): (2B, ...)."""
+    down, right = torch.randint(-6, 7, (2,), generator=generator).tolist()
+    light = torch.empty(len(x) // 2, 1, 1, 1).uniform_(-0.15, 0.15, generator=generator).repeat(2, 1, 1, 1)
+    padded = F.pad(x + light.to(x.device), (6, 6, 6, 6), mode="reflect")
+    return padded[:, :, 6 + down : 70 + down, 6 + right : 70 + right]
+
+
+class CriticTask(nn.Module):
+    """Hinge loss of the discriminator, with R1 now and then."""
+
+    def __init__(self, critic: PatchCritic, r1: float) -> None:
+        super().__init__()
+        self.critic, self.r1 = critic, r1
+
+    def forward(self, pair: Tensor, penalise: bool) -> Tensor:
+        """Photos and copies stacked, (2B, 3, 64, 64) -> a scalar."""
+        logits, _ = self.critic(pair)
+        real, fake = logits.float().chunk(2)
+        loss = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+        if penalise:
+            photos = pair[: len(pair) // 2].detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(
+                self.critic(photos)[0].float().mean((1, 2, 3)).sum(), photos, create_graph=True
+            )
+            loss = loss + self.r1 * 4 * gradient.square().flatten(1).sum(1).mean()
+        return loss
+
+
+class DecoderTask(nn.Module):
+    """What the decoder learns from: pixels, features, and the discriminator's opinion."""
+
+    def __init__(self, decoder: Decoder, critic: PatchCritic, config: SharpenTraining) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self._critic, self._config = [critic], config
+
+    def forward(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        """Photos (B, 3, 64, 64) and latents (B, latent) -> total loss, squared error, feature and adversarial terms."""
+        config = self._config
+        copies = self.decoder(z)
+        error = (copies - x).square().mean()
+        logits, features = self._critic[0](disturb(torch.cat([x, copies]), generator))
+        pairs = [layer.float().chunk(2) for layer in features]
+        matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
+        opinion = -logits.float().chunk(2)[1].mean()
+        total = config.pixel * error + config.features * matching + config.adversarial * opinion
+        return torch.stack([total, error.detach(), matching.detach(), opinion.detach()])
+
+
+@torch.no_grad()
+def report(vae: VAE, decoder: Decoder, images: Tensor, path: Path) -> str:
+    """Held-out PSNR and gradient energy of a decoder, and a grid: photos, before, after."""
+    device = next(vae.parameters()).device
+    z = torch.cat([vae.encode(x.to(device)).mean for x in images.split(128)])
+    copies = torch.cat([decoder(part) for part in z.split(128)]).cpu()
+    energy = (gradient_energy(copies) / gradient_energy(images)).mean()
+    save_grid(torch.cat([images[:16], vae.decode(z[:16]).cpu(), copies[:16]]), path, columns=16)
+    return f"held-out {psnr(copies, images).mean():.2f} dB, gradient energy {energy:.3f}"
+
+
+def main() -> None:
+    config = parse(SharpenTraining, PRESETS)
+    engine = accelerator(config)
+    run = Run(config, engine)
+    crops = load_celeba(config.celeba, "train", config.limit)
+    images = torch.cat([crops.images, *(load_packed(path).images[: config.limit] for path in config.extra)])
+    held_out = centre(load_celeba(config.celeba, "validation", config.limit).images)
+    torch.manual_seed(config.seed)
+    vae = load_generator(config.vae).to(engine.device)
+    # Batch norm keeps the statistics it has: the average of the weights below would not fit moving ones.
+    decoder = load_generator(config.vae).decoder.requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    critic = PatchCritic(config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimisers = [
+        torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
+        for net, lr in ((decoder, config.lr), (critic, config.lr_critic))
+    ]
+    tasks: list[nn.Module] = [DecoderTask(decoder, critic, config), CriticTask(critic, config.r1)]
+    for i in range(2):
+        tasks[i], optimisers[i] = engine.prepare(tasks[i], optimisers[i])
+    critic.to(engine.device)
+    average, start = Ema(decoder, config.ema), 0
+    if state := run.load():
+        decoder.load_state_dict(state["decoder"])
+        critic.load_state_dict(state["critic"])
+        average.state, start = state["average"], state["step"]
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+    steps = config.images // (config.batch * engine.num_processes)
+    averaged = load_generator(config.vae).decoder.to(engine.device)
+    bar = tqdm(range(start, steps), initial=start, total=steps, desc="sharpen", disable=not engine.is_main_process)
+    for step in bar:
+        generator = seeded(config, step, engine.process_index)
+        rows = torch.randint(len(images), (config.batch,), generator=generator)
+        x = augment(images[rows], generator).to(engine.device, memory_format=torch.channels_last)
+        for optimiser, lr in zip(optimisers, (config.lr, config.lr_critic), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = cosine(step, steps, lr, 0.05 * lr, 100)
+        with engine.autocast():
+            with torch.no_grad():
+                posterior = vae.encode(x)
+                # Half means, which is what the app decodes, half draws, where edits and made-up faces lie.
+                noise = (torch.rand(len(x), 1, generator=generator) < 0.5).to(x.device)
+                z = posterior.mean + noise * posterior.std * torch.randn(posterior.std.shape, device=x.device)
+                pair = disturb(torch.cat([x, decoder(z)]), generator)
+            critic.requires_grad_(True)
+            loss_critic = tasks[1](pair, step % 8 == 0)
+        optimisers[1].zero_grad()
+        engine.backward(loss_critic)
+        optimisers[1].step()
+        critic.requires_grad_(False)
+        with engine.autocast():
+            losses = tasks[0](x, z, generator)
+        optimisers[0].zero_grad()
+        engine.backward(losses[0])
+        optimisers[0].step()
+        average.update(decoder, step + 100)
+        done = step + 1
+        if done % config.log_steps == 0 and engine.is_main_process:
+            values = dict(zip(("total", "mse", "features", "adversarial"), losses.tolist(), strict=True))
+            run.log(done, **values, critic=loss_critic.item())
+            averaged.load_state_dict(average.state)
+            bar.write(f"step {done}: {report(vae, averaged, held_out[:256], config.out / 'sharpened.png')}")
+        state = {"decoder": decoder.state_dict(), "critic": critic.state_dict(), "average": average.state}
+        run.save(done, {**state, "optimisers": [o.state_dict() for o in optimisers]}, force=done == steps)
+    if engine.is_main_process:
+        averaged.load_state_dict(average.state)
+        folder = config.weights or config.out / "weights"
+        save_module(folder, "decoder", averaged)
+        print(f"{report(vae, averaged, held_out, config.out / 'sharpened.png')}; decoder in {folder}")
+    engine.end_training()
+
+
+if __name__ == "__main__":
+    main()
