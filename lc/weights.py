@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 FORMAT = 1
+_Net = TypeVar("_Net", bound=nn.Module)
 
 
 def locate(folder_or_repo: str | Path) -> Path:
@@ -71,7 +72,7 @@ def load_config(folder: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:
         raise WeightsError(f"{folder / 'config.json'} is missing or damaged: fetch the weights again.") from error
-    if config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise WeightsError(f"{folder} holds weights of another format: update the program or fetch matching weights.")
     return config
 
@@ -148,13 +149,21 @@ def section(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
         raise WeightsError(f"The section {name!r} of config.json does not fit this program: {error}.") from error
 
 
+def _build(net: Callable[[Any], _Net], config: Mapping[str, Any], name: str, sizes: type[Any]) -> _Net:
+    """An untrained net of the sizes that config.json gives."""
+    try:
+        return net(section(config, name, sizes))
+    except (TypeError, RuntimeError) as error:  # a size that is no whole number, or more than memory holds
+        raise WeightsError(f"The sizes in section {name!r} of config.json cannot be built: fetch it again.") from error
+
+
 def load_generator(folder: Path) -> VAE:
     """Read the VAE of a weights folder, in evaluation mode.
 
     Raises:
         WeightsError: see `load_config` and `load_module`.
     """
-    vae = VAE(section(load_config(folder), "generator", VAEConfig))
+    vae = _build(VAE, load_config(folder), "generator", VAEConfig)
     load_module(folder, "encoder", vae.encoder)
     load_module(folder, "decoder", vae.decoder)
     return vae.eval().requires_grad_(False)
@@ -239,25 +248,38 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     """
     folder, place = locate(folder_or_repo), to_device(device)
     config = load_config(folder)
-    if tuple(config.get("attributes", ())) != ATTRIBUTES:
+    if config.get("attributes") != list(ATTRIBUTES):
         raise WeightsError(f"{folder} was made for other attributes: use weights made for this program.")
     nets: dict[str, Any] = {}
     for name, kind in (("actor", Actor), ("critic", Critic), ("attribute_critic", AttributeCritic)):
-        nets[name] = kind(section(config, name, NetConfig))
+        nets[name] = _build(kind, config, name, NetConfig)
         load_module(folder, name, nets[name])
         nets[name].eval().requires_grad_(False).to(place)
-    try:
-        vectors = torch.tensor([[float(bit) for bit in text] for text in config["label_vectors"]])
-        counts = torch.tensor(list(config["label_vectors"].values()), dtype=torch.float32)
-        low, high = map(float, config["lambda_dist"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{folder / 'config.json'} is damaged: fetch the weights again.") from error
+    generator, statistics = load_generator(folder).to(place), load_statistics(folder)
+    sizes = {(net.config.latent, net.config.attributes) for net in nets.values()}
+    if sizes != {(generator.latent, len(ATTRIBUTES))} or {len(value) for value in statistics} != {generator.latent}:
+        raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
+    vectors, counts, lambda_dist = _facts(folder, config)
     return Model(
-        generator=load_generator(folder).to(place),
+        generator=generator,
         **nets,
-        statistics=LatentStatistics(*(value.to(place) for value in load_statistics(folder))),
+        statistics=LatentStatistics(*(value.to(place) for value in statistics)),
         label_vectors=vectors,
         label_counts=counts,
-        lambda_dist=(low, high),
+        lambda_dist=lambda_dist,
         config=config,
     )
+
+
+def _facts(folder: Path, config: Mapping[str, Any]) -> tuple[Tensor, Tensor, tuple[float, float]]:
+    """Label vectors (K, 10), their counts (K,), and the ends of the identity slider, out of config.json."""
+    try:
+        vectors = torch.tensor([[("0", "1").index(bit) for bit in text] for text in config["label_vectors"]]).float()
+        counts = torch.tensor(list(config["label_vectors"].values()), dtype=torch.float32)
+        low, high = map(float, config["lambda_dist"])
+        fits = vectors.shape == (len(counts), len(ATTRIBUTES)) and counts.min() >= 0 and counts.sum() > 0
+        if not fits or not 0 < low <= high:
+            raise ValueError("out of range")
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise WeightsError(f"{folder / 'config.json'} is damaged: fetch the weights again.") from error
+    return vectors, counts, (low, high)
