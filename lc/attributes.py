@@ -140,12 +140,16 @@ def apply_changes(y: Tensor, changes: Mapping[str, bool]) -> tuple[Tensor, Tenso
         changes: the user's changes; `resolve` is applied.
 
     Returns:
-        The target (B, 10) in [0, 1], and a mask (B, 10) of bool that is True at the attributes the user set or implied.
+        The target (B, 10) in [0, 1], and a mask (B, 10) of bool: True at the attributes to push. What the user set is
+        always pushed; what it only implies (blond: not black) is pushed where it is not so already, else held.
     """
     target, mask = y.clone(), torch.zeros_like(y, dtype=torch.bool)
+    named = canonical(changes)
     for name, value in resolve(changes).items():
-        target[:, index(name)] = float(value)
-        mask[:, index(name)] = True
+        i = index(name)
+        pushed = torch.ones_like(mask[:, i]) if name in named else (y[:, i] >= 0.5) != value
+        mask[:, i] = pushed
+        target[:, i] = torch.where(pushed, float(value), y[:, i])
     return target, mask
 
 

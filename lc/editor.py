@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lc.attributes import ATTRIBUTES, apply_changes, canonical, resolve, unlikely
+from lc.attributes import ATTRIBUTES, apply_changes, canonical, unlikely
 from lc.constraints import Attributes, Constraint, Distance, Realism
 from lc.errors import LatentConstraintsError, NoFaceError
 from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, paste, read_photo
@@ -274,12 +274,6 @@ class FaceEditor:
         with torch.inference_mode():
             before = torch.sigmoid(self.model.attribute_critic(z))
         target, mask = apply_changes(before, changes)
-        # What is only implied (ticking blond unticks black) is held where it already is so.
-        implied = [name for name in resolve(changes) if name not in canonical(changes)]
-        for name in implied:
-            i = ATTRIBUTES.index(name)
-            mask[:, i] = before[:, i] >= 0.5
-            target[:, i] = torch.where(mask[:, i], target[:, i], before[:, i])
         return _Goal(list(readings), z.clone(), target.clone(), mask)
 
     def _still(self, goal: _Goal) -> Step:

@@ -19,20 +19,6 @@ __all__ = ["DIRECTIONS", "Goals", "Latents", "encode_photos", "toggle_goals"]
 DIRECTIONS: tuple[tuple[str, bool], ...] = tuple((name, wanted) for name in ATTRIBUTES for wanted in (True, False))
 
 
-def _direction_tables() -> tuple[Tensor, Tensor, Tensor]:
-    """For each direction: where it sets something, where it sets by implication only, and the values; (20, 10) each."""
-    blank = torch.zeros(1, len(ATTRIBUTES))
-    rows = [apply_changes(blank, {name: wanted}) for name, wanted in DIRECTIONS]
-    touched = torch.cat([mask for _, mask in rows])
-    named = torch.zeros_like(touched)
-    for row, (name, _) in enumerate(DIRECTIONS):
-        named[row, ATTRIBUTES.index(name)] = True
-    return touched, touched & ~named, torch.cat([target for target, _ in rows])
-
-
-_TOUCHED, _IMPLIED, _VALUES = _direction_tables()
-
-
 @dataclass(frozen=True)
 class Latents:
     """Encodings of photos, several looks (flips, shifts) at each.
@@ -102,8 +88,10 @@ def toggle_goals(before: Tensor, directions: Tensor) -> Goals:
         before: (B, 10) probabilities that the attribute critic reads.
         directions: (B,) into `DIRECTIONS`, or -1 for "change nothing".
     """
-    on = (directions >= 0)[:, None]
-    chosen = directions.clamp_min(0)
-    # What is only implied (ticking blond unticks black) is pushed only where it is not so already.
-    mask = _TOUCHED[chosen] & on & ~(_IMPLIED[chosen] & (before < 0.5))
-    return Goals(torch.where(mask, _VALUES[chosen], before), mask.float())
+    target, mask = before.clone(), torch.zeros_like(before)
+    for direction in directions.unique().tolist():
+        if direction >= 0:
+            rows, (name, wanted) = directions == direction, DIRECTIONS[direction]
+            target[rows], pushed = apply_changes(before[rows], {name: wanted})
+            mask[rows] = pushed.float()
+    return Goals(target, mask)
