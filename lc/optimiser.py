@@ -60,29 +60,27 @@ def optimise(
     z = start.detach().clone()
     first, second = torch.zeros_like(z), torch.zeros_like(z)  # Adam's moments, kept per row (Kingma and Ba 2015)
     taken = torch.zeros(len(z), dtype=torch.long, device=z.device)
-    done = _met(constraints, z)
-    with torch.no_grad():
-        energies = total(constraints, z)[1]
-    yield Step(0, z.clone(), energies, done, taken.clone())
-    for index in range(1, steps + 1):
-        active = torch.nonzero(~done)[:, 0]
-        if not len(active):
-            return
-        chosen = {name: constraint.rows(active) for name, constraint in constraints.items()}
+    done = torch.zeros(len(z), dtype=torch.bool, device=z.device)
+    energies = {name: z.new_zeros(len(z)) for name in constraints}
+    moving = torch.arange(len(z), device=z.device)
+    for index in range(steps + 1):
+        chosen = {name: constraint.rows(moving) for name, constraint in constraints.items()}
         with torch.enable_grad():
-            here = z[active].requires_grad_(True)
+            here = z[moving].requires_grad_(True)
             loss, found = total(chosen, here)
             (gradient,) = torch.autograd.grad(loss.sum(), here)
-        gradient = gradient * sigma_bar
-        first[active] = 0.9 * first[active] + 0.1 * gradient
-        second[active] = 0.99 * second[active] + 0.01 * gradient.square()
-        mean, scale = first[active] / (1 - 0.9**index), second[active] / (1 - 0.99**index)
-        z[active] -= lr * sigma_bar * mean / (scale.sqrt() + 1e-8)
-        taken[active] += 1
-        for name, energy in found.items():
-            energies[name] = energies[name].index_put((active,), energy)
-        done = done.index_put((active,), _met(chosen, z[active]))
-        yield Step(index, z.clone(), dict(energies), done, taken.clone())
+        energies = {name: energies[name].index_put((moving,), energy) for name, energy in found.items()}
+        done = done.index_put((moving,), _met(chosen, z[moving]))
+        yield Step(index, z.clone(), energies, done, taken.clone())
+        going = ~done[moving]
+        moving, gradient = moving[going], gradient[going] * sigma_bar
+        if index == steps or not len(moving):
+            return
+        first[moving] = 0.9 * first[moving] + 0.1 * gradient
+        second[moving] = 0.99 * second[moving] + 0.01 * gradient.square()
+        mean, scale = first[moving] / (1 - 0.9 ** (index + 1)), second[moving] / (1 - 0.99 ** (index + 1))
+        z[moving] -= lr * sigma_bar * mean / (scale.sqrt() + 1e-8)
+        taken[moving] += 1
 
 
 @torch.no_grad()
