@@ -17,8 +17,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -96,7 +98,7 @@ PRESETS = {
 class CriticTask(nn.Module):
     """L_D: real with their labels or none against prior, actor's output and real with wrong labels."""
 
-    def __init__(self, critic: Critic, penalty: float) -> None:
+    def __init__(self, critic: Any, penalty: float) -> None:
         super().__init__()
         self.critic, self.penalty = critic, penalty
 
@@ -116,7 +118,7 @@ class CriticTask(nn.Module):
 class AttributeTask(nn.Module):
     """D_attr's loss: photos with their labels, decoded latents with what the guide reads in them."""
 
-    def __init__(self, critic: AttributeCritic) -> None:
+    def __init__(self, critic: nn.Module) -> None:
         super().__init__()
         self.critic = critic
 
@@ -145,9 +147,9 @@ class Judges:
 class ActorTask(nn.Module):
     """L_G over made-up faces (rows without an origin's distance weight of their own) and edits."""
 
-    def __init__(self, actor: Actor, judges: Judges, config: CriticsTraining) -> None:
+    def __init__(self, actor: nn.Module, judges: Judges, config: CriticsTraining) -> None:
         super().__init__()
-        self.actor = actor
+        self.actor: nn.Module = actor
         self._judges, self._config = [judges], config
 
     def forward(self, z: Tensor, goals: Goals, identity: Tensor, weight: Tensor, y: Tensor, realism: Tensor) -> Tensor:
@@ -174,81 +176,102 @@ class ActorTask(nn.Module):
         return torch.cat([total.mean()[None], parts.detach()])
 
 
+class Training:
+    """The nets, their averages and optimisers, and one update of each."""
+
+    def __init__(
+        self, config: CriticsTraining, engine: Accelerator, judges: Judges, nets: dict[str, nn.Module]
+    ) -> None:
+        self.config, self.engine, self.nets = config, engine, nets
+        self.tasks: dict[str, nn.Module] = {
+            "actor": ActorTask(nets["actor"], judges, config),
+            "critic": CriticTask(nets["critic"], config.gradient_penalty),
+            "attribute_critic": AttributeTask(nets["attribute_critic"]),
+        }
+        self.optimisers: dict[str, Any] = {}
+        for name, net in nets.items():
+            # No momentum in the adversarial pair (the paper's setting); D_attr just fits.
+            betas = (0.9, 0.99) if name == "attribute_critic" else (0.0, 0.99)
+            optimiser = torch.optim.Adam(net.parameters(), lr=config.lr, betas=betas, fused=True)
+            self.tasks[name], self.optimisers[name] = engine.prepare(self.tasks[name], optimiser)
+        self.averages = {name: Ema(net, config.ema) for name, net in nets.items()}
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs."""
+        return {
+            name: {
+                "net": self.nets[name].state_dict(),
+                "average": self.averages[name].state,
+                "optimiser": self.optimisers[name].state_dict(),
+            }
+            for name in self.nets
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        for name, net in self.nets.items():
+            net.load_state_dict(state[name]["net"])
+            self.averages[name].state = state[name]["average"]
+            self.optimisers[name].load_state_dict(state[name]["optimiser"])
+
+    def set_lr(self, step: int) -> None:
+        config = self.config
+        lr = cosine(step, config.steps, config.lr, 0.05 * config.lr, config.warmup)
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+
+    def update(self, name: str, step: int, *inputs: Tensor | Goals) -> Tensor:
+        """One step of one net, the others frozen. Returns what its task returns: the loss, perhaps with its parts."""
+        for other, net in self.nets.items():
+            net.requires_grad_(other == name)
+            net.train(other == name)
+        with self.engine.autocast():
+            loss: Tensor = self.tasks[name](*inputs)
+        self.optimisers[name].zero_grad()
+        self.engine.backward(loss if loss.ndim == 0 else loss[0])
+        self.optimisers[name].step()
+        self.averages[name].update(self.nets[name], step)
+        return loss.detach()
+
+
 def main() -> None:
     config = parse(CriticsTraining, PRESETS)
     engine = accelerator(config)
     device = engine.device
     run = Run(config, engine)
     vae = load_generator(config.vae).to(device)
-    guide = load_classifier(config.guide, "guide").to(device)
     latents = encode_photos(vae, config.celeba, config.extra, config.looks, config.limit, device)
     torch.manual_seed(config.seed)
-    actor, critic, attribute_critic = build(config)
-    for net in (actor, critic, attribute_critic):
-        net.to(device)
+    actor, critic, attribute_critic = (net.to(device) for net in build(config))
+    guide = load_classifier(config.guide, "guide").to(device)
+    judges = Judges(critic, attribute_critic, guide, vae, load_statistics(config.vae).sigma_bar.to(device))
     nets = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
-    statistics = load_statistics(config.vae)
-    judges = Judges(critic, attribute_critic, guide, vae, statistics.sigma_bar.to(device))
-    tasks: dict[str, nn.Module] = {
-        "actor": ActorTask(actor, judges, config),
-        "critic": CriticTask(critic, config.gradient_penalty),
-        "attribute_critic": AttributeTask(attribute_critic),
-    }
-    optimisers = {
-        name: torch.optim.Adam(
-            net.parameters(), lr=config.lr, betas=(0.9, 0.99) if name == "attribute_critic" else (0.0, 0.99), fused=True
-        )
-        for name, net in nets.items()
-    }
-    for name in nets:
-        tasks[name], optimisers[name] = engine.prepare(tasks[name], optimisers[name])
-    averages, start = {name: Ema(net, config.ema) for name, net in nets.items()}, 0
+    training, start = Training(config, engine, judges, nets), 0
     if state := run.load():
+        training.load(state)
         start = state["step"]
-        for name, net in nets.items():
-            net.load_state_dict(state[name])
-            optimisers[name].load_state_dict(state[f"{name}_optimiser"])
-            averages[name].state = state[f"{name}_ema"]
-    bar = tqdm(range(start, config.steps), initial=start, total=config.steps, disable=not engine.is_main_process)
     draw = Draw(config, latents, attribute_critic, device)
+    bar = tqdm(range(start, config.steps), initial=start, total=config.steps, disable=not engine.is_main_process)
     for step in bar:
         seeded(config, step, engine.process_index)
-        for optimiser in optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = cosine(step, config.steps, config.lr, 0.05 * config.lr, config.warmup)
-
-        def update(name: str, *inputs: Tensor | Goals) -> Tensor:
-            for net_name, net in nets.items():
-                net.requires_grad_(net_name == name)
-                net.train(net_name == name)
-            with engine.autocast():
-                loss: Tensor = tasks[name](*inputs)
-            optimisers[name].zero_grad()
-            engine.backward(loss if loss.ndim == 0 else loss[0])
-            optimisers[name].step()
-            averages[name].update(nets[name], step)  # noqa: B023
-            return loss.detach()
-
+        training.set_lr(step)
         for _ in range(config.critic_steps):
             with torch.no_grad(), engine.autocast():
                 inputs = draw.for_critic(actor)
-            critic_loss = update("critic", *inputs)
+            critic_loss = training.update("critic", step, *inputs)
         with torch.no_grad(), engine.autocast():
             z, labels = draw.for_attributes(actor, judges)
-        attribute = update("attribute_critic", z, labels)
-        losses = update("actor", *draw.for_actor())
+        attribute = training.update("attribute_critic", step, z, labels)
+        losses = training.update("actor", step, *draw.for_actor())
         done = step + 1
         if done % config.log_steps == 0:
             names = ("actor", "realism", "latent", "pixel", "distance")
             values = dict(zip(names, losses.tolist(), strict=True))
             run.log(done, **values, critic=critic_loss.item(), attribute=attribute.item())
             bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
-        saved = {**{name: net.state_dict() for name, net in nets.items()}}
-        saved |= {f"{name}_optimiser": optimiser.state_dict() for name, optimiser in optimisers.items()}
-        saved |= {f"{name}_ema": average.state for name, average in averages.items()}
-        run.save(done, saved, force=done == config.steps)
-        if (done % (5 * config.log_steps) == 0 or done == config.steps) and engine.is_main_process:
-            finish(config, averages, latents, vae)
+        run.save(done, training.state(), force=done == config.steps)
+        if engine.is_main_process and (done % (5 * config.log_steps) == 0 or done == config.steps):
+            finish(config, training.averages, latents, vae)
     engine.end_training()
 
 
