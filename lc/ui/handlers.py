@@ -1,0 +1,266 @@
+"""What the first tab does when something is clicked: functions from inputs and the session to what the page shows.
+
+None of them raises what a visitor can put right: it becomes a sentence, and the picture on show stays.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import gradio as gr
+from PIL import Image
+
+from lc.editor import FaceEditor, Method, Progress, Reading
+from lc.errors import LatentConstraintsError
+from lc.faces import align, paste
+from lc.ui import views
+from lc.ui.session import Moment, Session, boxes_seen, changes_of, tick
+
+__all__ = ["EXAMPLES", "EditHandlers", "Shown", "examples"]
+
+EXAMPLES = Path(__file__).parent / "examples"
+
+_EVERY = 5  # optimiser steps between two pictures
+_LIVE_PIXELS = 2_000_000  # photos up to this size are pasted anew for each of them
+
+#: What an event leaves as it is.
+_SKIP: Any = gr.skip()
+Update: TypeAlias = Any  # a value, or gr.update(...)
+
+
+class Shown(NamedTuple):
+    """One field per output of the first tab, in the order in which layout.py lists them."""
+
+    session: Update = _SKIP
+    photo: Update = _SKIP
+    boxes: Update = _SKIP
+    pair: Update = _SKIP
+    stages: Update = _SKIP
+    bars: Update = _SKIP
+    status: Update = _SKIP
+    trace: Update = _SKIP
+    undo: Update = _SKIP
+    redo: Update = _SKIP
+    identity: Update = _SKIP
+    method: Update = _SKIP
+    faces: Update = _SKIP
+    outline: Update = _SKIP
+    choice: Update = _SKIP
+
+
+def examples() -> list[Path]:
+    """The pictures that ship with the page; photos before made-up faces."""
+    kinds = (".jpg", ".jpeg", ".png", ".webp")
+    found = [path for path in EXAMPLES.iterdir() if path.suffix.lower() in kinds] if EXAMPLES.is_dir() else []
+    return sorted(found, key=lambda path: (path.name.startswith("face-"), path.name))
+
+
+class EditHandlers:
+    """The first tab's events, around one editor that all visitors share."""
+
+    def __init__(self, editor: FaceEditor) -> None:
+        self.editor = editor
+        self.examples = examples()
+        self._stops: dict[str, threading.Event] = {}
+
+    # --- a photo comes in ------------------------------------------------------------------------------------------
+
+    def opening(self) -> tuple[Session | None, Shown]:
+        """What the first paint shows: the first example, already edited; nothing where there is no example."""
+        if not self.examples:
+            return None, Shown()
+        source = str(self.examples[0])
+        session = self._begin(self.editor.read(source), source)
+        # Something that everybody sees at a glance, and that this face does not have yet.
+        new = next((name for name in ("Eyeglasses", "Smiling") if name not in session.now.boxes), "Young")
+        session = session.add(self._moment(session.reading, tick(session.now.boxes, {*session.now.boxes, new})))
+        return session, _full(session)
+
+    def open_upload(self, upload: dict[str, Any] | None, session: Session | None) -> Shown:
+        """Read an uploaded, snapped or pasted photo and tick the boxes of what it shows.
+
+        Args:
+            upload: Gradio's description of the file, as it came: Gradio's own decoding would fail without a sentence.
+            session: the visitor's.
+        """
+        return Shown() if not upload else self._open(str(upload["path"]), session)
+
+    def open_example(self, session: Session | None, event: gr.SelectData) -> Shown:
+        """Read the example picture that was clicked."""
+        return self._open(str(self.examples[int(event.index)]), session)
+
+    def open_sample(self, reading: Reading) -> Shown:
+        """Take a made-up face to this tab."""
+        return _full(self._begin(reading, views.jpeg_file(reading.photo.rgb)))
+
+    def choose_face(self, choice: str | None, session: Session | None) -> Shown:
+        """Edit another face of the same photo.
+
+        Args:
+            choice: "Face 2" is the second largest.
+            session: the visitor's.
+        """
+        if session is None or not choice:
+            return Shown()
+        return self._take_face(int(choice.split()[-1]) - 1, session)
+
+    def click_face(self, session: Session | None, event: gr.SelectData) -> Shown:
+        """Edit the face nearest to a click on the outlined photo."""
+        if session is None or len(session.reading.faces) < 2:
+            return Shown()
+        ratio = views.outlined(session.reading)[1]
+        x, y = event.index
+        return self._take_face(views.face_at(session.reading.faces, x * ratio, y * ratio), session)
+
+    def _open(self, path: str, session: Session | None) -> Shown:
+        try:
+            return _full(self._begin(self.editor.read(path), path))
+        except LatentConstraintsError as error:
+            kept = session.source if session and session.source and Path(session.source).exists() else None
+            return _failed(error)._replace(photo=kept)
+
+    def _take_face(self, number: int, session: Session) -> Shown:
+        old = session.reading
+        face = old.faces[number]
+        try:
+            located = (old.photo, old.faces, face, align(old.photo.rgb, face.landmarks))
+        except LatentConstraintsError as error:
+            return _failed(error)
+        return _full(self._begin(self.editor.read_located([located])[0], session.source))
+
+    def _begin(self, reading: Reading, source: str | None) -> Session:
+        return Session(reading, source, (self._moment(reading, boxes_seen(reading)),))
+
+    def _moment(
+        self, reading: Reading, boxes: tuple[str, ...], identity: float = 0.5, method: Method = "actor"
+    ) -> Moment:
+        edit = self.editor.edit(reading, changes_of(reading, boxes), identity, method)
+        return Moment(boxes, identity, method, edit)
+
+    # --- it is edited ----------------------------------------------------------------------------------------------
+
+    def change(
+        self, boxes: list[str], identity: float, method: Method, session: Session | None, request: gr.Request
+    ) -> Iterator[Shown]:
+        """Edit the photo to what the boxes, the slider and the method say now; the optimiser shows its way.
+
+        Args:
+            boxes: the attributes ticked.
+            identity: 0 satisfies the boxes, 1 keeps the person.
+            method: actor or optimise.
+            session: the visitor's.
+            request: tells visitors apart, for Stop.
+        """
+        if session is None:
+            yield Shown(status=views.fault("Choose a photo first: upload one, or click an example."))
+            return
+        wanted = tick(session.now.boxes, boxes)
+        corrected = _SKIP if set(wanted) == set(boxes) else list(wanted)
+        try:
+            if method == "optimise" and changes_of(session.reading, wanted):
+                yield from self._walk(session, wanted, identity, str(request.session_hash), corrected)
+            else:
+                moment = self._moment(session.reading, wanted, identity, method)
+                yield _edited(session.add(moment))._replace(boxes=corrected, trace="")
+        except LatentConstraintsError as error:
+            yield _failed(error)._replace(boxes=list(session.now.boxes))
+
+    def _walk(
+        self, session: Session, wanted: tuple[str, ...], identity: float, visitor: str, corrected: Update
+    ) -> Iterator[Shown]:
+        stop = self._stops[visitor] = threading.Event()
+        energies: list[Mapping[str, float]] = []
+        reading = session.reading
+        try:
+            walk = self.editor.edit_live(reading, changes_of(reading, wanted), identity, every=_EVERY, stop=stop.is_set)
+            for progress in walk:
+                energies.append(progress.energies)
+                if progress.edit is not None:
+                    session = session.add(Moment(wanted, identity, "optimise", progress.edit))
+                    yield _edited(session)._replace(trace=views.trace(energies), boxes=corrected)
+                elif progress.preview is not None:
+                    yield _on_the_way(reading, progress, energies)._replace(boxes=corrected)
+        finally:
+            self._stops.pop(visitor, None)
+
+    def stop(self, request: gr.Request) -> None:
+        """End the optimiser's walk at the face it has reached."""
+        if stop := self._stops.get(str(request.session_hash)):
+            stop.set()
+
+    # --- back and forth --------------------------------------------------------------------------------------------
+
+    def undo(self, session: Session | None) -> Shown:
+        """Show the edit before this one, with its boxes and slider."""
+        return _settled(session.move(-1)) if session else Shown()
+
+    def redo(self, session: Session | None) -> Shown:
+        """Show the edit that was undone."""
+        return _settled(session.move(1)) if session else Shown()
+
+    def reset(self, session: Session | None) -> Shown:
+        """Show the photo as it was read; undo leads back."""
+        return _settled(session.add(session.moments[0])) if session else Shown()
+
+    def export(self, session: Session | None) -> str | None:
+        """Write the edited photo at its full size as a PNG file."""
+        return views.png_file(session.now.edit.result, session.reading.photo.name) if session else None
+
+
+def _full(session: Session) -> Shown:
+    """Everything, for a photo that has just come in."""
+    faces = session.reading.faces
+    several = len(faces) > 1
+    names = [f"Face {number}" for number in range(1, len(faces) + 1)]
+    chosen = next((n for n, face in zip(names, faces, strict=True) if face is session.reading.face), None)
+    return _settled(session)._replace(
+        photo=session.source,
+        faces=gr.update(visible=several),
+        outline=views.outlined(session.reading)[0] if several else None,
+        choice=gr.update(choices=names, value=chosen),
+    )
+
+
+def _settled(session: Session) -> Shown:
+    """An edit and the settings that led to it."""
+    now = session.now
+    return _edited(session)._replace(boxes=list(now.boxes), identity=now.identity, method=now.method, trace="")
+
+
+def _edited(session: Session) -> Shown:
+    """An edit; the boxes and the slider stay as the visitor has left them."""
+    reading, edit = session.reading, session.now.edit
+    return Shown(
+        session=session,
+        pair=_pair(reading.photo.rgb, edit.result),
+        stages=views.stages(reading, edit.edited),
+        bars=views.bars(edit.before, edit.after, changes_of(reading, session.now.boxes)),
+        status=views.status(session.now),
+        undo=gr.update(interactive=session.can_undo),
+        redo=gr.update(interactive=session.can_redo),
+    )
+
+
+def _on_the_way(reading: Reading, progress: Progress, energies: Sequence[Mapping[str, float]]) -> Shown:
+    assert progress.preview is not None
+    rgb, pair = reading.photo.rgb, _SKIP
+    if rgb.width * rgb.height <= _LIVE_PIXELS:
+        pair = _pair(rgb, paste(rgb, progress.preview, reading.aligned, reading.reconstruction))
+    return Shown(
+        pair=pair,
+        stages=views.stages(reading, progress.preview),
+        status=views.walking(progress.index),
+        trace=views.trace(energies),
+    )
+
+
+def _pair(before: Image.Image, after: Image.Image) -> tuple[str, str]:
+    return views.jpeg_file(before), views.jpeg_file(after)
+
+
+def _failed(error: LatentConstraintsError) -> Shown:
+    gr.Warning(str(error))
+    return Shown(status=views.fault(str(error)))

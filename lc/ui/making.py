@@ -1,0 +1,207 @@
+"""What the second tab does, and the endpoints for programs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import gradio as gr
+import torch
+
+from lc.attributes import ATTRIBUTES
+from lc.editor import FaceEditor, Method, Sample
+from lc.errors import LatentConstraintsError
+from lc.ui import views
+from lc.ui.handlers import EditHandlers, Shown, Update
+from lc.ui.session import enlarge, reading_of
+
+__all__ = ["ANY", "MOST", "Endpoints", "Faces", "MakingHandlers"]
+
+ANY = "any"
+MOST = 64  # faces in one request
+_STEPS = 8  # faces of a walk between two
+
+
+class Faces(NamedTuple):
+    """One field per output of the second tab's events, in the order in which layout.py lists them."""
+
+    made: Update = gr.skip()
+    gallery: Update = gr.skip()
+    chosen: Update = gr.skip()
+    first: Update = gr.skip()
+    second: Update = gr.skip()
+    between: Update = gr.skip()
+    status: Update = gr.skip()
+
+
+class MakingHandlers:
+    """The second tab's events."""
+
+    def __init__(self, editor: FaceEditor, editing: EditHandlers) -> None:
+        self.editor, self.editing = editor, editing
+
+    def new_seed(self) -> int:
+        """Draw a seed."""
+        return random.randrange(1_000_000)
+
+    def make(self, count: float, seed: float | None, realism: bool, *choices: str) -> Faces:
+        """Make faces up.
+
+        Args:
+            count: how many.
+            seed: the same seed gives the same faces.
+            realism: False leaves the realism constraint out.
+            choices: any, yes or no for each attribute, in their order.
+        """
+        wanted = {name: choice == "yes" for name, choice in zip(ATTRIBUTES, choices, strict=True) if choice != ANY}
+        try:
+            made = self.editor.sample(int(count), wanted, int(seed or 0), realism=realism)
+        except LatentConstraintsError as error:
+            gr.Warning(str(error))
+            return Faces(status=views.fault(str(error)))
+        names = [f"Face {number}" for number in range(1, len(made) + 1)]
+        pictures = [(views.jpeg_file(enlarge(sample.image)), name) for sample, name in zip(made, names, strict=True)]
+        return Faces(
+            made=made,
+            gallery=gr.update(value=pictures, selected_index=None),
+            chosen=0,
+            first=gr.update(choices=names, value=names[0]),
+            second=gr.update(choices=names, value=names[-1]),
+            between=gr.update(value=[], visible=False),
+            status=views.made(made, wanted),
+        )
+
+    def choose(self, event: gr.SelectData) -> int:
+        """Remember which face was clicked."""
+        return int(event.index)
+
+    def edit_one(self, made: Sequence[Sample], chosen: int) -> tuple[Any, ...]:
+        """Take the chosen face to the first tab.
+
+        Args:
+            made: the faces on show.
+            chosen: the place of one of them, from 0.
+        """
+        if not made:
+            gr.Warning("Make some faces first.")
+            return (gr.skip(), *Shown())
+        return (gr.Tabs(selected="edit"), *self.editing.open_sample(reading_of(made[chosen])))
+
+    def walk(self, made: Sequence[Sample], first: str | None, second: str | None) -> Update:
+        """Show the faces between two faces.
+
+        Args:
+            made: the faces on show.
+            first: such as "Face 1".
+            second: such as "Face 2".
+        """
+        if not made or not first or not second:
+            gr.Warning("Make some faces first.")
+            return gr.skip()
+        a, b = (made[int(name.split()[-1]) - 1].z for name in (first, second))
+        pictures = [
+            (views.jpeg_file(enlarge(self.editor.decode(_between(a, b, i / (_STEPS - 1))))), f"{i / (_STEPS - 1):.0%}")
+            for i in range(_STEPS)
+        ]
+        return gr.update(value=pictures, visible=True)
+
+
+def _between(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
+    """Along the arc from a to b: the straight line would cut through the middle, where no face lies (White 2016)."""
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=0).clamp(-1, 1)
+    angle = torch.arccos(cosine)
+    if angle.sin() < 1e-3:
+        return torch.lerp(a, b, t)
+    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+
+
+class Endpoints:
+    """For programs: the same, without a session. What a person can put right comes back as an error of one sentence."""
+
+    def __init__(self, editor: FaceEditor) -> None:
+        self.editor = editor
+
+    def describe(self, photo: str) -> dict[str, Any]:
+        """Find the faces of a photo and read the attributes of the largest.
+
+        Args:
+            photo: a picture file.
+
+        Returns:
+            The ten probabilities, and the faces' boxes and landmarks in photo pixels.
+        """
+        try:
+            reading = self.editor.read(photo)
+        except LatentConstraintsError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return {"attributes": reading.attributes, "faces": [face.to_dict() for face in reading.faces]}
+
+    def edit(
+        self, photo: str, changes: dict[str, bool] | None, identity: float, method: Method
+    ) -> tuple[str, dict[str, Any]]:
+        """Change attributes of the largest face in a photo.
+
+        Args:
+            photo: a picture file.
+            changes: attribute name -> wanted, such as {"Eyeglasses": true}.
+            identity: 0 satisfies the attributes, 1 keeps the person.
+            method: actor or optimise.
+
+        Returns:
+            The edited photo at its own size, and what the critics say of it.
+        """
+        try:
+            edit = self.editor.edit(photo, _checked(changes), identity, method)
+        except LatentConstraintsError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        report = {
+            name: getattr(edit, name)
+            for name in ("before", "after", "z_distance", "steps", "converged", "seconds", "warning")
+        }
+        return views.png_file(edit.result, edit.reading.photo.name), report
+
+    def sample(
+        self, count: float, changes: dict[str, bool] | None, seed: float, realism: bool
+    ) -> tuple[list[str], list[dict[str, float]]]:
+        """Make faces up.
+
+        Args:
+            count: how many.
+            changes: attribute name -> wanted; what is not named is drawn.
+            seed: the same seed gives the same faces.
+            realism: False leaves the realism constraint out.
+
+        Returns:
+            The 64x64 faces, and each one's ten probabilities.
+        """
+        try:
+            made = self.editor.sample(_few(count), _checked(changes), int(seed), realism=realism)
+        except LatentConstraintsError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return [views.png_file(sample.image, "face") for sample in made], [sample.attributes for sample in made]
+
+
+def _few(count: float) -> int:
+    """One request must not keep the model from everybody else.
+
+    Raises:
+        LatentConstraintsError: too many.
+    """
+    if count > MOST:
+        raise LatentConstraintsError(f"Ask for at most {MOST} faces at a time.")
+    return int(count)
+
+
+def _checked(changes: object) -> dict[str, bool]:
+    """JSON from outside may be anything.
+
+    Raises:
+        LatentConstraintsError: it is not a mapping from names to true or false.
+    """
+    if changes is None:
+        return {}
+    if not isinstance(changes, dict) or not all(value in (True, False) for value in changes.values()):
+        example = '{"Eyeglasses": true}'
+        raise LatentConstraintsError(f"Give the changes as attribute names with true or false, such as {example}.")
+    return {str(name): bool(value) for name, value in changes.items()}

@@ -1,0 +1,104 @@
+"""What the page remembers of one visitor: the photo read once, and every edit of it, to go back and forth between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from lc.attributes import ATTRIBUTES, HAIR_COLOURS, resolve
+from lc.editor import Edit, Method, Reading, Sample
+from lc.faces import Aligned, Photo
+
+__all__ = ["Moment", "Session", "boxes_seen", "changes_of", "enlarge", "reading_of", "tick"]
+
+HISTORY = 60  # edits kept per visitor, a few dozen kB each
+SHOWN = 256  # side at which a 64x64 picture is shown
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One edit and the settings that led to it."""
+
+    boxes: tuple[str, ...]
+    identity: float
+    method: Method
+    edit: Edit
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A visitor's photo and its edits; never changed, always replaced.
+
+    Attributes:
+        reading: the photo, found and encoded once.
+        source: the file shown in the photo box, put back there when the next upload turns out bad.
+        moments: the edits, oldest first; the first is the photo as it was read.
+        at: the one on show.
+    """
+
+    reading: Reading
+    source: str | None
+    moments: tuple[Moment, ...]
+    at: int = 0
+
+    @property
+    def now(self) -> Moment:
+        return self.moments[self.at]
+
+    @property
+    def can_undo(self) -> bool:
+        return self.at > 0
+
+    @property
+    def can_redo(self) -> bool:
+        return self.at + 1 < len(self.moments)
+
+    def add(self, moment: Moment) -> Session:
+        """Put `moment` on show; what had been undone is gone. The first moment stays, however long the history."""
+        kept = (*self.moments[: self.at + 1], moment)
+        kept = (kept[0], *kept[1:][1 - HISTORY :])
+        return replace(self, moments=kept, at=len(kept) - 1)
+
+    def move(self, steps: int) -> Session:
+        """Undo (-1) or redo (1), as far as there is something."""
+        return replace(self, at=min(max(self.at + steps, 0), len(self.moments) - 1))
+
+
+def boxes_seen(reading: Reading) -> tuple[str, ...]:
+    """The boxes that the attribute critic would tick: of one-of attributes only the likeliest."""
+    seen = {name: p for name, p in reading.attributes.items() if p >= 0.5}
+    colours = sorted((name for name in HAIR_COLOURS if name in seen), key=lambda name: -seen[name])
+    return tuple(name for name in ATTRIBUTES if name in seen and name not in colours[1:])
+
+
+def tick(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
+    """The boxes once the one-of groups are heeded: what was newly ticked clears what it excludes.
+
+    >>> tick(["Black_Hair", "Young"], ["Black_Hair", "Young", "Blond_Hair"])
+    ('Blond_Hair', 'Young')
+    """
+    wanted = set(after)
+    cleared = {name for name, value in resolve(dict.fromkeys(wanted - set(before), True)).items() if not value}
+    return tuple(name for name in ATTRIBUTES if name in wanted - cleared)
+
+
+def changes_of(reading: Reading, boxes: Iterable[str]) -> dict[str, bool]:
+    """Only the boxes that differ from what was read; the rest is held by the critic's own value."""
+    ticked, seen = set(boxes), set(boxes_seen(reading))
+    return {name: name in ticked for name in ATTRIBUTES if (name in ticked) != (name in seen)}
+
+
+def reading_of(sample: Sample) -> Reading:
+    """A made-up face as a photo to edit. Its latent is known, and it is framed: nothing to detect or encode."""
+    photo = Photo(rgb=enlarge(sample.image), alpha=None, name="face", icc_profile=None, format=None)
+    scale = SHOWN / sample.image.width
+    aligned = Aligned(sample.image, np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), scale)
+    return Reading(photo, [], None, aligned, sample.z, sample.image, sample.attributes)
+
+
+def enlarge(image: Image.Image, side: int = SHOWN) -> Image.Image:
+    """A 64x64 picture, smoothly, at a size to look at."""
+    return image.resize((side, side), Image.Resampling.BICUBIC)

@@ -1,0 +1,110 @@
+"""What can be set about the page: each by a flag, or by an environment variable where there is no command line.
+
+>>> parse(["--port", "8000"], {"LC_HOST": "0.0.0.0"}).host
+'0.0.0.0'
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Settings", "parse"]
+
+# As lc.editor.DEFAULT_WEIGHTS, which cannot be asked here: it would import torch before --help is printed.
+_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "celeba-64"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the page is served.
+
+    Attributes:
+        host: the address to listen on; 0.0.0.0 lets other machines in.
+        port: 0 takes any free one.
+        weights: a folder, or a Hub repository's name.
+        device: auto, cpu, cuda or mps.
+        share: ask gradio.live for a public link. The only setting that lets the page reach outside.
+        root_path: where a reverse proxy puts the page, such as /faces.
+        concurrency: how many requests the model works on at once.
+        max_upload_size: as gradio takes it, such as 20mb.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    weights: str = str(_WEIGHTS)
+    device: str = "auto"
+    share: bool = False
+    root_path: str = ""
+    concurrency: int = 2
+    max_upload_size: str = "30mb"
+
+
+def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Flags win over variables, variables over defaults. Leaves with a usage message where a value does not fit.
+
+    Args:
+        arguments: the command line; None takes the program's own.
+        environment: LC_HOST, LC_PORT, LC_WEIGHTS, LC_DEVICE, LC_SHARE, LC_ROOT_PATH, LC_CONCURRENCY,
+            LC_MAX_UPLOAD_SIZE; for the first two and the root path Gradio's own GRADIO_SERVER_NAME,
+            GRADIO_SERVER_PORT and GRADIO_ROOT_PATH are taken too.
+    """
+
+    def preset(name: str, default: object, gradio: str = "") -> str:
+        return environment.get(f"LC_{name}") or environment.get(gradio) or str(default)
+
+    parser = argparse.ArgumentParser(
+        prog="app.py",
+        description="Serve the page that edits face photos, on this machine.",
+        epilog="Each flag also is an environment variable: --max-upload-size is LC_MAX_UPLOAD_SIZE.",
+    )
+    known = Settings()
+    host, port = preset("HOST", known.host, "GRADIO_SERVER_NAME"), preset("PORT", known.port, "GRADIO_SERVER_PORT")
+    add = parser.add_argument
+    add("--host", default=host, help="address to listen on, 0.0.0.0 for every network (default: %(default)s)")
+    add("--port", type=_port, default=port, help="port, 0 for any free one (default: %(default)s)")
+    add("--weights", default=preset("WEIGHTS", known.weights), help="folder or Hub repository (default: %(default)s)")
+    add("--device", default=preset("DEVICE", known.device), help="auto, cpu, cuda or mps (default: %(default)s)")
+    add(
+        "--share",
+        action=argparse.BooleanOptionalAction,
+        default=preset("SHARE", "").strip().lower() in ("1", "true", "yes", "on"),
+        help="also open a public link through gradio.live",
+    )
+    root_path = preset("ROOT_PATH", "", "GRADIO_ROOT_PATH")
+    add("--root-path", default=root_path, help="the page's path behind a reverse proxy, such as /faces")
+    add(
+        "--concurrency",
+        type=_positive,
+        default=preset("CONCURRENCY", known.concurrency),
+        help="requests that the model works on at once (default: %(default)s)",
+    )
+    add(
+        "--max-upload-size",
+        type=_size,
+        default=preset("MAX_UPLOAD_SIZE", known.max_upload_size),
+        help="largest photo taken, such as 500kb or 30mb (default: %(default)s)",
+    )
+    return Settings(**vars(parser.parse_args(arguments)))
+
+
+def _port(text: str) -> int:
+    if not (text.strip().isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: choose a number from 0 to 65535")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not (text.strip().isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
+
+
+def _size(text: str) -> str:
+    if not re.fullmatch(r"\d+\s*[kmg]?b", text.strip().lower()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write it as 500kb or 30mb")
+    return text.strip().lower()
