@@ -1,0 +1,320 @@
+"""python -m lc: what it writes, prints and exits with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lc.__main__ import main
+from lc.attributes import ATTRIBUTES
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-m", "lc"]
+
+
+@pytest.fixture
+def lc(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run a command in this process, with the tiny weights, and return its exit code."""
+    monkeypatch.setenv("LC_WEIGHTS", str(tiny_weights))
+
+    def run(*arguments: object) -> int:
+        try:
+            return main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse's own
+            return int(stop.code or 0)
+
+    return run
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    """A folder of three pictures in CelebA's framing."""
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (3, 5, 4, 3), dtype=np.uint8)
+    for i, pixels in enumerate(noise):
+        Image.fromarray(pixels).resize((89, 109), Image.Resampling.BICUBIC).save(folder / f"{i}.jpg")
+    return folder
+
+
+@pytest.fixture
+def faceless(tmp_path: Path) -> Path:
+    Image.new("RGB", (120, 120), "gray").save(tmp_path / "wall.png")
+    return tmp_path / "wall.png"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+# --- edit ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_photo_to_one_file(lc: Callable[..., int], astronaut: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "edited.png"
+    assert lc("edit", astronaut, "--set", "Eyeglasses=1", "--out", out) == 0
+    assert names(out.parent) == ["edited.png"]
+    assert Image.open(out).size == Image.open(astronaut).size
+    assert "Edited with Latent Constraints" in Image.open(out).text.values()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".webp", ".tif", ".bmp"])
+def test_other_picture_formats(lc: Callable[..., int], astronaut: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"edited{suffix}"
+    assert lc("edit", astronaut, "--out", out) == 0
+    assert Image.open(out).size == Image.open(astronaut).size
+
+
+def test_setting_nothing_shows_the_reconstruction(lc: Callable[..., int], crops: Path, tmp_path: Path) -> None:
+    assert lc("edit", crops / "0.jpg", "--aligned", "--stages", "--out", tmp_path / "out") == 0
+    out = tmp_path / "out"
+    assert np.array_equal(pixels(out / "0.reconstruction.png"), pixels(out / "0.edited.png"))
+    middle = pixels(out / "0.png")[40:70, 30:60].astype(int)
+    photo = pixels(crops / "0.jpg")[40:70, 30:60].astype(int)
+    assert np.abs(middle - photo).mean() > 5  # an untrained model's reconstruction is nothing like the photo
+
+
+def test_stages(lc: Callable[..., int], astronaut: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["--set", "Male=1", "young=0", "--identity", "0.25", "--method", "optimise", "--seed", "7"]
+    assert lc("edit", astronaut, *arguments, "--stages", "--out", out) == 0
+    stages = ["aligned", "reconstruction", "edited"]
+    assert names(out) == sorted([*(f"astronaut.{stage}.png" for stage in stages), "astronaut.json", "astronaut.png"])
+    assert {Image.open(out / f"astronaut.{stage}.png").size for stage in stages} == {(64, 64)}
+    figures = json.loads((out / "astronaut.json").read_text())
+    assert figures["set"] == {"Male": True, "Young": False}
+    assert (figures["identity"], figures["method"], figures["seed"]) == (0.25, "optimise", 7)
+    assert list(figures["before"]) == list(figures["after"]) == list(ATTRIBUTES)
+    assert len(figures["box"]) == 4
+    assert isinstance(figures["converged"], bool)
+    assert figures["z_distance"] > 0
+    assert figures["steps"] >= 0
+    assert figures["seconds"] > 0
+    assert "warning" in figures
+
+
+def test_stages_go_beside_a_single_file(lc: Callable[..., int], astronaut: Path, tmp_path: Path) -> None:
+    assert lc("edit", astronaut, "--stages", "--out", tmp_path / "out" / "me.jpg") == 0
+    expected = ["me.aligned.png", "me.edited.png", "me.jpg", "me.json", "me.reconstruction.png"]
+    assert names(tmp_path / "out") == expected
+
+
+def test_a_folder(lc: Callable[..., int], crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lc("edit", crops, "--aligned", "--set", "Smiling=1", "--out", tmp_path / "out") == 0
+    assert names(tmp_path / "out") == ["0.png", "1.png", "2.png"]
+    printed = capsys.readouterr()
+    assert "3/3" in printed.err
+    assert printed.out == ""
+    # Each result is its own photo's, and the same as when edited alone.
+    for i in range(3):
+        assert lc("edit", crops / f"{i}.jpg", "--aligned", "--set", "Smiling=1", "--out", tmp_path / "one.png") == 0
+        difference = pixels(tmp_path / "one.png").astype(int) - pixels(tmp_path / "out" / f"{i}.png")
+        assert np.abs(difference).max() <= 1
+
+
+def test_inputs_may_stand_anywhere(lc: Callable[..., int], crops: Path, tmp_path: Path) -> None:
+    a, b, c = (crops / f"{i}.jpg" for i in range(3))
+    out = tmp_path / "out"
+    assert lc("edit", a, "--aligned", b, "--set", "Bald=1", "Male=1", c, "--set", "Young=0", "--out", out) == 0
+    assert names(out) == ["0.png", "1.png", "2.png"]
+    assert lc("edit", "--aligned", "--out", out / "more", "--set", "Bald=0", "--stages", a) == 0
+    assert json.loads((out / "more" / "0.json").read_text())["set"] == {"Bald": False}
+
+
+def test_equal_stems_do_not_overwrite_one_another(lc: Callable[..., int], crops: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "twin"
+    shutil.copytree(crops, twin)
+    shutil.copy(crops / "1.jpg", twin / "0-2.jpg")
+    shutil.copy(crops / "1.jpg", twin / "0.edited.jpg")
+    assert lc("edit", crops, twin, crops / "0.jpg", "--aligned", "--stages", "--out", tmp_path / "out") == 0
+    written = names(tmp_path / "out")
+    assert len(written) == 5 * 9
+    inputs = [json.loads(path.read_text())["input"] for path in (tmp_path / "out").glob("*.json")]
+    assert sorted(inputs) == sorted(map(str, [*crops.iterdir(), *twin.iterdir(), crops / "0.jpg"]))
+
+
+def test_the_originals_are_spared(lc: Callable[..., int], crops: Path) -> None:
+    Image.open(crops / "0.jpg").save(crops / "face.png")
+    before = (crops / "face.png").read_bytes()
+    assert lc("edit", crops / "face.png", "--aligned", "--out", crops) == 0
+    assert (crops / "face.png").read_bytes() == before
+    assert (crops / "face-2.png").exists()
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_done(
+    lc: Callable[..., int], astronaut: Path, faceless: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "cut.jpg").write_bytes(astronaut.read_bytes()[:5000])
+    inputs = [faceless, tmp_path / "notes.txt", astronaut, tmp_path / "cut.jpg"]
+    assert lc("edit", *inputs, "--set", "Male=1", "--out", tmp_path / "out") == 3
+    assert names(tmp_path / "out") == ["astronaut.png"]
+    errors = capsys.readouterr().err
+    assert all(name in errors for name in ("wall.png", "notes.txt", "cut.jpg", "No face was found"))
+    assert "Traceback" not in errors
+
+
+def test_a_rare_combination_is_warned_of_and_done(
+    lc: Callable[..., int], crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lc("edit", crops, "--aligned", "--set", "Bald=1", "Blond_Hair=1", "--out", tmp_path / "out") == 0
+    assert capsys.readouterr().err.count("almost no bald people with blond hair") == 1
+
+
+# --- sample --------------------------------------------------------------------------------------------------------
+
+
+def test_samples_are_numbered_and_repeat(lc: Callable[..., int], tmp_path: Path) -> None:
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert lc("sample", "--count", 3, "--set", "Male=0", "--seed", seed, "--out", tmp_path / folder) == 0
+        assert names(tmp_path / folder) == ["0000.png", "0001.png", "0002.png"]
+    a, b, c = (pixels(tmp_path / folder / "0001.png") for folder in "abc")
+    assert a.shape == (64, 64, 3)
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_samples_as_a_grid(lc: Callable[..., int], tmp_path: Path) -> None:
+    assert lc("sample", "--count", 5, "--out", tmp_path / "x" / "grid.png") == 0
+    assert lc("sample", "--count", 5, "--out", tmp_path / "single") == 0
+    grid = pixels(tmp_path / "x" / "grid.png")
+    assert grid.shape == (2 * 64, 3 * 64, 3)
+    assert np.array_equal(grid[64:, 64:128], pixels(tmp_path / "single" / "0004.png"))
+
+
+def test_samples_without_realism_differ(lc: Callable[..., int], tmp_path: Path) -> None:
+    assert lc("sample", "--count", 1, "--out", tmp_path / "with.png") == 0
+    assert lc("sample", "--count", 1, "--no-realism", "--set", "Male=1", "--out", tmp_path / "without.png") == 0
+    assert not np.array_equal(pixels(tmp_path / "with.png"), pixels(tmp_path / "without.png"))
+
+
+# --- describe ------------------------------------------------------------------------------------------------------
+
+
+def test_describe_prints_a_line_of_json_per_photo(
+    lc: Callable[..., int], astronaut: Path, faceless: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lc("describe", astronaut, faceless, astronaut) == 3
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    assert len(lines) == 2
+    assert lines[0] == lines[1]
+    assert lines[0]["input"] == str(astronaut)
+    assert lines[0]["faces"] == 1
+    left, top, right, bottom = lines[0]["box"]
+    assert all(left < x < right and top < y < bottom for x, y in lines[0]["landmarks"])
+    assert list(lines[0]["attributes"]) == list(ATTRIBUTES)
+    assert "wall.png" in printed.err
+
+
+def test_describe_aligned(lc: Callable[..., int], crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lc("describe", "--aligned", crops) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line["input"]).name for line in lines] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert all((line["faces"], line["box"], line["landmarks"]) == (0, None, None) for line in lines)
+
+
+# --- usage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "dance",
+        "edit PHOTO",
+        "edit --out OUT",
+        "edit PHOTO --set Spectacles=1 --out OUT",
+        "edit PHOTO --set Male --out OUT",
+        "edit PHOTO --set Male=2 --out OUT",
+        "edit PHOTO --identity 1.5 --out OUT",
+        "edit PHOTO --identity nan --out OUT",
+        "edit PHOTO --identity x --out OUT",
+        "edit PHOTO --method magic --out OUT",
+        "edit PHOTO --device abacus --out OUT",
+        "edit PHOTO --seed -1 --out OUT",
+        "edit PHOTO --bogus --out OUT",
+        "edit PHOTO --weights OUT/nothing --out OUT",
+        "edit PHOTO missing.jpg --out OUT",
+        "edit --set Male=1 missing.jpg --out OUT",
+        "edit EMPTY --out OUT",
+        "edit PHOTO --out OUT/result.txt",
+        "edit PHOTO --out PHOTO/inside",
+        "edit PHOTO PHOTO --out OUT/two.png",
+        "sample --out OUT",
+        "sample --count 0 --out OUT",
+        "sample --count many --out OUT",
+        "sample --count 1 --set Spectacles=1 --out OUT",
+        "sample --count 1 --out OUT/result.mp4",
+        "sample --count 1 --out OUT PHOTO",
+        "describe",
+        "describe missing.jpg",
+        "describe PHOTO --set Male=1",
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    lc: Callable[..., int], astronaut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for word, path in (("PHOTO", astronaut), ("OUT", tmp_path / "out"), ("EMPTY", tmp_path / "empty")):
+        arguments = arguments.replace(word, str(path))
+    assert lc(*arguments.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_may_have_a_dot_in_its_name(lc: Callable[..., int], tmp_path: Path) -> None:
+    assert lc("sample", "--count", 1, "--out", tmp_path / "identity-0.5") == 0
+    assert names(tmp_path / "identity-0.5") == ["0000.png"]
+
+
+def test_the_option_wins_over_the_environment(
+    lc: Callable[..., int], tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_WEIGHTS", str(tmp_path / "nothing"))
+    assert lc("sample", "--count", 1, "--out", tmp_path / "out") == 2
+    assert lc("sample", "--count", 1, "--weights", tiny_weights, "--device", "cpu", "--out", tmp_path / "out") == 0
+
+
+# --- the process ---------------------------------------------------------------------------------------------------
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    command = [sys.executable, "-X", "importtime", *COMMAND[1:], "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "argparse" in imported
+    assert imported.isdisjoint({"torch", "numpy", "PIL", "gradio"})
+    assert all(command in done.stdout for command in ("edit", "sample", "describe"))
+
+
+def test_an_interrupt_is_quiet(tiny_weights: Path, astronaut: Path, tmp_path: Path) -> None:
+    arguments = ["edit", *[str(astronaut)] * 200, "--weights", str(tiny_weights), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "out").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in errors

@@ -1,0 +1,293 @@
+"""lc.editor with a tiny untrained model: what holds whatever the weights are."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lc.attributes import ATTRIBUTES
+from lc.editor import Edit, FaceEditor, Reading
+from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError
+
+GLASSES = {"Eyeglasses": True}
+
+
+def crops(n: int) -> list[Image.Image]:
+    """Pictures in CelebA's framing, no two alike."""
+    noise = np.random.default_rng(0).integers(0, 255, (n, 5, 4, 3), dtype=np.uint8)
+    return [Image.fromarray(pixels).resize((89, 109), Image.Resampling.BICUBIC) for pixels in noise]
+
+
+def same(a: Image.Image, b: Image.Image, levels: int = 0) -> bool:
+    """Equal up to `levels` of grey, which is what a change of batch size may cost."""
+    difference = np.asarray(a, dtype=int) - np.asarray(b, dtype=int)
+    return a.size == b.size and int(np.abs(difference).max()) <= levels
+
+
+@pytest.fixture(scope="module")
+def reading(tiny_editor: FaceEditor, astronaut: Path) -> Reading:
+    return tiny_editor.read(astronaut)
+
+
+@pytest.fixture(scope="module")
+def readings(tiny_editor: FaceEditor) -> list[Reading]:
+    return [tiny_editor.read(crop, aligned=True) for crop in crops(3)]
+
+
+# --- photos in -----------------------------------------------------------------------------------------------------
+
+
+def test_a_reading_has_every_stage(reading: Reading, astronaut: Path) -> None:
+    assert reading.photo.rgb.size == Image.open(astronaut).size
+    assert reading.face is reading.faces[0]
+    assert reading.aligned.crop.size == reading.reconstruction.size == (64, 64)
+    assert reading.aligned.crop.mode == reading.reconstruction.mode == "RGB"
+    assert list(reading.attributes) == list(ATTRIBUTES)
+    assert all(0 <= value <= 1 for value in reading.attributes.values())
+
+
+def test_all_kinds_of_input_read_the_same(tiny_editor: FaceEditor, reading: Reading, astronaut: Path) -> None:
+    with astronaut.open("rb") as file:
+        inputs = [str(astronaut), astronaut.read_bytes(), Image.open(astronaut), file]
+        for other in map(tiny_editor.read, inputs):
+            assert torch.equal(other.z, reading.z)
+
+
+def test_a_framed_crop_needs_no_face(readings: list[Reading]) -> None:
+    assert [(reading.faces, reading.face) for reading in readings] == [([], None)] * 3
+    assert not torch.allclose(readings[0].z, readings[1].z)
+
+
+def test_batched_reading_is_reading_one_by_one(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
+    located = [tiny_editor.locate(crop, aligned=True) for crop in crops(3)]
+    for one, other in zip(readings, tiny_editor.read_located(located), strict=True):
+        torch.testing.assert_close(other.z, one.z, rtol=1e-4, atol=1e-5)
+        assert same(other.reconstruction, one.reconstruction, levels=1)
+
+
+def test_no_face_is_a_sentence(tiny_editor: FaceEditor) -> None:
+    with pytest.raises(NoFaceError, match=r"^No face .*\.$"):
+        tiny_editor.read(Image.new("RGB", (200, 200), "gray"))
+
+
+@pytest.mark.parametrize("face", [1, -1])
+def test_a_face_that_is_not_there_is_a_sentence(tiny_editor: FaceEditor, astronaut: Path, face: int) -> None:
+    with pytest.raises(NoFaceError, match=r"1 face"):
+        tiny_editor.read(astronaut, face=face)
+
+
+def test_a_photo_that_is_not_framed_as_claimed_is_refused(tiny_editor: FaceEditor, astronaut: Path) -> None:
+    with pytest.raises(PhotoError, match="not a CelebA crop"):
+        tiny_editor.read(astronaut, aligned=True)
+
+
+# --- edits ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["actor", "optimise"])
+def test_an_edit_has_every_stage(tiny_editor: FaceEditor, reading: Reading, method: str) -> None:
+    edit = tiny_editor.edit(reading, GLASSES, method=method)  # type: ignore[arg-type]
+    assert edit.edited.size == (64, 64)
+    assert edit.result.size == edit.reconstructed.size == reading.photo.rgb.size
+    assert edit.before == reading.attributes
+    assert list(edit.after) == list(ATTRIBUTES)
+    assert edit.z_distance > 0
+    assert edit.seconds > 0
+    assert not torch.equal(edit.z_edited, reading.z)
+    assert same(edit.edited, tiny_editor.decode(edit.z_edited))
+
+
+@pytest.mark.parametrize("method", ["actor", "optimise"])
+def test_setting_nothing_only_reconstructs(tiny_editor: FaceEditor, reading: Reading, method: str) -> None:
+    edit = tiny_editor.edit(reading, {}, method=method)  # type: ignore[arg-type]
+    assert torch.equal(edit.z_edited, reading.z)
+    assert same(edit.edited, reading.reconstruction)
+    assert same(edit.result, reading.photo.rgb)  # no change is added to the photo
+    assert not same(edit.reconstructed, reading.photo.rgb)
+    assert edit.after == pytest.approx(edit.before, abs=1e-6)
+    assert (edit.z_distance, edit.steps, edit.converged, edit.warning) == (0.0, 0, True, None)
+
+
+@pytest.mark.parametrize("method", ["actor", "optimise"])
+def test_many_edits_are_as_one_by_one(tiny_editor: FaceEditor, readings: list[Reading], method: str) -> None:
+    together = tiny_editor.edit_many(readings, {"Male": False}, 0.3, method)  # type: ignore[arg-type]
+    assert [edit.reading for edit in together] == readings
+    for edit in together:
+        alone = tiny_editor.edit(edit.reading, {"Male": False}, 0.3, method)  # type: ignore[arg-type]
+        torch.testing.assert_close(alone.z_edited, edit.z_edited, rtol=1e-3, atol=1e-3)
+        assert (alone.steps, alone.converged) == (edit.steps, edit.converged)
+        assert same(alone.edited, edit.edited, levels=1)
+
+
+def test_edits_beyond_a_batch_keep_their_order(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
+    many = list(itertools.islice(itertools.cycle(readings), 67))
+    edits = tiny_editor.edit_many(many, GLASSES)
+    assert [edit.reading for edit in edits] == many
+    torch.testing.assert_close(edits[66].z_edited, edits[0].z_edited, rtol=1e-4, atol=1e-5)
+
+
+def test_no_photos_are_no_edits(tiny_editor: FaceEditor) -> None:
+    assert tiny_editor.edit_many([], GLASSES) == []
+    assert tiny_editor.read_located([]) == []
+
+
+def test_an_edit_repeats_exactly(tiny_editor: FaceEditor, reading: Reading, astronaut: Path) -> None:
+    torch.manual_seed(5)
+    one = tiny_editor.edit(reading, GLASSES)
+    torch.manual_seed(6)
+    two = tiny_editor.edit(astronaut, {"eyeglasses": True})  # whatever the spelling, and from the file
+    assert torch.equal(one.z_edited, two.z_edited)
+    assert same(one.result, two.result)
+
+
+def test_the_change_stays_inside_the_face(tiny_editor: FaceEditor, reading: Reading) -> None:
+    result = np.asarray(tiny_editor.edit(reading, GLASSES, identity=0.0).result)
+    photo = np.asarray(reading.photo.rgb)
+    corners = reading.aligned.matrix @ np.array([[0, 64, 0, 64], [0, 0, 64, 64], [1, 1, 1, 1]])
+    left, top = np.floor(corners.min(1)).astype(int)
+    right, bottom = np.ceil(corners.max(1)).astype(int)
+    outside = np.ones(photo.shape[:2], dtype=bool)
+    outside[max(top, 0) : bottom, max(left, 0) : right] = False
+    assert np.array_equal(result[outside], photo[outside])
+
+
+def test_identity_and_attributes_matter(tiny_editor: FaceEditor, reading: Reading) -> None:
+    latents = [
+        tiny_editor.edit(reading, GLASSES, 0.0).z_edited,
+        tiny_editor.edit(reading, GLASSES, 1.0).z_edited,
+        tiny_editor.edit(reading, {"Eyeglasses": False}, 0.0).z_edited,
+    ]
+    assert not any(torch.allclose(a, b) for a, b in itertools.combinations(latents, 2))
+
+
+def test_the_optimiser_reaches_what_it_says_it_reached(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
+    # An untrained critic is never sure of anything; one with louder logits can be convinced.
+    critic = copy.deepcopy(tiny_editor.model.attribute_critic)
+    critic.body[-1].weight.mul_(30)
+    editor = FaceEditor(dataclasses.replace(tiny_editor.model, attribute_critic=critic))
+    readings = [editor.read(reading.photo, aligned=True) for reading in readings]
+    steps = []
+    for name, wanted in itertools.product(("Eyeglasses", "Smiling"), (True, False)):
+        for edit in editor.edit_many(readings, {name: wanted}, 0.0, "optimise"):
+            steps.append(edit.steps)
+            assert edit.converged
+            assert edit.after[name] > 0.85 if wanted else edit.after[name] < 0.15  # beyond doubt, not just over 0.5
+    assert 0 < max(steps) < 300
+
+
+def test_keeping_the_person_means_moving_less(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
+    def moved(identity: float) -> float:
+        edits = tiny_editor.edit_many(readings, {"Bald": True, "Smiling": False}, identity, "optimise")
+        return sum(edit.z_distance for edit in edits)
+
+    assert moved(1.0) < moved(0.0)
+
+
+def test_what_nobody_has_is_tried_with_a_warning(tiny_editor: FaceEditor, reading: Reading) -> None:
+    edit = tiny_editor.edit(reading, {"Bald": True, "Blond_Hair": True})
+    assert edit.warning is not None
+    assert edit.warning.endswith(".")
+    assert edit.z_distance > 0
+
+
+@pytest.mark.parametrize("identity", [-0.01, 1.01, float("nan"), float("inf")])
+def test_an_identity_out_of_range_is_refused(tiny_editor: FaceEditor, reading: Reading, identity: float) -> None:
+    with pytest.raises(LatentConstraintsError, match="0 to 1"):
+        tiny_editor.edit(reading, GLASSES, identity)
+
+
+def test_an_unknown_attribute_or_method_is_refused(tiny_editor: FaceEditor, reading: Reading) -> None:
+    with pytest.raises(UnknownAttributeError, match="Spectacles"):
+        tiny_editor.edit(reading, {"Spectacles": True})
+    with pytest.raises(UnknownAttributeError):
+        tiny_editor.sample(1, {"Spectacles": True})
+    with pytest.raises(LatentConstraintsError, match="actor or optimise"):
+        tiny_editor.edit(reading, GLASSES, method="magic")  # type: ignore[arg-type]
+
+
+# --- live ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_live_walk_ends_where_the_optimiser_does(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
+    whole = tiny_editor.edit(readings[0], {"Bald": True}, 0.9, "optimise")
+    *steps, last = tiny_editor.edit_live(readings[0], {"Bald": True}, 0.9, every=3)
+    assert isinstance(last.edit, Edit)
+    assert all(step.edit is None for step in steps)
+    assert torch.equal(last.edit.z_edited, whole.z_edited)
+    assert [step.index for step in steps] == list(range(whole.steps + 1))
+    assert [step.preview is not None for step in steps] == [step.index % 3 == 0 for step in steps]
+    assert set(steps[0].energies) == {"attributes", "realism", "distance"}
+
+
+def test_a_live_walk_stops_when_told(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
+    answers = iter([False, False, True])
+    *_, last = tiny_editor.edit_live(readings[0], {"Bald": True}, 0.0, stop=lambda: next(answers))
+    assert last.edit is not None
+    assert last.edit.steps == last.index <= 2
+
+
+def test_a_live_walk_to_nowhere_is_a_reconstruction(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
+    *_, last = tiny_editor.edit_live(readings[0], {})
+    assert last.edit is not None
+    assert same(last.edit.edited, readings[0].reconstruction)
+
+
+# --- made-up faces -------------------------------------------------------------------------------------------------
+
+both = pytest.mark.parametrize("realism", [True, False], ids=["realism", "prior"])
+
+
+@both
+def test_a_sample_does_not_depend_on_how_many_there_are(tiny_editor: FaceEditor, realism: bool) -> None:
+    few = tiny_editor.sample(3, {"Male": True}, seed=4, realism=realism)
+    many = tiny_editor.sample(66, {"Male": True}, seed=4, realism=realism)
+    for a, b in zip(few, many[:3], strict=True):
+        torch.testing.assert_close(a.z, b.z, rtol=1e-3, atol=1e-3)
+        assert a.wanted == b.wanted
+        assert same(a.image, b.image, levels=1)
+    assert len(many) == 66
+
+
+@both
+def test_a_seed_repeats_and_another_does_not(tiny_editor: FaceEditor, realism: bool) -> None:
+    one, again, other = (tiny_editor.sample(2, seed=seed, realism=realism) for seed in (1, 1, 2))
+    assert all(torch.equal(a.z, b.z) and same(a.image, b.image) for a, b in zip(one, again, strict=True))
+    assert not torch.allclose(one[0].z, other[0].z)
+    assert not torch.allclose(one[0].z, one[1].z)
+
+
+def test_what_is_set_holds_and_the_rest_is_as_people_are(tiny_editor: FaceEditor) -> None:
+    model = tiny_editor.model
+    known = {tuple(row) for row in model.label_vectors.bool().tolist()}
+    samples = tiny_editor.sample(40, {"young": True, "Male": False})
+    for sample in samples:
+        assert (sample.wanted["Young"], sample.wanted["Male"]) == (True, False)
+        assert tuple(sample.wanted[name] for name in ATTRIBUTES) in known
+    assert len({tuple(sample.wanted.values()) for sample in samples}) > 5
+
+
+def test_a_whole_label_vector_can_be_set(tiny_editor: FaceEditor) -> None:
+    # 1 in 1024, which nobody in the made-up labels has: asked for all the same.
+    vector = dict(zip(ATTRIBUTES, (True,) * 9 + (False,), strict=True))
+    assert not (tiny_editor.model.label_vectors == torch.tensor([*[1.0] * 9, 0.0])).all(1).any()
+    assert tiny_editor.sample(1, vector)[0].wanted == vector
+
+
+def test_samples_are_pictures_of_their_latents(tiny_editor: FaceEditor) -> None:
+    (sample,) = tiny_editor.sample(1)
+    assert sample.image.size == (64, 64)
+    assert same(sample.image, tiny_editor.decode(sample.z), levels=1)
+    assert list(sample.attributes) == list(sample.wanted) == list(ATTRIBUTES)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_fewer_than_one_face_is_refused(tiny_editor: FaceEditor, n: int) -> None:
+    with pytest.raises(LatentConstraintsError, match="at least one"):
+        tiny_editor.sample(n)
