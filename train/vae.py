@@ -2,7 +2,7 @@
 
     python -m train.vae --celeba data/celeba --extra cache/lfw.safetensors --out runs/vae
     python -m train.vae --celeba data/celeba --out runs/vae --resume
-    accelerate launch --num_processes 2 --cpu -m train.vae --celeba data/celeba --out runs/vae
+    torchrun --nproc_per_node 2 -m train.vae --celeba data/celeba --out runs/vae
 
 L = E_q[ sum_pixels (x - decode(z))^2 / (2 sigma_x^2) ] + beta KL(q(z|x) || N(0, I)), Kingma and Welling 2014.
 """
