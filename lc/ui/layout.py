@@ -109,7 +109,12 @@ def _photo_piece(handlers: EditHandlers, fields: dict[str, Any], session: Sessio
     )
     with gr.Group(visible=False) as fields["faces"]:
         fields["outline"] = gr.Image(
-            label="Several faces: click the one to edit", interactive=False, type="pil", buttons=[], format="jpeg"
+            label="Several faces: click the one to edit",
+            elem_id="outline",
+            interactive=False,
+            type="pil",
+            buttons=[],
+            format="jpeg",
         )
         fields["choice"] = gr.Radio([], label="Which face", elem_id="choice")
     return row
@@ -163,7 +168,8 @@ def _wire_photo(
         "api_visibility": "private",
         **model,
     }
-    photo.input(handlers.open_upload, [photo, session], preprocess=False, api_name="open_upload", **common)
+    # Not `input`, which also fires when the photo is removed, and then with the photo as it was (Gradio 6.31).
+    photo.upload(handlers.open_upload, [photo, session], preprocess=False, api_name="open_upload", **common)
     row.select(handlers.open_example, [session], api_name="open_example", **common)
     fields["choice"].input(handlers.choose_face, [fields["choice"], session], api_name="choose_face", **common)
     fields["outline"].select(handlers.click_face, [session], api_name="click_face", **common)

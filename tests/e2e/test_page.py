@@ -1,0 +1,296 @@
+"""The real page in Chromium, served by `python app.py`: what a visitor does, and what must never happen."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from lc.actor import Actor
+from lc.critics import NetConfig
+from lc.editor import DEFAULT_WEIGHTS
+from lc.weights import load_config, load_generator, load_module, save_generator, save_module, section
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path: apt-get install chromium")
+
+PATIENCE = 15_000  # milliseconds
+
+
+def enliven(folder: Path) -> Path:
+    """Make an untrained model's edits big enough to see: its pictures are all but one grey otherwise."""
+    config = load_config(folder)
+    vae, actor = load_generator(folder), Actor(section(config, "actor", NetConfig))
+    load_module(folder, "actor", actor)
+    with torch.no_grad():
+        vae.decoder.project.weight.mul_(30)
+        vae.decoder.features[-1].weight.mul_(20)
+        for parameter in actor.body.parameters():
+            parameter.mul_(3)
+    save_generator(folder, vae)
+    save_module(folder, "actor", actor)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed weights, or a tiny model until there are any."""
+    if (DEFAULT_WEIGHTS / "config.json").exists():
+        return DEFAULT_WEIGHTS
+    from conftest import write_tiny_weights
+
+    return enliven(write_tiny_weights(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="module")
+def address(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("app") / "log"
+    command = [sys.executable, "app.py", "--weights", str(weights), "--port", str(port), "--device", "cpu"]
+    with log.open("w") as output:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 60
+        while "http" not in log.read_text():
+            assert server.poll() is None, f"app.py ended: {log.read_text()}"
+            assert time.monotonic() < deadline, "app.py does not start"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/"
+        assert "Traceback" not in log.read_text(), log.read_text()
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    sync_api.expect.set_options(timeout=PATIENCE)
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
+    """A fresh visitor. Whatever the test does, the console stays clean and nothing is asked from outside."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    complaints: list[str] = []
+    outside: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    local = (address, "data:", "blob:")
+    page.on("request", lambda request: None if request.url.startswith(local) else outside.append(request.url))
+    page.goto(address)
+    page.wait_for_selector("#pair img")
+    yield page
+    assert not outside
+    assert not complaints
+    page.close()
+
+
+def after(page: sync_api.Page) -> str:
+    """The address of the edited picture: it holds a hash of the content."""
+    source = page.locator("#pair img").last.get_attribute("src")
+    assert source
+    return source
+
+
+def wait_for_change(page: sync_api.Page, old: str) -> str:
+    page.wait_for_function("old => [...document.querySelectorAll('#pair img')].at(-1)?.src !== old", arg=old)
+    return after(page)
+
+
+def ticked(page: sync_api.Page) -> set[str]:
+    return set(page.locator("#boxes input:checked").evaluate_all("boxes => boxes.map((box) => box.name)"))
+
+
+def upload(page: sync_api.Page, path: Path) -> None:
+    """Through the file chooser of the photo box, once it is emptied."""
+    page.locator("#photo").get_by_label("Remove Image").click()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#photo").get_by_label("Drop an image file here to upload").click()
+    chooser.value.set_files(path)
+
+
+def status(page: sync_api.Page) -> str:
+    return page.locator("#status").inner_text()
+
+
+def test_first_paint_shows_an_edited_face(page: sync_api.Page) -> None:
+    before = page.locator("#pair img").first.get_attribute("src")
+    assert before != after(page)
+    assert ticked(page)
+    assert page.locator("#stages img").count() == 4
+    assert page.locator("#bars tbody tr").count() == 10
+
+
+def test_an_upload_is_read_and_a_box_edits_it(page: sync_api.Page, astronaut: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "mine.png"
+    with Image.open(astronaut) as image:
+        image.resize((400, 400)).save(photo)
+    upload(page, photo)
+    sync_api.expect(page.locator("#status")).to_contain_text("the photo as it is")
+    seen, old = ticked(page), after(page)
+    page.locator("#boxes").get_by_label("Eyeglasses").click()
+    new = wait_for_change(page, old)
+    assert ticked(page) ^ seen == {"Eyeglasses"}
+    sync_api.expect(page.locator("#bars")).to_contain_text("asked")
+
+    page.get_by_role("button", name="Undo").last.click()
+    assert wait_for_change(page, new) == old
+    assert ticked(page) == seen
+    page.get_by_role("button", name="Redo").click()
+    assert wait_for_change(page, old) == new
+    page.get_by_role("button", name="Reset").click()
+    assert wait_for_change(page, new) == old
+
+
+def test_the_slider_edits_and_one_of_a_group_clears_the_others(page: sync_api.Page) -> None:
+    for colour in ("Blond hair", "Brown hair"):
+        if not page.locator("#boxes").get_by_label(colour).is_checked():
+            page.locator("#boxes").get_by_label(colour).click()
+            page.wait_for_timeout(400)
+    sync_api.expect(page.locator("#boxes input[name=Blond_Hair]")).not_to_be_checked()
+    sync_api.expect(page.locator("#boxes input[name=Brown_Hair]")).to_be_checked()
+    old = after(page)
+    slider = page.locator("#identity input[type=range]")
+    slider.fill("0.05")
+    slider.dispatch_event("pointerup")
+    wait_for_change(page, old)
+
+
+@pytest.mark.parametrize("name", ["notes.jpg", "cut.jpg", "huge.png", "nobody.png"])
+def test_a_bad_upload_is_a_sentence_and_the_picture_stays(
+    page: sync_api.Page, astronaut: Path, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    if name == "notes.jpg":
+        path.write_text("These are notes, not a picture.")
+    elif name == "cut.jpg":
+        path.write_bytes(astronaut.read_bytes()[:5000])
+    elif name == "huge.png":
+        Image.new("1", (20_000, 20_000)).save(path)
+    else:
+        Image.new("RGB", (200, 200), "grey").save(path)
+    old = after(page)
+    upload(page, path)
+    sync_api.expect(page.locator("#status .error")).to_contain_text(name)
+    assert after(page) == old
+    sync_api.expect(page.locator("#photo img")).to_have_attribute("src", re.compile("astronaut"))
+
+
+def test_several_faces_are_outlined_and_one_can_be_chosen(page: sync_api.Page, astronaut: Path, tmp_path: Path) -> None:
+    path = tmp_path / "two.jpg"
+    with Image.open(astronaut) as image:
+        two = Image.new("RGB", (900, 512), "white")
+        two.paste(image, (0, 0))
+        two.paste(image.resize((350, 350)), (530, 100))
+    two.save(path)
+    assert not page.locator("#choice").is_visible()
+    upload(page, path)
+    sync_api.expect(page.locator("#choice").get_by_label("Face 1")).to_be_checked()
+    first = page.locator("#stages img").first.get_attribute("src")
+    page.locator("#choice").get_by_label("Face 2").check()
+    page.wait_for_function("old => document.querySelector('#stages img').src !== old", arg=first)
+    # A click on the outlined photo leads back: the larger face is left of the middle.
+    box = page.locator("#outline img").bounding_box()
+    assert box
+    page.locator("#outline img").click(position={"x": box["width"] * 0.25, "y": box["height"] * 0.2})
+    page.wait_for_function("old => document.querySelector('#stages img').src === old", arg=first)
+    sync_api.expect(page.locator("#choice").get_by_label("Face 1")).to_be_checked()
+
+
+def test_two_quick_ticks_both_count(page: sync_api.Page) -> None:
+    before = ticked(page)
+    names = ["Young", "Male", "Smiling"]
+    page.evaluate("names => names.forEach((n) => document.querySelector(`#boxes input[name=${n}]`).click())", names)
+    page.wait_for_timeout(1500)
+    assert ticked(page) == before ^ set(names)
+    assert page.locator("#bars small").count() >= 2
+
+
+def test_the_optimiser_walks_and_stops(page: sync_api.Page) -> None:
+    page.locator("#method").get_by_label("Optimiser").click()
+    sync_api.expect(page.locator("#trace polyline").first).to_be_attached()
+    page.get_by_role("button", name="Stop").click()
+    sync_api.expect(page.locator("#status")).to_contain_text("Optimiser,")
+    page.get_by_role("button", name="Undo").last.click()
+    sync_api.expect(page.locator("#status")).to_contain_text("Actor")
+
+
+def test_download_is_a_full_size_png(page: sync_api.Page, tmp_path: Path) -> None:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    with Image.open(path) as image:
+        assert (image.format, image.size) == ("PNG", (512, 512))
+
+
+def test_random_faces_are_made_and_one_is_edited(page: sync_api.Page) -> None:
+    page.get_by_role("tab", name="Random faces").click()
+    page.locator("#choices").get_by_label("Smiling").get_by_label("yes").check()
+    page.locator("#count input[type=number]").fill("5")
+    page.get_by_role("button", name="Make faces").click()
+    sync_api.expect(page.locator("#faces .thumbnail-item")).to_have_count(5)
+    page.get_by_role("button", name="Show the faces between").click()
+    sync_api.expect(page.locator("#between .thumbnail-item")).to_have_count(8)
+    page.locator("#faces .thumbnail-item").nth(2).click()
+    page.get_by_role("button", name="Edit this one").click()
+    sync_api.expect(page.locator("#status")).to_contain_text("the photo as it is")
+    old = after(page)
+    page.locator("#boxes").get_by_label("Eyeglasses").click()
+    wait_for_change(page, old)
+
+
+def test_a_snapshot_of_the_camera_is_taken(page: sync_api.Page) -> None:
+    """Chromium's fake camera shows no face: the sentence says so."""
+    page.locator("#photo").get_by_label("Remove Image").click()
+    page.locator("#photo").get_by_label("Capture from camera").click()
+    page.locator("#photo").get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("document.querySelector('#photo video')?.readyState > 2")
+    page.locator("#photo").get_by_label("capture photo").click()
+    sync_api.expect(page.locator("#status .error")).to_contain_text("No face")
+
+
+def test_a_phone_scrolls_one_way_only(page: sync_api.Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for tab in ("Edit a photo", "Random faces", "How good is it"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_programs_can_edit_read_and_sample(address: str, astronaut: Path, tmp_path: Path) -> None:
+    client_module = pytest.importorskip("gradio_client")
+    client = client_module.Client(address, verbose=False, download_files=str(tmp_path))
+    photo = client_module.handle_file(str(astronaut))
+    described = client.predict(photo, api_name="/describe")
+    assert len(described["attributes"]) == 10
+    assert len(described["faces"]) == 1
+    result, report = client.predict(photo, {"Eyeglasses": True}, 0.5, "actor", api_name="/edit")
+    with Image.open(result) as image:
+        assert image.size == (512, 512)
+    assert set(report["after"]) == set(described["attributes"])
+    files, _ = client.predict(3, {"Smiling": True}, 1, True, api_name="/sample")
+    assert len(files) == 3
+    with pytest.raises(Exception, match="no attribute 'Wings'"):
+        client.predict(photo, {"Wings": True}, 0.5, "actor", api_name="/edit")
