@@ -191,6 +191,10 @@ class EditHandlers:
         if stop := self._stops.get(str(request.session_hash)):
             stop.set()
 
+    def show_stop(self, method: Method) -> Update:
+        """Only a walk can be stopped."""
+        return gr.update(visible=method == "optimise")
+
     # --- back and forth --------------------------------------------------------------------------------------------
 
     def undo(self, session: Session | None) -> Shown:

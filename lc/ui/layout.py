@@ -196,7 +196,7 @@ def _wire_edits(
         **model,
     )
     method.change(
-        lambda chosen: gr.Button(visible=chosen == "optimise"),
+        handlers.show_stop,
         method,
         buttons["stop"],
         api_name="show_stop",
@@ -310,7 +310,7 @@ def model_card(weights: Path) -> str:
         picture = (weights / match[2]).resolve()
         kind = mimetypes.guess_type(picture.name)[0] or ""
         if not picture.is_relative_to(weights.resolve()) or not picture.is_file() or not kind.startswith("image/"):
-            return match[0]
+            return match[0][1:]  # a link: no picture is fetched from outside
         return f"![{match[1]}](data:{kind};base64,{base64.b64encode(picture.read_bytes()).decode()})"
 
     return re.sub(r"!\[([^\]]*)\]\(([^)\s]+)\)", inline, card)

@@ -118,7 +118,7 @@ def fault(sentence: str) -> str:
     return _line("error", sentence)
 
 
-def trace(energies: Sequence[Mapping[str, float]], every: int = 1) -> str:
+def trace(energies: Sequence[Mapping[str, float]]) -> str:
     """The energies of a walk so far, one line each, every line on its own scale."""
     if not energies:
         return ""
@@ -133,11 +133,11 @@ def trace(energies: Sequence[Mapping[str, float]], every: int = 1) -> str:
             for i, value in enumerate(values)
         )
         parts.append(
-            f'<div><span>{escape(name)}</span><svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" '
-            f'aria-hidden="true"><polyline points="{points}" style="stroke:{colour}"/></svg>'
-            f"<output>{values[-1]:.3g}</output></div>"
+            f"<div><span>{escape(name)}</span><output>{values[-1]:.3g}</output>"
+            f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">'
+            f'<polyline points="{points}" style="stroke:{colour}"/></svg></div>'
         )
-    steps = every * (len(energies) - 1)
+    steps = len(energies) - 1
     return f'<div class="lc-trace" aria-label="Energies after {steps} steps">{"".join(parts)}</div>'
 
 

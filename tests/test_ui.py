@@ -1,0 +1,310 @@
+"""The page's handlers as functions, its settings, and the pieces of HTML; the page itself is tested in e2e/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lc.attributes import ATTRIBUTES, HAIR_COLOURS
+from lc.editor import FaceEditor
+from lc.ui.settings import Settings, parse
+
+gr = pytest.importorskip("gradio")
+
+import app  # noqa: E402 - needs gradio, as do those below
+from lc.ui import views  # noqa: E402
+from lc.ui.handlers import EditHandlers, Shown, examples  # noqa: E402
+from lc.ui.layout import build_page, model_card  # noqa: E402
+from lc.ui.making import Endpoints, MakingHandlers  # noqa: E402
+from lc.ui.session import HISTORY, Session, boxes_seen, changes_of, reading_of, tick  # noqa: E402
+
+VISITOR = SimpleNamespace(session_hash="visitor")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    return said
+
+
+@pytest.fixture
+def handlers(tiny_editor: FaceEditor) -> EditHandlers:
+    return EditHandlers(tiny_editor)
+
+
+@pytest.fixture
+def session(handlers: EditHandlers, astronaut: Path) -> Session:
+    shown = handlers.open_upload({"path": str(astronaut)}, None)
+    assert isinstance(shown.session, Session)
+    return shown.session
+
+
+def change(handlers: EditHandlers, session: Session | None, boxes: set[str], method: Any = "actor") -> list[Shown]:
+    walk: Iterator[Shown] = handlers.change(sorted(boxes), 0.5, method, session, VISITOR)  # type: ignore[arg-type]
+    return list(walk)
+
+
+def is_skip(value: object) -> bool:
+    return isinstance(value, dict) and value == gr.skip()
+
+
+# --- session ----------------------------------------------------------------------------------------------------------
+
+
+def test_boxes_are_what_the_critic_sees(session: Session) -> None:
+    seen, probabilities = boxes_seen(session.reading), session.reading.attributes
+    assert all(probabilities[name] >= 0.5 for name in seen)
+    assert all(probabilities[name] < 0.5 or name in HAIR_COLOURS for name in ATTRIBUTES if name not in seen)
+    assert sum(name in HAIR_COLOURS for name in seen) <= 1
+    assert changes_of(session.reading, seen) == {}
+
+
+def test_only_boxes_that_differ_are_changes(session: Session) -> None:
+    seen = set(boxes_seen(session.reading))
+    assert changes_of(session.reading, seen ^ {"Young"}) == {"Young": "Young" not in seen}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (["Black_Hair"], ["Black_Hair", "Blond_Hair"], {"Blond_Hair"}),
+        (["Blond_Hair", "Young"], ["Blond_Hair", "Young", "Bald"], {"Bald", "Young"}),
+        (["Bald"], ["Bald", "Wearing_Hat"], {"Wearing_Hat"}),
+        (["Blond_Hair"], [], set()),
+        ([], ["Smiling", "Young"], {"Smiling", "Young"}),
+    ],
+)
+def test_ticking_one_of_a_group_clears_the_others(before: list[str], after: list[str], expected: set[str]) -> None:
+    assert set(tick(before, after)) == expected
+
+
+def test_history_keeps_the_photo_as_it_was_read(session: Session) -> None:
+    first = session.moments[0]
+    for _ in range(HISTORY + 5):
+        session = session.add(first)
+    assert len(session.moments) == HISTORY
+    assert session.moments[0] is first
+    assert not session.can_redo
+
+
+# --- the first tab ----------------------------------------------------------------------------------------------------
+
+
+def test_a_toggle_edits_and_undo_and_redo_go_back_and_forth(handlers: EditHandlers, session: Session) -> None:
+    seen = set(session.now.boxes)
+    (shown,) = change(handlers, session, seen ^ {"Young"})
+    edited = shown.session
+    assert set(edited.now.boxes) == seen ^ {"Young"}
+    assert is_skip(shown.boxes)  # the boxes are left alone, so that a tick made meanwhile is not lost
+    assert edited.can_undo
+    back = handlers.undo(edited)
+    assert set(back.boxes) == seen
+    assert back.pair[0] == back.pair[1]  # nothing changed: the photo, bit for bit
+    assert set(handlers.redo(back.session).boxes) == seen ^ {"Young"}
+    assert handlers.redo(edited).session.at == edited.at
+    reset = handlers.reset(edited)
+    assert set(reset.boxes) == seen
+    assert set(handlers.undo(reset.session).boxes) == seen ^ {"Young"}
+
+
+def test_one_of_a_group_comes_back_corrected(handlers: EditHandlers, session: Session) -> None:
+    (shown,) = change(handlers, session, set(session.now.boxes) - set(HAIR_COLOURS) | {"Blond_Hair"})
+    (shown,) = change(handlers, shown.session, set(shown.session.now.boxes) | {"Brown_Hair"})
+    assert "Brown_Hair" in shown.boxes
+    assert "Blond_Hair" not in shown.boxes
+
+
+def test_the_optimiser_shows_its_way_and_stops(handlers: EditHandlers, session: Session) -> None:
+    wanted = set(session.now.boxes) ^ {"Young"}
+    walk = handlers.change(sorted(wanted), 0.5, "optimise", session, VISITOR)  # type: ignore[arg-type]
+    shown = next(walk)
+    assert is_skip(shown.session)
+    assert "polyline" in shown.trace
+    handlers.stop(VISITOR)  # type: ignore[arg-type]
+    *_, last = walk
+    assert last.session.now.method == "optimise"
+    assert last.session.now.edit.steps < 20
+    handlers.stop(VISITOR)  # type: ignore[arg-type]  # nothing runs: nothing happens
+
+
+def test_a_bad_upload_is_a_sentence_and_keeps_the_photo(
+    handlers: EditHandlers, session: Session, tmp_path: Path, warnings: list[str]
+) -> None:
+    bad = tmp_path / "notes.jpg"
+    bad.write_text("notes")
+    shown = handlers.open_upload({"path": str(bad)}, session)
+    assert warnings
+    assert "notes.jpg" in shown.status
+    assert is_skip(shown.session)
+    assert shown.photo == session.source
+    assert is_skip(handlers.open_upload(None, session).session)
+
+
+def test_a_toggle_without_a_photo_asks_for_one(handlers: EditHandlers) -> None:
+    (shown,) = change(handlers, None, {"Young"})
+    assert "photo" in shown.status
+    assert handlers.export(None) is None
+
+
+def test_several_faces_can_be_chosen(handlers: EditHandlers, astronaut: Path, tmp_path: Path) -> None:
+    with Image.open(astronaut) as image:
+        two = Image.new("RGB", (900, 512), "white")
+        two.paste(image, (0, 0))
+        two.paste(image.resize((350, 350)), (530, 100))
+    two.save(tmp_path / "two.png")
+    shown = handlers.open_upload({"path": str(tmp_path / "two.png")}, None)
+    assert shown.faces["visible"]
+    assert shown.choice["value"] == "Face 1"
+    other = handlers.choose_face("Face 2", shown.session)
+    assert other.choice["value"] == "Face 2"
+    assert other.session.reading.photo is shown.session.reading.photo
+    ratio = views.outlined(shown.session.reading)[1]
+    click = SimpleNamespace(index=(730 / ratio, 180 / ratio))
+    clicked = handlers.click_face(shown.session, click)  # type: ignore[arg-type]
+    assert clicked.choice["value"] == "Face 2"
+
+
+def test_opening_is_an_edited_example(handlers: EditHandlers) -> None:
+    session, shown = handlers.opening()
+    assert session is not None
+    assert session.can_undo
+    assert shown.photo == str(examples()[0])
+    assert examples()[0].name == "astronaut.jpg"
+
+
+def test_export_is_the_whole_photo(handlers: EditHandlers, session: Session) -> None:
+    path = handlers.export(session)
+    assert path is not None
+    with Image.open(path) as image:
+        assert image.size == session.reading.photo.rgb.size
+        assert image.info["Software"]
+
+
+# --- made-up faces and programs ---------------------------------------------------------------------------------------
+
+
+def test_made_up_faces_are_edited_and_walked_between(
+    tiny_editor: FaceEditor, handlers: EditHandlers, warnings: list[str]
+) -> None:
+    making = MakingHandlers(tiny_editor, handlers)
+    choices = ["yes" if name == "Smiling" else "any" for name in ATTRIBUTES]
+    faces = making.make(3, 7, True, *choices)
+    assert [sample.wanted["Smiling"] for sample in faces.made] == [True] * 3
+    _, *shown = making.edit_one(faces.made, 1)
+    reading = shown[0].reading
+    assert reading.z is faces.made[1].z
+    (edited,) = change(handlers, shown[0], {"Eyeglasses"})
+    assert edited.session.now.edit.result.size == (256, 256)
+    between = making.walk(faces.made, "Face 1", "Face 3")
+    assert len(between["value"]) == 8
+    assert not warnings
+    assert is_skip(making.walk([], None, None))
+    assert len(warnings) == 1
+
+
+def test_a_made_up_face_is_a_reading_without_detection(tiny_editor: FaceEditor) -> None:
+    sample = tiny_editor.sample(1)[0]
+    reading = reading_of(sample)
+    assert tiny_editor.edit(reading).result.tobytes() == reading.photo.rgb.tobytes()
+
+
+def test_endpoints_turn_errors_into_sentences(tiny_editor: FaceEditor, astronaut: Path, tmp_path: Path) -> None:
+    endpoints = Endpoints(tiny_editor)
+    path, report = endpoints.edit(str(astronaut), {"smiling": True}, 0.5, "actor")
+    assert Path(path).suffix == ".png"
+    assert set(report["after"]) == set(ATTRIBUTES)
+    for changes in ({"Wings": True}, ["Smiling"], {"Smiling": "yes"}):
+        with pytest.raises(gr.Error):
+            endpoints.edit(str(astronaut), changes, 0.5, "actor")  # type: ignore[arg-type]
+    with pytest.raises(gr.Error, match="at most"):
+        endpoints.sample(1000, None, 0, True)
+    with pytest.raises(gr.Error, match="does not exist"):
+        endpoints.describe(str(tmp_path / "none.jpg"))
+
+
+def test_every_event_is_named_and_documented(tiny_editor: FaceEditor, tiny_weights: Path) -> None:
+    page = build_page(tiny_editor, tiny_weights, Settings())
+    functions = [function for function in page.fns.values() if function.fn is not None]
+    assert len(functions) > 15
+    assert all(isinstance(function.api_name, str) for function in functions)
+    assert all(function.fn.__doc__ for function in functions)
+    public = {function.api_name for function in functions if function.api_visibility == "public"}
+    assert public == {"describe", "edit", "sample"}
+
+
+# --- pieces -----------------------------------------------------------------------------------------------------------
+
+
+def test_bars_escape_nothing_and_say_numbers(session: Session) -> None:
+    table = views.bars(session.now.edit.before, session.now.edit.after, {"Young": False})
+    assert table.count("<tr>") == 11
+    assert len(re.findall(r"\d+%</td>", table)) == 20
+    assert table.count("asked") == 1
+
+
+def test_model_card_loses_its_front_matter_and_keeps_its_pictures(tmp_path: Path) -> None:
+    assert "without a model card" in model_card(tmp_path)
+    Image.new("RGB", (2, 2)).save(tmp_path / "curve.png")
+    (tmp_path / "README.md").write_text(
+        "---\nlicense: other\n---\n# Card\n![Curve](curve.png) ![Out](../secret.png) ![Web](https://x.org/a.png)\n"
+    )
+    card = model_card(tmp_path)
+    assert card.startswith("# Card")
+    assert "![Curve](data:image/png;base64," in card
+    assert "![Web]" not in card  # a link, for nothing is fetched from outside
+
+
+# --- settings and the program -----------------------------------------------------------------------------------------
+
+
+def test_flags_win_over_variables_and_variables_over_defaults() -> None:
+    environment = {
+        "LC_PORT": "8001",
+        "LC_SHARE": "true",
+        "LC_MAX_UPLOAD_SIZE": "5mb",
+        "GRADIO_SERVER_NAME": "0.0.0.0",
+        "GRADIO_SERVER_PORT": "9",
+    }
+    assert parse([], {}) == Settings()
+    settings = parse(["--concurrency", "4", "--no-share"], environment)
+    assert settings == Settings(host="0.0.0.0", port=8001, concurrency=4, max_upload_size="5mb")
+    assert parse(["--port", "1"], environment).port == 1
+    assert parse([], environment).share
+
+
+@pytest.mark.parametrize(
+    "flags", [["--port", "x"], ["--port", "70000"], ["--concurrency", "0"], ["--max-upload-size", "9"]]
+)
+def test_settings_that_do_not_fit_are_a_usage_message(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse(flags, {})
+    assert exit_.value.code == 2
+    assert flags[0] in capsys.readouterr().err
+
+
+def test_missing_weights_are_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.serve(Settings(weights=str(tmp_path))) == 2
+    assert "config.json" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_a_sentence(tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = Settings(weights=str(tiny_weights), device="cpu", port=taken.getsockname()[1])
+        assert app.serve(settings) == 1
+    assert str(settings.port) in capsys.readouterr().err
