@@ -41,6 +41,14 @@ def readings(tiny_editor: FaceEditor) -> list[Reading]:
     return [tiny_editor.read(crop, aligned=True) for crop in crops(3)]
 
 
+@pytest.fixture(scope="module")
+def sure_editor(tiny_editor: FaceEditor) -> FaceEditor:
+    """An untrained critic is never sure of anything; with louder logits it can be convinced, and walks converge."""
+    critic = copy.deepcopy(tiny_editor.model.attribute_critic)
+    critic.body[-1].weight.mul_(30)
+    return FaceEditor(dataclasses.replace(tiny_editor.model, attribute_critic=critic))
+
+
 # --- photos in -----------------------------------------------------------------------------------------------------
 
 
@@ -116,14 +124,15 @@ def test_setting_nothing_only_reconstructs(tiny_editor: FaceEditor, reading: Rea
 
 
 @pytest.mark.parametrize("method", ["actor", "optimise"])
-def test_many_edits_are_as_one_by_one(tiny_editor: FaceEditor, readings: list[Reading], method: str) -> None:
-    together = tiny_editor.edit_many(readings, {"Male": False}, 0.3, method)  # type: ignore[arg-type]
+def test_many_edits_are_as_one_by_one(sure_editor: FaceEditor, readings: list[Reading], method: str) -> None:
+    together = sure_editor.edit_many(readings, {"Male": False}, 0.3, method)  # type: ignore[arg-type]
     assert [edit.reading for edit in together] == readings
     for edit in together:
-        alone = tiny_editor.edit(edit.reading, {"Male": False}, 0.3, method)  # type: ignore[arg-type]
+        alone = sure_editor.edit(edit.reading, {"Male": False}, 0.3, method)  # type: ignore[arg-type]
         torch.testing.assert_close(alone.z_edited, edit.z_edited, rtol=1e-3, atol=1e-3)
         assert (alone.steps, alone.converged) == (edit.steps, edit.converged)
         assert same(alone.edited, edit.edited, levels=1)
+    assert method == "actor" or len({edit.steps for edit in together}) > 1  # each stops when it is there
 
 
 def test_edits_beyond_a_batch_keep_their_order(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
@@ -167,15 +176,10 @@ def test_identity_and_attributes_matter(tiny_editor: FaceEditor, reading: Readin
     assert not any(torch.allclose(a, b) for a, b in itertools.combinations(latents, 2))
 
 
-def test_the_optimiser_reaches_what_it_says_it_reached(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
-    # An untrained critic is never sure of anything; one with louder logits can be convinced.
-    critic = copy.deepcopy(tiny_editor.model.attribute_critic)
-    critic.body[-1].weight.mul_(30)
-    editor = FaceEditor(dataclasses.replace(tiny_editor.model, attribute_critic=critic))
-    readings = [editor.read(reading.photo, aligned=True) for reading in readings]
+def test_the_optimiser_reaches_what_it_says_it_reached(sure_editor: FaceEditor, readings: list[Reading]) -> None:
     steps = []
     for name, wanted in itertools.product(("Eyeglasses", "Smiling"), (True, False)):
-        for edit in editor.edit_many(readings, {name: wanted}, 0.0, "optimise"):
+        for edit in sure_editor.edit_many(readings, {name: wanted}, 0.0, "optimise"):
             steps.append(edit.steps)
             assert edit.converged
             assert edit.after[name] > 0.85 if wanted else edit.after[name] < 0.15  # beyond doubt, not just over 0.5
