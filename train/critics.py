@@ -32,7 +32,7 @@ from lc.weights import load_generator, load_module, load_statistics, save_editin
 from train.classifier import Classifier, load_classifier
 from train.data import centre, load_celeba
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
-from train.latents import DIRECTIONS, Goals, Latents, encode_photos, toggle_goals
+from train.latents import DIRECTIONS, Goals, Latents, load_or_encode, toggle_goals
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class CriticsTraining(RunConfig):
     """Rows per step and process: a third each for made-up faces, edits and photos."""
     lr: float = 4e-4
     warmup: int = 50
+    latents: Path | None = None
+    """File to keep the photos' encodings in, or to read them from when it is there already."""
     looks: int = 2
     """Encodings kept per photo: one as it is, the others flipped and shifted."""
     gradient_penalty: float = 10.0
@@ -240,7 +242,7 @@ def main() -> None:
     device = engine.device
     run = Run(config, engine)
     vae = load_generator(config.vae).to(device)
-    latents = encode_photos(vae, config.celeba, config.extra, config.looks, config.limit, device)
+    latents = load_or_encode(config.latents, vae, config.celeba, config.extra, config.looks, config.limit, device)
     torch.manual_seed(config.seed)
     actor, critic, attribute_critic = (net.to(device) for net in build(config))
     guide = load_classifier(config.guide, "guide").to(device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -13,7 +14,7 @@ from lc.attributes import ATTRIBUTES, apply_changes
 from lc.generator import VAE
 from train.data import augment, centre, load_celeba, load_packed
 
-__all__ = ["DIRECTIONS", "Goals", "Latents", "encode_photos", "toggle_goals"]
+__all__ = ["DIRECTIONS", "Goals", "Latents", "encode_photos", "load_or_encode", "toggle_goals"]
 
 #: The twenty one-attribute edits: (name, wanted).
 DIRECTIONS: tuple[tuple[str, bool], ...] = tuple((name, wanted) for name in ATTRIBUTES for wanted in (True, False))
@@ -34,6 +35,13 @@ class Latents:
     labels: Tensor
     pools: tuple[Tensor, ...]
 
+    @classmethod
+    def of(cls, mean: Tensor, std: Tensor, labels: Tensor) -> Latents:
+        """Sort the labelled photos into the pools."""
+        columns = [(labels[:, ATTRIBUTES.index(name)] > 0.5) != wanted for name, wanted in DIRECTIONS]
+        everyone = torch.arange(len(labels))
+        return cls(mean, std, labels, tuple(everyone[lacking] if lacking.any() else everyone for lacking in columns))
+
     def draw(self, rows: Tensor, noise: Tensor | float) -> Tensor:
         """A look at random of each photo: mean + noise * std * eps, (B, latent). noise 1 draws from q(z|x)."""
         looks = torch.randint(self.mean.shape[1], (len(rows),))
@@ -52,6 +60,29 @@ class Latents:
         return torch.cat(picks)
 
 
+def load_or_encode(
+    path: Path | None,
+    vae: VAE,
+    celeba: Path,
+    extra: tuple[Path, ...],
+    looks: int,
+    limit: int | None,
+    device: torch.device,
+) -> Latents:
+    """`encode_photos`, kept in a file, where one is named, for the next time: of the same VAE and photos."""
+    if path and path.exists():
+        return Latents.of(**safetensors.torch.load_file(path))
+    latents = encode_photos(vae, celeba, extra, looks, limit, device)
+    if not path:
+        return latents
+    tensors = {"mean": latents.mean, "std": latents.std, "labels": latents.labels}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    safetensors.torch.save_file(tensors, partial)
+    partial.replace(path)
+    return latents
+
+
 @torch.no_grad()
 def encode_photos(
     vae: VAE, celeba: Path, extra: tuple[Path, ...], looks: int, limit: int | None, device: torch.device
@@ -67,10 +98,7 @@ def encode_photos(
         posteriors = [vae.encode(view.to(device)) for view in views]
         means.append(torch.stack([p.mean for p in posteriors], 1).cpu())
         stds.append(torch.stack([p.std for p in posteriors], 1).cpu())
-    columns = [(crops.labels[:, ATTRIBUTES.index(name)] > 0.5) != wanted for name, wanted in DIRECTIONS]
-    everyone = torch.arange(len(crops))
-    pools = tuple(everyone[lacking] if lacking.any() else everyone for lacking in columns)
-    return Latents(torch.cat(means), torch.cat(stds), crops.labels, pools)
+    return Latents.of(torch.cat(means), torch.cat(stds), crops.labels)
 
 
 @dataclass(frozen=True)
