@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lc.actor import Actor
+from lc.attributes import ATTRIBUTES
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.generator import VAE, VAEConfig
@@ -15,6 +18,9 @@ from lc.weights import save_editing_nets, save_generator, save_statistics
 
 LATENT = 24
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
+
+# CelebA's other thirty attributes only have to be there.
+COLUMNS = sorted([*ATTRIBUTES, *(f"Other_{i}" for i in range(30))])
 
 
 def write_tiny_weights(folder: Path) -> Path:
@@ -52,3 +58,22 @@ def editor() -> FaceEditor:
 @pytest.fixture(scope="session")
 def astronaut() -> Path:
     return ASTRONAUT
+
+
+@pytest.fixture(scope="session")
+def celeba(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty made-up pictures in CelebA's official layout, half size."""
+    root = tmp_path_factory.mktemp("celeba")
+    (root / "img_align_celeba").mkdir()
+    draw = np.random.default_rng(0)
+    attributes, partition = ["40", " ".join(COLUMNS)], []
+    for i in range(40):
+        name = f"{i + 1:06}.jpg"
+        pixels = draw.integers(0, 255, (6, 5, 3), dtype=np.uint8)
+        picture = Image.fromarray(pixels).resize((89, 109), Image.Resampling.BICUBIC)
+        picture.save(root / "img_align_celeba" / name)
+        attributes.append(f"{name} " + " ".join(str(value) for value in draw.choice([-1, 1], 40)))
+        partition.append(f"{name} {int(i >= 30) + int(i >= 36)}")
+    (root / "list_attr_celeba.txt").write_text("\n".join(attributes) + "\n")
+    (root / "list_eval_partition.txt").write_text("\n".join(partition) + "\n")
+    return root

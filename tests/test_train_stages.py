@@ -1,0 +1,110 @@
+"""The stages after the VAE, one feeding the next, on made-up pictures and a tiny model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from processes import finish, kill_in_the_middle, same
+
+from lc.attributes import ATTRIBUTES
+from lc.editor import FaceEditor
+from lc.weights import load_module
+from train.classifier import load_classifier
+from train.latents import DIRECTIONS, toggle_goals
+
+HOW = ["--device", "cpu", "--threads", "1", "--log-steps", "1"]
+SMALL = ["--model.widths", "8", "8", "8", "8"]
+NETS = [
+    option
+    for net in ("actor", "critic", "attribute-critic")
+    for option in (f"--{net}.latent", "24", f"--{net}.width", "16", f"--{net}.layers", "2")
+]
+
+
+@pytest.fixture(scope="module")
+def judges(celeba: Path, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All three classifiers, trained for an epoch into one folder."""
+    folder = tmp_path_factory.mktemp("judges")
+    for kind in ("reader", "realism", "guide"):
+        vae = [] if kind == "realism" else ["--vae", str(tiny_weights)]
+        options = ["--kind", kind, "--celeba", str(celeba), *vae, "--epochs", "1", "--batch", "8", *SMALL]
+        out = str(folder / f"run-{kind}")
+        printed = finish(["train.classifier", *options, "--out", out, "--weights", str(folder), *HOW])
+        assert "held-out accuracy" in printed
+        assert ("reconstructions" in printed) == (kind != "realism")
+    return folder
+
+
+def test_classifiers_share_a_folder(judges: Path) -> None:
+    classifiers = [load_classifier(judges, kind) for kind in ("reader", "realism", "guide")]  # type: ignore[arg-type]
+    images = torch.rand(3, 3, 64, 64)
+    assert all(classifier.read(images).shape == (3, len(ATTRIBUTES)) for classifier in classifiers)
+    assert not torch.equal(classifiers[0](images), classifiers[2](images))
+
+
+def critics(celeba: Path, weights: Path, judges: Path, out: Path, *options: str) -> list[str]:
+    where = ["--celeba", str(celeba), "--vae", str(weights), "--guide", str(judges), "--out", str(out)]
+    return ["train.critics", *where, "--steps", "30", "--batch", "12", *NETS, *HOW, *options]
+
+
+def test_killed_critics_go_on_as_if_nothing_had_happened(
+    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
+) -> None:
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        shutil.copytree(tiny_weights, folder / "weights")
+    whole, killed = (critics(celeba, f / "weights", judges, f / "run", "--save-minutes", "0.002") for f in folders)
+    finish(whole)
+    kill_in_the_middle(killed, folders[1] / "run")
+    finish([*killed, "--resume"])
+    states = [torch.load(folder / "run" / "checkpoint.pt", weights_only=True) for folder in folders]
+    assert states[0]["step"] == 30
+    assert same(*states)
+    editors = [FaceEditor.load(folder / "weights", device="cpu") for folder in folders]
+    assert editors[0].sample(1)[0].z.equal(editors[1].sample(1)[0].z)
+
+
+def test_sharpening_changes_the_decoder_alone(celeba: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    shutil.copytree(tiny_weights, weights)
+    options = ["--images", "64", "--batch", "8", "--width", "8", "--out", str(tmp_path / "run"), *HOW]
+    finish(["train.sharpen", "--celeba", str(celeba), "--vae", str(weights), "--weights", str(weights), *options])
+    before, after = (FaceEditor.load(folder, device="cpu").model for folder in (tiny_weights, weights))
+    images, z = torch.rand(2, 3, 64, 64), torch.randn(2, 24)
+    assert torch.equal(before.generator.encode(images).mean, after.generator.encode(images).mean)
+    assert not torch.equal(before.generator.decode(z), after.generator.decode(z))
+    load_module(weights, "decoder", after.generator.decoder)
+
+
+def test_evaluation_writes_every_row_into_the_card(
+    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights"
+    shutil.copytree(tiny_weights, weights)
+    (weights / "README.md").write_text("# A card\n\n<!-- evaluation -->\nold\n<!-- /evaluation -->\n\nThe end.\n")
+    where = ["--weights", str(weights), "--judges", str(judges), "--celeba", str(celeba)]
+    finish(["train.evaluate", *where, "--edits", "2", "--optimised", "1", "--seeds", "0", "1", "--device", "cpu"])
+    card = (weights / "README.md").read_text()
+    assert card.startswith("# A card")
+    assert card.endswith("The end.\n")
+    assert "old" not in card
+    assert all(f"| {name}={value} |" in card for name in ATTRIBUTES for value in (0, 1))
+    figures = json.loads((weights / "evaluation.json").read_text())
+    assert set(figures) >= {"real", "reconstruction", "prior", "actor", "edits_actor", "edits_optimise"}
+    assert 0 <= figures["actor"]["accuracy"] <= 1
+
+
+def test_a_toggle_asks_what_the_app_asks() -> None:
+    before = torch.full((3, 10), 0.2)
+    before[:, ATTRIBUTES.index("Black_Hair")] = 0.9
+    blond = DIRECTIONS.index(("Blond_Hair", True))
+    goals = toggle_goals(before, torch.tensor([blond, -1, DIRECTIONS.index(("Smiling", False))]))
+    pushed = [{ATTRIBUTES[i] for i in row.nonzero()[:, 0].tolist()} for row in goals.mask]
+    assert pushed == [{"Blond_Hair", "Black_Hair"}, set(), {"Smiling"}]
+    assert torch.equal(goals.target[1], before[1])
+    assert goals.target[0, ATTRIBUTES.index("Blond_Hair")] == 1
+    assert goals.target[0, ATTRIBUTES.index("Black_Hair")] == 0
