@@ -41,6 +41,7 @@ def serve(settings: Settings) -> int:
             css_paths=CSS,
             js=NAMES,
             footer_links=["api"],
+            ssr_mode=False,
             prevent_thread_lock=True,
             quiet=True,
         )

@@ -12,7 +12,7 @@ import gradio as gr
 
 from lc.attributes import ATTRIBUTES, DISPLAY_NAMES
 from lc.editor import FaceEditor
-from lc.ui.handlers import EditHandlers, Shown
+from lc.ui.handlers import EXAMPLES, EditHandlers, Shown
 from lc.ui.making import ANY, Endpoints, Faces, MakingHandlers
 from lc.ui.session import Session
 from lc.ui.settings import Settings
@@ -22,7 +22,7 @@ __all__ = ["build_page", "model_card"]
 _TEXTS = Path(__file__).parent / "texts"
 _BOXES = [(DISPLAY_NAMES[name], name) for name in ATTRIBUTES]
 _METHODS = [("Actor: instant", "actor"), ("Optimiser: watch it walk", "optimise")]
-_HOUR = 3600
+_SWEEP, _AGE = 600, 3000  # seconds: every ten minutes files older than fifty go, so none is an hour old
 
 # A file component cannot be clicked by code before it has its new value: this gets the value itself.
 _SAVE = """(file) => { if (!file) return;
@@ -39,11 +39,12 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings) -> gr.Bloc
         weights: the local folder it was loaded from, for its model card.
         settings: see settings.py.
     """
+    gr.set_static_paths(EXAMPLES)  # else Gradio serves them only where they lie below the working directory
     editing = EditHandlers(editor)
     making = MakingHandlers(editor, editing)
     # What is slow shares the model's queue; what is quick must not wait behind it.
     model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": settings.concurrency}
-    page = gr.Blocks(title="Edit a face by ticking boxes", analytics_enabled=False, delete_cache=(_HOUR // 6, _HOUR))
+    page = gr.Blocks(title="Edit a face by ticking boxes", analytics_enabled=False, delete_cache=(_SWEEP, _AGE))
     with page:
         gr.Markdown(_text("intro"), elem_classes="lc-intro")
         with gr.Tabs() as tabs:

@@ -64,7 +64,7 @@ class MakingHandlers:
         pictures = [(views.jpeg_file(enlarge(sample.image)), name) for sample, name in zip(made, names, strict=True)]
         return Faces(
             made=made,
-            gallery=gr.update(value=pictures, selected_index=None),
+            gallery=gr.update(value=pictures, selected_index=0),
             chosen=0,
             first=gr.update(choices=names, value=names[0]),
             second=gr.update(choices=names, value=names[-1]),
