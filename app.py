@@ -45,8 +45,9 @@ def serve(settings: Settings) -> int:
             prevent_thread_lock=True,
             quiet=True,
         )
-    except OSError as error:
-        print(f"The page cannot be served at {settings.host}:{settings.port}: {error}", file=sys.stderr)
+    except OSError:
+        where = f"{settings.host}:{settings.port}"
+        print(f"{where} is taken or not this machine's: choose another with --port and --host.", file=sys.stderr)
         return 1
     print(f"The page is at {public or address}", flush=True)
     page.block_thread()
