@@ -155,9 +155,11 @@ class Evaluation:
         return result, images
 
     def edits(self, method: Method, count: int) -> dict[str, Any]:
-        """All twenty directions, and their mean."""
+        """The twenty directions, as far as there are photos to edit, and their mean."""
         directions, pictures = {}, []
         for name, wanted in tqdm(DIRECTIONS, desc=f"edits, {method}", leave=False):
+            if bool((self.seen[:, ATTRIBUTES.index(name)] == wanted).all()):
+                continue  # among few photos, nobody may be left to change
             directions[f"{name}={int(wanted)}"], images = self.direction(name, wanted, method, count)
             pictures.append(images)
         columns = ("success", "held", "converged", "z_distance", "seconds")
@@ -232,8 +234,9 @@ def markdown(figures: dict[str, Any], config: EvaluateConfig) -> str:
     ]
     lines += ["|---" * 7 + "|"]
     both = figures["edits_actor"], figures["edits_optimise"]
-    for key in both[0]["directions"]:
-        lines.append(_edit_line(key, [rows["directions"][key] for rows in both]))
+    for name, wanted in DIRECTIONS:
+        key = f"{name}={int(wanted)}"
+        lines.append(_edit_line(key, [rows["directions"].get(key) for rows in both]))
     lines.append(_edit_line("**mean**", list(both)))
     lines += ["", "| per attribute | F1 on photos | on reconstructions | on made-up faces |", "|---|---|---|---|"]
     for name in ATTRIBUTES:
@@ -242,8 +245,9 @@ def markdown(figures: dict[str, Any], config: EvaluateConfig) -> str:
     return "\n".join(lines)
 
 
-def _edit_line(title: str, rows: list[dict[str, Any]]) -> str:
-    cells = [f"{row[column]:.2f}" for row in rows for column in ("success", "held", "converged")]
+def _edit_line(title: str, rows: list[dict[str, Any] | None]) -> str:
+    columns = ("success", "held", "converged")
+    cells = [f"{row[column]:.2f}" if row else "-" for row in rows for column in columns]
     return f"| {title} | {' | '.join(cells)} |"
 
 
