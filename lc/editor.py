@@ -21,8 +21,9 @@ from torch import Tensor
 from lc.attributes import ATTRIBUTES, apply_changes, canonical, unlikely
 from lc.constraints import Attributes, Constraint, Distance, Realism
 from lc.errors import LatentConstraintsError, NoFaceError
-from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, paste, read_photo
+from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo
 from lc.optimiser import Step, optimise
+from lc.results import Edit, Progress, Reading, Sample
 from lc.weights import Model, load_model
 
 __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Reading", "Sample"]
@@ -33,98 +34,6 @@ Method = Literal["actor", "optimise"]
 Source = str | Path | bytes | BinaryIO | Image.Image
 _BATCH = 64
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """A photo as the model sees it: made once, edited many times.
-
-    Attributes:
-        photo: the photo, upright.
-        faces: what the detector found, largest first; empty for an already aligned crop.
-        face: which of them was taken, or None for an aligned crop.
-        aligned: the 64x64 crop and its place in the photo.
-        z: (latent,), the mean of q(z|x), on the CPU.
-        reconstruction: decode(z), 64x64.
-        attributes: the critic's ten probabilities.
-    """
-
-    photo: Photo
-    faces: list[Face]
-    face: Face | None
-    aligned: Aligned
-    z: Tensor
-    reconstruction: Image.Image
-    attributes: dict[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Edit:
-    """An edited photo with every stage.
-
-    Attributes:
-        reading: the photo, its faces, aligned crop, latent and attributes before.
-        edited: decode(z_edited), 64x64.
-        z_edited: (latent,), on the CPU.
-        before, after: the critic's ten probabilities at z and at z_edited.
-        z_distance: root mean square move, in units of sigma_bar.
-        steps: optimiser steps taken, 0 for the actor.
-        converged: the critics see every wanted attribute, and a realistic latent where the optimiser ran.
-        seconds: time per photo for this edit, reading and pasting left out.
-        warning: a sentence when nearly nobody in the training data looks like what was asked for.
-    """
-
-    reading: Reading
-    edited: Image.Image
-    z_edited: Tensor
-    after: dict[str, float]
-    z_distance: float
-    steps: int
-    converged: bool
-    seconds: float
-    warning: str | None
-
-    @property
-    def before(self) -> dict[str, float]:
-        return self.reading.attributes
-
-    @property
-    def result(self) -> Image.Image:
-        """The photo at its own size with the change applied; the photo itself where nothing changed."""
-        reading = self.reading
-        return paste(reading.photo.rgb, self.edited, reading.aligned, reading.reconstruction)
-
-    @property
-    def reconstructed(self) -> Image.Image:
-        """The photo at its own size with the 64x64 face put in whole: what the model made of it."""
-        return paste(self.reading.photo.rgb, self.edited, self.reading.aligned)
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """A made-up face.
-
-    Attributes:
-        image: 64x64.
-        z: (latent,), on the CPU.
-        wanted: the label vector it was made for.
-        attributes: the critic's ten probabilities.
-    """
-
-    image: Image.Image
-    z: Tensor
-    wanted: dict[str, bool]
-    attributes: dict[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """One step of a live walk: the face so far, each constraint's energy, and the finished edit on the last one."""
-
-    index: int
-    preview: Image.Image | None
-    energies: dict[str, float]
-    edit: Edit | None
 
 
 class FaceEditor:
