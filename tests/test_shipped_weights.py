@@ -1,0 +1,55 @@
+"""The weights that ship: what they must be able to do, on a photo that is in no training set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lc.editor import DEFAULT_WEIGHTS, FaceEditor, Method, Reading
+
+
+@pytest.fixture(scope="module")
+def reading(editor: FaceEditor, astronaut: Path) -> Reading:
+    return editor.read(astronaut)
+
+
+def test_the_files_fit_into_plain_git_and_hold_no_pickle() -> None:
+    files = [path for path in DEFAULT_WEIGHTS.rglob("*") if path.is_file()]
+    assert max(path.stat().st_size for path in files) < 10e6
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".png", ".jpg"}
+
+
+def test_the_astronaut_is_read_as_she_is(reading: Reading) -> None:
+    attributes = reading.attributes
+    assert all(attributes[name] < 0.5 for name in ("Bald", "Eyeglasses", "Male", "Wearing_Hat"))
+    assert all(attributes[name] > 0.5 for name in ("No_Beard", "Smiling"))
+
+
+def test_the_reconstruction_resembles_the_photo(reading: Reading) -> None:
+    photo, copy = (np.asarray(image, float) for image in (reading.aligned.crop, reading.reconstruction))
+    assert 10 * np.log10(255**2 / np.square(photo - copy).mean()) > 18  # dB; a grey picture has about 12
+
+
+@pytest.mark.parametrize("method", ["actor", "optimise"])
+@pytest.mark.parametrize(("name", "wanted"), [("Eyeglasses", True), ("Smiling", False), ("Male", True)])
+def test_an_edit_does_what_was_asked(
+    editor: FaceEditor, reading: Reading, name: str, wanted: bool, method: Method
+) -> None:
+    edit = editor.edit(reading, {name: wanted}, method=method)
+    assert (edit.after[name] > 0.5) == wanted
+    assert edit.converged
+    assert edit.seconds < 30
+
+
+def test_keeping_the_person_means_moving_less(editor: FaceEditor, reading: Reading) -> None:
+    far, near = (editor.edit(reading, {"Male": True}, identity).z_distance for identity in (0.0, 1.0))
+    assert near < far
+
+
+def test_made_up_faces_show_what_was_asked_and_differ(editor: FaceEditor) -> None:
+    samples = editor.sample(16, {"Smiling": True, "Male": False})
+    assert np.mean([sample.attributes["Smiling"] > 0.5 and sample.attributes["Male"] < 0.5 for sample in samples]) > 0.8
+    pictures = np.stack([np.asarray(sample.image, float) for sample in samples])
+    assert pictures.std(axis=0).mean() > 20  # grey levels between faces at one pixel: they are not one face
