@@ -52,7 +52,7 @@ class CriticsTraining(RunConfig):
     actor: NetConfig = dataclasses.field(default_factory=NetConfig)
     critic: NetConfig = dataclasses.field(default_factory=NetConfig)
     attribute_critic: NetConfig = dataclasses.field(default_factory=lambda: NetConfig(dropout=0.2))
-    steps: int = 4_000
+    steps: int = 4_500
     batch: int = 96
     """Rows per step and process: a third each for made-up faces, edits and photos."""
     lr: float = 4e-4
@@ -64,13 +64,13 @@ class CriticsTraining(RunConfig):
     gradient_penalty: float = 10.0
     critic_steps: int = 2
     """Critic updates per actor update."""
-    realism: float = 1.0
+    realism: float = 1.5
     """Weight of -log D in the actor's loss for made-up faces."""
     realism_edit: float = 0.3
     """The same for edits."""
-    attribute: float = 1.0
+    attribute: float = 1.5
     """Weight of D_attr's and the guide's cross-entropies."""
-    hold: float = 0.5
+    hold: float = 0.4
     """Weight of an attribute to hold against one to change."""
     smoothing: float = 0.03
     """Distance of targets from 0 and 1: beyond that an attribute only burns."""

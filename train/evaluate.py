@@ -49,6 +49,8 @@ class EvaluateConfig:
     """Photos per edit direction for the optimiser."""
     identity: float = 0.5
     """Place of the identity slider for the edits."""
+    sweep: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    """Places of the slider at which the actor's edits are measured on fewer photos."""
     device: str = "auto"
     threads: int = 0
     limit: int | None = None
@@ -135,12 +137,14 @@ class Evaluation:
         row["seconds"] = seconds
         return row
 
-    def direction(self, name: str, wanted: bool, method: Method, count: int) -> tuple[dict[str, Any], Tensor]:
+    def direction(
+        self, name: str, wanted: bool, method: Method, count: int, identity: float
+    ) -> tuple[dict[str, Any], Tensor]:
         """Edit photos in whose reconstruction the reader does not see what is wanted."""
         column = ATTRIBUTES.index(name)
         rows = torch.nonzero(self.seen[:, column] != wanted)[:, 0][:count]
         chosen: list[Reading] = [self.readings[i] for i in rows.tolist()]
-        edits: list[Edit] = self.editor.edit_many(chosen, {name: wanted}, self.config.identity, method)
+        edits: list[Edit] = self.editor.edit_many(chosen, {name: wanted}, identity, method)
         images = tensor([edit.edited for edit in edits])
         after = self.judge.read(images)
         others = [i for i, other in enumerate(ATTRIBUTES) if other not in resolve({name: wanted})]
@@ -154,13 +158,13 @@ class Evaluation:
         }
         return result, images
 
-    def edits(self, method: Method, count: int) -> dict[str, Any]:
+    def edits(self, method: Method, count: int, identity: float) -> dict[str, Any]:
         """The twenty directions, as far as there are photos to edit, and their mean."""
         directions, pictures = {}, []
         for name, wanted in tqdm(DIRECTIONS, desc=f"edits, {method}", leave=False):
             if bool((self.seen[:, ATTRIBUTES.index(name)] == wanted).all()):
                 continue  # among few photos, nobody may be left to change
-            directions[f"{name}={int(wanted)}"], images = self.direction(name, wanted, method, count)
+            directions[f"{name}={int(wanted)}"], images = self.direction(name, wanted, method, count, identity)
             pictures.append(images)
         columns = ("success", "held", "converged", "z_distance", "seconds")
         means = {c: sum(d[c] for d in directions.values()) / len(directions) for c in columns}
@@ -194,8 +198,9 @@ def measure(config: EvaluateConfig) -> dict[str, Any]:
         "reconstruction": evaluation.reconstructions(),
         "prior": spread([raw for raw, _ in made]),
         "actor": spread([walked for _, walked in made]),
-        "edits_actor": evaluation.edits("actor", config.edits),
-        "edits_optimise": evaluation.edits("optimise", config.optimised),
+        "edits_actor": evaluation.edits("actor", config.edits, config.identity),
+        "edits_optimise": evaluation.edits("optimise", config.optimised, config.identity),
+        "sweep": {str(t): evaluation.edits("actor", config.optimised, t) for t in config.sweep},
     }
 
 
@@ -238,6 +243,17 @@ def markdown(figures: dict[str, Any], config: EvaluateConfig) -> str:
         key = f"{name}={int(wanted)}"
         lines.append(_edit_line(key, [rows["directions"].get(key) for rows in both]))
     lines.append(_edit_line("**mean**", list(both)))
+    lines += [
+        "",
+        f"The actor's edits have a Frechet distance of {both[0]['frechet']:.2f} to the photos, the optimiser's of "
+        f"{both[1]['frechet']:.2f}. Per face the actor takes {1000 * both[0]['seconds']:.0f} ms, the optimiser "
+        f"{both[1]['seconds']:.2f} s, in batches.",
+        "",
+        "| identity slider | success | held | distance moved, in sigma_bar |",
+        "|---|---|---|---|",
+    ]
+    for place, row in figures["sweep"].items():
+        lines.append(f"| {place} | {row['success']:.2f} | {row['held']:.2f} | {row['z_distance']:.2f} |")
     lines += ["", "| per attribute | F1 on photos | on reconstructions | on made-up faces |", "|---|---|---|---|"]
     for name in ATTRIBUTES:
         cells = [f"{figures[k]['per_attribute'][name]['f1']:.3f}" for k in ("real", "reconstruction", "actor")]

@@ -42,7 +42,7 @@ class VAETraining(RunConfig):
     beta: float = 1.0
     beta_warmup: int = 1_500
     """Steps over which beta grows to its value, so that the latents are used before they are priced."""
-    images: int = 600_000
+    images: int = 384_000
     """Photos to see in all."""
     batch: int = 64
     """Photos per step and process."""
