@@ -97,7 +97,7 @@ def _describe(arguments: argparse.Namespace) -> int:
             line = {
                 "input": str(paths[index]),
                 "faces": len(reading.faces),
-                "box": list(face.box) if face else None,
+                "face_box": list(face.box) if face else None,
                 "landmarks": face.landmarks.tolist() if face else None,
                 "attributes": reading.attributes,
             }
@@ -235,7 +235,7 @@ def _save_stages(edit: Edit, target: Path, settings: dict[str, Any]) -> None:
         _save(image, target.with_name(f"{target.stem}.{stage}.png"), note)
     figures = {
         **settings,
-        "box": list(reading.face.box) if reading.face else None,
+        "face_box": list(reading.face.box) if reading.face else None,
         "before": edit.before,
         "after": edit.after,
         "z_distance": edit.z_distance,

@@ -99,7 +99,7 @@ def test_stages(lc: Callable[..., int], astronaut: Path, tmp_path: Path) -> None
     assert figures["set"] == {"Male": True, "Young": False}
     assert (figures["identity"], figures["method"], figures["seed"]) == (0.25, "optimise", 7)
     assert list(figures["before"]) == list(figures["after"]) == list(ATTRIBUTES)
-    assert len(figures["box"]) == 4
+    assert len(figures["face_box"]) == 4
     assert isinstance(figures["converged"], bool)
     assert figures["z_distance"] > 0
     assert figures["steps"] >= 0
@@ -215,7 +215,7 @@ def test_describe_prints_a_line_of_json_per_photo(
     assert lines[0] == lines[1]
     assert lines[0]["input"] == str(astronaut)
     assert lines[0]["faces"] == 1
-    left, top, right, bottom = lines[0]["box"]
+    left, top, right, bottom = lines[0]["face_box"]
     assert all(left < x < right and top < y < bottom for x, y in lines[0]["landmarks"])
     assert list(lines[0]["attributes"]) == list(ATTRIBUTES)
     assert "wall.png" in printed.err
@@ -225,7 +225,7 @@ def test_describe_aligned(lc: Callable[..., int], crops: Path, capsys: pytest.Ca
     assert lc("describe", "--aligned", crops) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [Path(line["input"]).name for line in lines] == ["0.jpg", "1.jpg", "2.jpg"]
-    assert all((line["faces"], line["box"], line["landmarks"]) == (0, None, None) for line in lines)
+    assert all((line["faces"], line["face_box"], line["landmarks"]) == (0, None, None) for line in lines)
 
 
 # --- usage ---------------------------------------------------------------------------------------------------------
