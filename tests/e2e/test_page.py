@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -13,55 +14,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
-
-from lc.actor import Actor
-from lc.critics import NetConfig
-from lc.editor import DEFAULT_WEIGHTS
-from lc.weights import load_config, load_generator, load_module, save_generator, save_module, section
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if CHROMIUM is None and os.environ.get("LC_REQUIRE_BROWSER"):
+    raise RuntimeError("LC_REQUIRE_BROWSER is set, and there is no chromium on the path")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path: apt-get install chromium")
 
 PATIENCE = 40_000  # milliseconds: a machine that also trains is slow
 
 
-def enliven(folder: Path) -> Path:
-    """Make an untrained model's edits big enough to see: its pictures are all but one grey otherwise."""
-    config = load_config(folder)
-    vae, actor = load_generator(folder), Actor(section(config, "actor", NetConfig))
-    load_module(folder, "actor", actor)
-    with torch.no_grad():
-        vae.decoder.project.weight.mul_(30)
-        vae.decoder.features[-1].weight.mul_(20)
-        for parameter in actor.body.parameters():
-            parameter.mul_(3)
-    save_generator(folder, vae)
-    save_module(folder, "actor", actor)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The committed weights, or a tiny model until there are any."""
-    if (DEFAULT_WEIGHTS / "config.json").exists():
-        return DEFAULT_WEIGHTS
-    from conftest import write_tiny_weights
-
-    return enliven(write_tiny_weights(tmp_path_factory.mktemp("tiny")))
-
-
-@pytest.fixture(scope="module")
-def address(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("app") / "log"
-    command = [sys.executable, "app.py", "--weights", str(weights), "--port", str(port), "--device", "cpu"]
+    command = [sys.executable, "app.py", "--port", str(port), "--device", "cpu"]
     with log.open("w") as output:
         server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
