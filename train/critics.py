@@ -52,7 +52,7 @@ class CriticsTraining(RunConfig):
     actor: NetConfig = dataclasses.field(default_factory=NetConfig)
     critic: NetConfig = dataclasses.field(default_factory=NetConfig)
     attribute_critic: NetConfig = dataclasses.field(default_factory=lambda: NetConfig(dropout=0.2))
-    steps: int = 4_500
+    steps: int = 4_900
     batch: int = 96
     """Rows per step and process: a third each for made-up faces, edits and photos."""
     lr: float = 4e-4
@@ -64,7 +64,7 @@ class CriticsTraining(RunConfig):
     gradient_penalty: float = 10.0
     critic_steps: int = 2
     """Critic updates per actor update."""
-    realism: float = 1.5
+    realism: float = 2.5
     """Weight of -log D in the actor's loss for made-up faces."""
     realism_edit: float = 0.3
     """The same for edits."""
@@ -76,8 +76,10 @@ class CriticsTraining(RunConfig):
     """Distance of targets from 0 and 1: beyond that an attribute only burns."""
     lambda_dist: tuple[float, float] = (0.02, 1.0)
     """Distance weight at identity 0 and 1; between them it grows geometrically."""
-    lambda_sample: float = 0.005
+    lambda_sample: float = 0.05
     """Distance weight for made-up faces."""
+    diversity: float = 8.0
+    """Weight of the penalty on made-up faces of one label that are nearer to each other than what they began as."""
     ema: float = 0.998
     limit: int | None = None
     """Use only so many photos: a dry run."""
@@ -106,7 +108,12 @@ class Training:
         self.config, self.engine, self.nets = config, engine, nets
         self.tasks: dict[str, nn.Module] = {
             "actor": ActorTask(
-                nets["actor"], judges, attribute=config.attribute, hold=config.hold, smoothing=config.smoothing
+                nets["actor"],
+                judges,
+                attribute=config.attribute,
+                hold=config.hold,
+                smoothing=config.smoothing,
+                diversity=config.diversity,
             ),
             "critic": CriticTask(nets["critic"], config.gradient_penalty),
             "attribute_critic": AttributeTask(nets["attribute_critic"]),
@@ -143,7 +150,7 @@ class Training:
             for group in optimiser.param_groups:
                 group["lr"] = lr
 
-    def update(self, name: str, step: int, *inputs: Tensor | Goals) -> Tensor:
+    def update(self, name: str, step: int, *inputs: Tensor | Goals | int) -> Tensor:
         """One step of one net, the others frozen. Returns what its task returns: the loss, perhaps with its parts."""
         for other, net in self.nets.items():
             net.requires_grad_(other == name)
@@ -279,10 +286,11 @@ class Draw:
         smooth = self.latents.labels[rows].to(self.device) * 0.96 + 0.02
         return torch.cat([self.photos(rows), moved]), torch.cat([smooth, read])
 
-    def for_actor(self) -> tuple[Tensor, Goals, Tensor, Tensor, Tensor, Tensor]:
-        """The inputs of ActorTask: a third of made-up faces, the rest edits."""
-        config, samples = self.config, self.part
-        y = self.labels(samples)
+    def for_actor(self) -> tuple[Tensor, Goals, Tensor, Tensor, Tensor, Tensor, int]:
+        """The inputs of ActorTask: a third of made-up faces, two for a label, the rest edits."""
+        config, pairs = self.config, self.part // 2
+        samples = 2 * pairs
+        y = self.labels(pairs).repeat(2, 1)
         z, goals, identity = self.toggles(config.batch - samples)
         low, high = config.lambda_dist
         ones, zeros = torch.ones_like(y), torch.zeros(samples, device=self.device)
@@ -293,6 +301,7 @@ class Draw:
             torch.cat([zeros + config.lambda_sample, low * (high / low) ** identity]),
             torch.cat([y, torch.full_like(goals.target, 0.5)]),
             torch.cat([zeros + config.realism, torch.full_like(identity, config.realism_edit)]),
+            pairs,
         )
 
 
