@@ -245,8 +245,8 @@ def markdown(figures: dict[str, Any], config: EvaluateConfig) -> str:
     lines.append(_edit_line("**mean**", list(both)))
     lines += [
         "",
-        f"The actor's edits have a Frechet distance of {both[0]['frechet']:.2f} to the photos, the optimiser's of "
-        f"{both[1]['frechet']:.2f}. Per face the actor takes {1000 * both[0]['seconds']:.0f} ms, the optimiser "
+        f"Up to {config.edits} photos per direction for the actor, {config.optimised} for the optimiser. The actor's edits "
+        f"have a Frechet distance of {both[0]['frechet']:.2f} to the photos. Per face the actor takes {1000 * both[0]['seconds']:.0f} ms, the optimiser "
         f"{both[1]['seconds']:.2f} s, in batches.",
         "",
         "| identity slider | success | held | distance moved, in sigma_bar |",
