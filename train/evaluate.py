@@ -245,9 +245,9 @@ def markdown(figures: dict[str, Any], config: EvaluateConfig) -> str:
     lines.append(_edit_line("**mean**", list(both)))
     lines += [
         "",
-        f"Up to {config.edits} photos per direction for the actor, {config.optimised} for the optimiser. The actor's edits "
-        f"have a Frechet distance of {both[0]['frechet']:.2f} to the photos. Per face the actor takes {1000 * both[0]['seconds']:.0f} ms, the optimiser "
-        f"{both[1]['seconds']:.2f} s, in batches.",
+        f"Up to {config.edits} photos per direction for the actor, {config.optimised} for the optimiser. The actor's "
+        f"edits have a Frechet distance of {both[0]['frechet']:.2f} to the photos. Per face the actor takes "
+        f"{1000 * both[0]['seconds']:.0f} ms, the optimiser {both[1]['seconds']:.2f} s, in batches.",
         "",
         "| identity slider | success | held | distance moved, in sigma_bar |",
         "|---|---|---|---|",
