@@ -46,6 +46,17 @@ def test_classifiers_share_a_folder(judges: Path) -> None:
     assert not torch.equal(classifiers[0](images), classifiers[2](images))
 
 
+def test_a_classifier_starts_from_published_weights(celeba: Path, judges: Path, tmp_path: Path) -> None:
+    # A learning rate of zero leaves what it started from.
+    options = ["--kind", "realism", "--celeba", str(celeba), "--epochs", "1", "--batch", "8", "--lr", "0"]
+    finish(["train.classifier", *options, "--init", str(judges), "--out", str(tmp_path), *HOW])
+    before, after = (
+        dict(load_classifier(folder, "realism").named_parameters()) for folder in (judges, tmp_path / "weights")
+    )
+    assert before.keys() == after.keys()
+    assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
+
+
 def critics(celeba: Path, weights: Path, judges: Path, out: Path, *options: str) -> list[str]:
     where = ["--celeba", str(celeba), "--vae", str(weights), "--guide", str(judges), "--out", str(out)]
     return ["train.critics", *where, "--steps", "30", "--batch", "12", *NETS, *HOW, *options]

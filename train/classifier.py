@@ -102,6 +102,8 @@ class ClassifierTraining(RunConfig):
     vae: Path | None = None
     """Weights folder; a quarter of the photos of "reader" and "guide" pass through it."""
     model: ClassifierConfig = dataclasses.field(default_factory=ClassifierConfig)
+    init: Path | None = None
+    """Weights folder to start from, with a classifier of the same kind in it; its sizes are taken."""
     epochs: int = 20
     batch: int = 64
     lr: float = 2e-3
@@ -197,7 +199,8 @@ def main() -> None:
     assert crops.labels is not None
     vae = load_generator(config.vae).to(engine.device) if config.vae else None
     torch.manual_seed(config.seed)
-    classifier = Classifier(config.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = load_classifier(config.init, config.kind) if config.init else Classifier(config.model)
+    classifier.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(classifier.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     net, optimiser = engine.prepare(classifier, optimiser)
     per_epoch = max(1, len(crops) // (config.batch * engine.num_processes))
