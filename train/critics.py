@@ -267,7 +267,7 @@ class Draw:
         anyone = torch.randint(len(self.latents.mean), (self.part,))
         unknown = torch.full((self.part, self.latents.labels.shape[1]), 0.5)
         y_labelled = self.latents.labels[labelled]
-        # Half of the labelled ones hide their label.
+        # With the unlabelled third, half of all rows come without a label.
         y_labelled = torch.where(torch.rand(len(labelled), 1) < 0.25, 0.5, y_labelled)
         real = self.photos(torch.cat([labelled, anyone]))
         y = torch.cat([y_labelled, unknown]).to(self.device)
