@@ -96,13 +96,13 @@ def test_evaluation_writes_every_row_into_the_card(
 ) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(tiny_weights, weights)
-    (weights / "README.md").write_text("# A card\n\n<!-- evaluation -->\nold\n<!-- /evaluation -->\n\nThe end.\n")
+    (weights / "README.md").write_text("# A card\n\n<!-- evaluation -->\nyesterday's table\n<!-- /evaluation -->\n\nThe end.\n")
     where = ["--weights", str(weights), "--judges", str(judges), "--celeba", str(celeba)]
     finish(["train.evaluate", *where, "--edits", "2", "--optimised", "1", "--seeds", "0", "1", "--device", "cpu"])
     card = (weights / "README.md").read_text()
     assert card.startswith("# A card")
     assert card.endswith("The end.\n")
-    assert "old" not in card
+    assert "yesterday's table" not in card
     assert all(f"| {name}={value} |" in card for name in ATTRIBUTES for value in (0, 1))
     figures = json.loads((weights / "evaluation.json").read_text())
     assert set(figures) >= {"real", "reconstruction", "prior", "actor", "edits_actor", "edits_optimise"}
