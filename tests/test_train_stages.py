@@ -96,7 +96,9 @@ def test_evaluation_writes_every_row_into_the_card(
 ) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(tiny_weights, weights)
-    (weights / "README.md").write_text("# A card\n\n<!-- evaluation -->\nyesterday's table\n<!-- /evaluation -->\n\nThe end.\n")
+    (weights / "README.md").write_text(
+        "# A card\n\n<!-- evaluation -->\nyesterday's table\n<!-- /evaluation -->\n\nThe end.\n"
+    )
     where = ["--weights", str(weights), "--judges", str(judges), "--celeba", str(celeba)]
     finish(["train.evaluate", *where, "--edits", "2", "--optimised", "1", "--seeds", "0", "1", "--device", "cpu"])
     card = (weights / "README.md").read_text()
