@@ -61,6 +61,23 @@ def test_augmenting_flips_and_shifts_and_nothing_else() -> None:
     assert torch.equal(x, augment(across, torch.Generator().manual_seed(0)) * 255)
 
 
+def test_augmenting_can_vary_colour_and_scale_within_bounds() -> None:
+    size = 64 + 2 * MARGIN
+    grey = torch.full((50, 3, size, size), 128, dtype=torch.uint8)
+    x = augment(grey, torch.Generator().manual_seed(0), colour=0.09)
+    change = x.mean((2, 3)) / (128 / 255) - 1
+    assert 0.05 < change.abs().max() <= 0.09 * 4 / 3
+    assert (change.max(1).values - change.min(1).values).max() <= 0.06 + 1e-6
+    across = torch.arange(size, dtype=torch.uint8).expand(8, 3, size, size)
+    scales = set()
+    for seed in range(40):
+        x = augment(across, torch.Generator().manual_seed(seed), zoom=0.5) * 255
+        slopes = x[:, 0, 32].diff(dim=1)[:, 10:50].abs().mean(1)
+        assert torch.allclose(slopes[4:], torch.ones(4), atol=1e-3)
+        scales.add(round(float(slopes[0]) * 32) - 32)
+    assert scales == {-2, -1, 0, 1, 2}
+
+
 def test_packed_crops_come_back(tmp_path: Path) -> None:
     crops = Crops(torch.randint(0, 256, (3, 3, 68, 68), dtype=torch.uint8), None, ["a.jpg", "b/c d.jpg", "e.png"])
     save_packed(tmp_path / "deep" / "crops.safetensors", crops)

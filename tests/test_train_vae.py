@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from processes import finish, kill_in_the_middle, same
 
-from lc.generator import VAEConfig
+from lc.generator import VAE, VAEConfig
 from lc.weights import load_generator, load_statistics
+from train.vae import focus_map, grow
 
 STEPS, BATCH = 60, 4
 MODEL = VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8)
@@ -52,3 +55,21 @@ def test_two_processes_train_one_model(celeba: Path, tmp_path: Path) -> None:
     assert vae.config == MODEL
     assert vae.encode(torch.rand(1, 3, 64, 64)).mean.isfinite().all()
     assert load_statistics(weights).sigma_bar.shape == (16,)
+
+
+def test_a_grown_vae_computes_what_the_small_one_did() -> None:
+    small = VAE(replace(MODEL, decoder_blocks=1)).eval()
+    large = grow(small, replace(MODEL, encoder_blocks=2, decoder_blocks=2)).eval()
+    x = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(large.encode(x).mean, small.encode(x).mean)
+    torch.testing.assert_close(large.decode(small.encode(x).mean), small.decode(small.encode(x).mean))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        grow(small, replace(MODEL, widths=(8, 8, 8, 16)))
+
+
+def test_the_focus_favours_the_face_and_keeps_the_total() -> None:
+    weight = focus_map(1.0)
+    assert torch.allclose(weight.mean(), torch.tensor(1.0))
+    assert weight[38, 32] > 1.2 * weight[2, 2]
+    assert torch.equal(weight, weight.flip(1))
+    assert torch.equal(focus_map(0.0), torch.ones(64, 64))

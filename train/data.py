@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -119,12 +120,15 @@ def centre(images: Tensor) -> Tensor:
     return to_unit(images[..., MARGIN : MARGIN + IMAGE_SIZE, MARGIN : MARGIN + IMAGE_SIZE])
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip half of the photos and shift each by up to MARGIN pixels.
+def augment(images: Tensor, generator: torch.Generator, colour: float = 0.0, zoom: float = 0.0) -> Tensor:
+    """Flip half of the photos and shift each by up to MARGIN pixels; on request vary light, colour and scale.
 
     Args:
         images: (B, 3, 64 + 2 * MARGIN, 64 + 2 * MARGIN) uint8.
         generator: the source of chance, so that a resumed run repeats itself.
+        colour: largest relative change of brightness; each channel changes by up to a third of it besides.
+        zoom: share of the photos shown up to MARGIN / 32 larger or smaller. They are resampled, hence a little softer:
+            keep it small.
 
     Returns:
         (B, 3, 64, 64) float in [0, 1].
@@ -137,4 +141,15 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     columns = left + torch.where(flip, steps.flip(0), steps)  # (B, 64)
     index = torch.arange(batch)[:, None, None]
     shifted = images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]  # (B, 64, 64, 3)
-    return to_unit(shifted.permute(0, 3, 1, 2))
+    x = to_unit(shifted.permute(0, 3, 1, 2))
+    if zoom and (few := round(zoom * batch)):
+        side = IMAGE_SIZE + 2 * int(torch.randint(-MARGIN, MARGIN + 1, (1,), generator=generator))
+        edge = (images.shape[-1] - side) // 2
+        square = to_unit(images[:few, :, edge : edge + side, edge : edge + side])
+        square = torch.where(flip[:few, :, None, None], square.flip(3), square)
+        x[:few] = F.interpolate(square, IMAGE_SIZE, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    if colour:
+        light = torch.empty(batch, 1, 1, 1).uniform_(-colour, colour, generator=generator)
+        tint = torch.empty(batch, 3, 1, 1).uniform_(-colour / 3, colour / 3, generator=generator)
+        x = (x * (1 + light + tint)).clamp(0, 1)
+    return x
