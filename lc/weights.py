@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from lc.actor import Actor
 from lc.attributes import ATTRIBUTES
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
+from lc.density import Density
 from lc.errors import WeightsError
 from lc.generator import VAE, VAEConfig
 
@@ -33,6 +34,7 @@ __all__ = [
     "load_statistics",
     "locate",
     "save_config",
+    "save_density",
     "save_editing_nets",
     "save_generator",
     "save_module",
@@ -136,6 +138,13 @@ def save_generator(folder: Path, vae: VAE) -> None:
     save_module(folder, "decoder", vae.decoder)
 
 
+def save_density(folder: Path, density: Density) -> None:
+    """Write a density of the latents and its section of config.json."""
+    components, leading = density.means.shape
+    save_config(folder, density={"latent": len(density.centre), "components": components, "leading": leading})
+    save_module(folder, "density", density)
+
+
 def section(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     """Build the dataclass `kind` from a section of config.json.
 
@@ -192,6 +201,7 @@ class Model:
         label_counts: (K,), how many photos have each.
         lambda_dist: the distance weights that the identity slider's ends 0 and 1 stand for.
         config: config.json as it is.
+        density: of the latents of photos, where one was fitted.
     """
 
     generator: VAE
@@ -203,6 +213,7 @@ class Model:
     label_counts: Tensor
     lambda_dist: tuple[float, float]
     config: dict[str, Any]
+    density: Density | None = None
 
 
 def save_editing_nets(
@@ -268,7 +279,22 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         label_counts=counts,
         lambda_dist=lambda_dist,
         config=config,
+        density=_density(folder, config, generator.latent, place),
     )
+
+
+def _density(folder: Path, config: Mapping[str, Any], latent: int, place: torch.device) -> Density | None:
+    """The density of the latents, or None where config.json speaks of none."""
+    if "density" not in config:
+        return None
+    try:
+        density = Density(**config["density"])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError("The section 'density' of config.json does not fit this program: fetch it again.") from error
+    if len(density.centre) != latent:
+        raise WeightsError(f"The density in {folder} was made for another generator: fetch the folder again.")
+    load_module(folder, "density", density)
+    return density.to(place)
 
 
 def _facts(folder: Path, config: Mapping[str, Any]) -> tuple[Tensor, Tensor, tuple[float, float]]:

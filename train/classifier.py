@@ -3,11 +3,13 @@
     python -m train.classifier --kind realism --celeba data/celeba --out runs/realism
     python -m train.classifier --kind reader --celeba data/celeba --vae runs/vae/weights --out runs/reader
     python -m train.classifier --kind guide --celeba data/celeba --vae runs/vae/weights --out runs/guide
+    python -m train.classifier --kind perceptual --celeba data/celeba --out runs/perceptual
 
-Three of them, trained apart. "reader" reads attributes off photos and decoded pictures alike, so half of what it sees
+Four of them, trained apart. "reader" reads attributes off photos and decoded pictures alike, so half of what it sees
 is blurred or passed through the VAE. "realism" sees sharp photos only, since features trained on blur are blind to it;
 its features measure Frechet distances. These two are for evaluation only: never a loss, never in the app. "guide" is a
-third, of another width and seed, and is the one that may help to train the critics.
+third, and the one that may help to train the critics. "perceptual" sees sharp photos only; the decoder may be sharpened
+by its features.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from lc.weights import load_config, load_generator, load_module, save_config, sa
 from train.data import Crops, augment, centre, load_celeba
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, seeded
 
-Kind = Literal["realism", "guide", "reader"]
+Kind = Literal["realism", "guide", "reader", "perceptual"]
+SHARP: tuple[Kind, ...] = ("realism", "perceptual")  # these see no blurred photo
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,7 @@ def held_out_set(celeba: Path, vae: VAE | None, limit: int | None) -> Crops:
 def main() -> None:
     config = parse(ClassifierTraining, PRESETS)
     # Judges that drew the same photos in the same order from the same start would share their mistakes.
-    config = dataclasses.replace(config, seed=3 * config.seed + get_args(Kind).index(config.kind))
+    config = dataclasses.replace(config, seed=4 * config.seed + get_args(Kind).index(config.kind))
     engine = accelerator(config)
     run = Run(config, engine)
     crops = load_celeba(config.celeba, "train", config.limit)
@@ -218,7 +221,7 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = cosine(step, steps, config.lr, 0.0, per_epoch)
         with engine.autocast():
-            if config.kind != "realism":
+            if config.kind not in SHARP:
                 x = degrade(x, vae, generator)
             logits = net(jitter(x, generator))
         loss = F.binary_cross_entropy_with_logits(logits, y * (1 - config.smoothing) + config.smoothing / 2)
@@ -241,7 +244,7 @@ def finish(classifier: Classifier, ema: Ema, config: ClassifierTraining, vae: VA
     """Take the averaged weights, set the thresholds, say how well it sees, write it."""
     classifier.load_state_dict(ema.state)
     classifier.eval().requires_grad_(False)
-    held_out = held_out_set(config.celeba, vae if config.kind != "realism" else None, config.limit)
+    held_out = held_out_set(config.celeba, vae if config.kind not in SHARP else None, config.limit)
     assert held_out.labels is not None
     set_thresholds(classifier, held_out.images, held_out.labels)
     right = ((probabilities(classifier, held_out.images) >= classifier.thresholds) == held_out.labels.bool()).float()

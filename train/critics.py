@@ -15,7 +15,7 @@ Source: arXiv 1711.05772, section 4. What differs from the paper, and why:
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lc.actor import Actor
+from lc.attributes import ATTRIBUTES
 from lc.critics import AttributeCritic, Critic, NetConfig
 from lc.generator import VAE
 from lc.weights import load_generator, load_module, load_statistics, save_editing_nets
@@ -32,7 +33,7 @@ from train.classifier import load_classifier
 from train.data import centre, load_celeba
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
 from train.latents import DIRECTIONS, Goals, Latents, load_or_encode, toggle_goals
-from train.tasks import ActorTask, AttributeTask, CriticTask, Judges
+from train.tasks import ActorBatch, ActorTask, ActorWeights, AttributeTask, CriticTask, Judges
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class CriticsTraining(RunConfig):
     """More crops from train.prepare: real photos without labels."""
     vae: Path = Path("runs/vae/weights")
     """Weights folder of the generator; the nets are written into it."""
-    guide: Path = Path("runs/guide/weights")
-    """Folder of the classifier that helps training."""
+    guide: tuple[Path, ...] = (Path("runs/guide/weights"),)
+    """Folders of the classifiers that help training; with several, each step hears one."""
     init: Path | None = None
     """Weights folder to start from."""
     actor: NetConfig = dataclasses.field(default_factory=NetConfig)
@@ -70,6 +71,8 @@ class CriticsTraining(RunConfig):
     """The same for edits."""
     attribute: float = 1.5
     """Weight of D_attr's and the guide's cross-entropies."""
+    match: float = 0.0
+    """Weight of the energy distance between a guide's features of made-up faces and of photos with such labels."""
     hold: float = 0.4
     """Weight of an attribute to hold against one to change."""
     smoothing: float = 0.03
@@ -110,10 +113,7 @@ class Training:
             "actor": ActorTask(
                 nets["actor"],
                 judges,
-                attribute=config.attribute,
-                hold=config.hold,
-                smoothing=config.smoothing,
-                diversity=config.diversity,
+                ActorWeights(config.attribute, config.hold, config.smoothing, config.diversity, config.match),
             ),
             "critic": CriticTask(nets["critic"], config.gradient_penalty),
             "attribute_critic": AttributeTask(nets["attribute_critic"]),
@@ -150,7 +150,7 @@ class Training:
             for group in optimiser.param_groups:
                 group["lr"] = lr
 
-    def update(self, name: str, step: int, *inputs: Tensor | Goals | int) -> Tensor:
+    def update(self, name: str, step: int, *inputs: Tensor | ActorBatch) -> Tensor:
         """One step of one net, the others frozen. Returns what its task returns: the loss, perhaps with its parts."""
         for other, net in self.nets.items():
             net.requires_grad_(other == name)
@@ -173,14 +173,16 @@ def main() -> None:
     latents = load_or_encode(config.latents, vae, config.celeba, config.extra, config.looks, config.limit, device)
     torch.manual_seed(config.seed)
     actor, critic, attribute_critic = (net.to(device) for net in build(config))
-    guide = load_classifier(config.guide, "guide").to(device)
-    judges = Judges(critic, attribute_critic, guide, vae, load_statistics(config.vae).sigma_bar.to(device))
+    guides = [load_classifier(folder, "guide").to(device) for folder in config.guide]
+    judges = Judges(critic, attribute_critic, guides, vae, load_statistics(config.vae).sigma_bar.to(device))
     nets = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
     training, start = Training(config, engine, judges, nets), 0
     if state := run.load():
         training.load(state)
         start = state["step"]
-    draw = Draw(config, latents, attribute_critic, device)
+    draw = Draw(config, latents, judges, device)
+    if state:
+        draw.failing = state["failing"]
     bar = tqdm(range(start, config.steps), initial=start, total=config.steps, disable=not engine.is_main_process)
     for step in bar:
         seeded(config, step, engine.process_index)
@@ -190,16 +192,18 @@ def main() -> None:
                 inputs = draw.for_critic(actor)
             critic_loss = training.update("critic", step, *inputs)
         with torch.no_grad(), engine.autocast():
-            z, labels = draw.for_attributes(actor, judges)
+            z, labels = draw.for_attributes(actor)
         attribute = training.update("attribute_critic", step, z, labels)
-        losses = training.update("actor", step, *draw.for_actor())
+        with torch.no_grad(), engine.autocast():
+            batch = draw.for_actor()
+        losses = training.update("actor", step, batch)
         done = step + 1
         if done % config.log_steps == 0:
-            names = ("actor", "realism", "latent", "pixel", "distance")
+            names = ("actor", "realism", "latent", "pixel", "distance", "match")
             values = dict(zip(names, losses.tolist(), strict=True))
             run.log(done, **values, critic=critic_loss.item(), attribute=attribute.item())
             bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
-        run.save(done, training.state(), force=done == config.steps)
+        run.save(done, {**training.state(), "failing": draw.failing}, force=done == config.steps)
         if engine.is_main_process and (done % (5 * config.log_steps) == 0 or done == config.steps):
             finish(config, training.averages, latents, vae)
     engine.end_training()
@@ -222,8 +226,19 @@ class Draw:
 
     config: CriticsTraining
     latents: Latents
-    attribute_critic: AttributeCritic
+    judges: Judges
     device: torch.device
+    failing: Tensor = field(default_factory=lambda: torch.full((len(DIRECTIONS),), 0.5))
+    """(20,) how often each direction's edits failed of late, as a guide reads them: those are drawn more often."""
+
+    def __post_init__(self) -> None:
+        # The guides' features of the photos, once.
+        photos = self.latents.mean[: len(self.latents.labels), 0]
+        with torch.no_grad():
+            self.photo_features = [
+                torch.cat([self.judges.features(z.to(self.device), i).float() for z in photos.split(256)])
+                for i in range(len(self.judges.guides))
+            ]
 
     @property
     def part(self) -> int:
@@ -241,24 +256,25 @@ class Draw:
         noise = (torch.rand(len(rows), 1) < 0.5).float()
         return self.latents.draw(rows, noise).to(self.device)
 
-    def toggles(self, count: int) -> tuple[Tensor, Goals, Tensor]:
-        """Photos to edit, one toggle each or now and then none, and places of the identity slider."""
-        directions = torch.randint(len(DIRECTIONS), (count,))
+    def toggles(self, count: int) -> tuple[Tensor, Goals, Tensor, Tensor]:
+        """Photos to edit, goals, places of the identity slider, directions: one toggle each or now and then none."""
+        directions = torch.multinomial(0.15 + self.failing, count, replacement=True)
         z = self.photos(self.latents.without(directions))
         directions = torch.where(torch.rand(count) < 0.06, -1, directions)
         with torch.no_grad():
-            before = torch.sigmoid(self.attribute_critic.eval()(z)).float().cpu()
+            before = torch.sigmoid(self.judges.attribute_critic.eval()(z)).float().cpu()
         goals = toggle_goals(before, directions)
-        return z, Goals(goals.target.to(self.device), goals.mask.to(self.device)), torch.rand(count).to(self.device)
+        goals = Goals(goals.target.to(self.device), goals.mask.to(self.device))
+        return z, goals, torch.rand(count).to(self.device), directions
 
-    def moved(self, actor: Actor, samples: int, edits: int) -> tuple[Tensor, Tensor]:
-        """The actor's outputs from the prior and from photos, and the labels D is asked about; (samples + edits, .)."""
+    def moved(self, actor: Actor, samples: int, edits: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The actor's outputs from the prior and from photos, the labels D is asked about, the edits' directions."""
         y = self.labels(samples)
         ones, zeros = torch.ones_like(y), torch.zeros(samples, device=self.device)
         made = actor(self.prior(samples), y, ones, zeros)
-        z, goals, identity = self.toggles(edits)
+        z, goals, identity, directions = self.toggles(edits)
         edited = actor(z, goals.target, goals.mask, identity)
-        return torch.cat([made, edited]).float(), torch.cat([y, torch.full_like(goals.target, 0.5)])
+        return torch.cat([made, edited]).float(), torch.cat([y, torch.full_like(goals.target, 0.5)]), directions
 
     def for_critic(self, actor: Actor) -> tuple[Tensor, ...]:
         """real, y, fake, y_fake, wrong, y_wrong: see CriticTask."""
@@ -271,37 +287,52 @@ class Draw:
         y_labelled = torch.where(torch.rand(len(labelled), 1) < 0.25, 0.5, y_labelled)
         real = self.photos(torch.cat([labelled, anyone]))
         y = torch.cat([y_labelled, unknown]).to(self.device)
-        fake, y_fake = self.moved(actor.eval(), 2 * self.part, self.part)
+        fake, y_fake, _ = self.moved(actor.eval(), 2 * self.part, self.part)
         tenth = max(1, len(fake) // 10)
         fake[:tenth] = self.prior(tenth)
         wrong = self.photos(torch.randint(len(self.latents.labels), (self.part // 2,)))
         y_wrong = self.labels(len(wrong))  # of other photos: nearly always wrong
         return real, y, fake, y_fake, wrong, y_wrong
 
-    def for_attributes(self, actor: Actor, judges: Judges) -> tuple[Tensor, Tensor]:
-        """Latents and their labels: photos', and the guide's reading of what the actor makes of prior and photos."""
+    def for_attributes(self, actor: Actor) -> tuple[Tensor, Tensor]:
+        """Latents and their labels: photos', and a guide's reading of what the actor makes of prior and photos."""
         rows = self.latents.rare_rows(2 * self.part)
-        moved, _ = self.moved(actor.eval(), self.part // 2, self.part - self.part // 2)
-        read = torch.sigmoid(judges.read(moved))
+        samples = self.part // 2
+        moved, _, directions = self.moved(actor.eval(), samples, self.part - samples)
+        read = torch.sigmoid(self.judges.read(moved, self.judges.choose()))
+        self.learn_failing(directions, read[samples:].cpu())
         smooth = self.latents.labels[rows].to(self.device) * 0.96 + 0.02
         return torch.cat([self.photos(rows), moved]), torch.cat([smooth, read])
 
-    def for_actor(self) -> tuple[Tensor, Goals, Tensor, Tensor, Tensor, Tensor, int]:
-        """The inputs of ActorTask: a third of made-up faces, two for a label, the rest edits."""
+    def learn_failing(self, directions: Tensor, read: Tensor) -> None:
+        """Update `failing` from edits in these directions (B,), -1 for none, and what was read in them (B, 10)."""
+        for direction, row in zip(directions.tolist(), read, strict=True):
+            if direction >= 0:
+                name, wanted = DIRECTIONS[direction]
+                failed = float((row[ATTRIBUTES.index(name)] >= 0.5) != wanted)
+                self.failing[direction] += 0.02 * (failed - self.failing[direction])
+
+    def for_actor(self) -> ActorBatch:
+        """A third of made-up faces, two for a label, the rest edits."""
         config, pairs = self.config, self.part // 2
         samples = 2 * pairs
-        y = self.labels(pairs).repeat(2, 1)
-        z, goals, identity = self.toggles(config.batch - samples)
+        rows = self.latents.rare_rows(pairs)
+        y = self.latents.labels[rows].to(self.device).repeat(2, 1)
+        z, goals, identity, _ = self.toggles(config.batch - samples)
         low, high = config.lambda_dist
         ones, zeros = torch.ones_like(y), torch.zeros(samples, device=self.device)
-        return (
-            torch.cat([self.prior(samples), z]),
-            Goals(torch.cat([y, goals.target]), torch.cat([ones, goals.mask])),
-            torch.cat([zeros, identity]),
-            torch.cat([zeros + config.lambda_sample, low * (high / low) ** identity]),
-            torch.cat([y, torch.full_like(goals.target, 0.5)]),
-            torch.cat([zeros + config.realism, torch.full_like(identity, config.realism_edit)]),
-            pairs,
+        guide = self.judges.choose()
+        return ActorBatch(
+            z=torch.cat([self.prior(samples), z]),
+            goals=Goals(torch.cat([y, goals.target]), torch.cat([ones, goals.mask])),
+            identity=torch.cat([zeros, identity]),
+            weight=torch.cat([zeros + config.lambda_sample, low * (high / low) ** identity]),
+            y=torch.cat([y, torch.full_like(goals.target, 0.5)]),
+            realism=torch.cat([zeros + config.realism, torch.full_like(identity, config.realism_edit)]),
+            pairs=pairs,
+            guide=guide,
+            seen=torch.sigmoid(self.judges.read(z, guide)),
+            photos=self.photo_features[guide][self.latents.rare_rows(4 * samples).to(self.device)],
         )
 
 

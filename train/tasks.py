@@ -18,7 +18,7 @@ from lc.losses import attribute_loss, distance, gradient_penalty, not_satisfied,
 from train.classifier import Classifier
 from train.latents import Goals
 
-__all__ = ["ActorTask", "AttributeTask", "CriticTask", "Judges"]
+__all__ = ["ActorBatch", "ActorTask", "ActorWeights", "AttributeTask", "CriticTask", "Judges", "energy_distance"]
 
 
 class CriticTask(nn.Module):
@@ -59,53 +59,107 @@ class Judges:
 
     critic: Critic
     attribute_critic: AttributeCritic
-    guide: Classifier
+    guides: list[Classifier]
     vae: VAE
     sigma_bar: Tensor
 
-    def read(self, z: Tensor) -> Tensor:
-        """The guide's logits (B, 10) of the decoded latents, shifted a little so that no single pixel decides."""
+    def choose(self) -> int:
+        """One guide at random: an edit that fools one of several classifiers earns little."""
+        return int(torch.randint(len(self.guides), (1,)))
+
+    def features(self, z: Tensor, guide: int) -> Tensor:
+        """The guide's features (B, D) of the decoded latents, shifted a little so that no single pixel decides."""
         images = self.vae.decode(z)
         down, right = torch.randint(-2, 3, (2,)).tolist()
-        return self.guide(torch.roll(images, (down, right), dims=(2, 3))).float()
+        return self.guides[guide].features(torch.roll(images, (down, right), dims=(2, 3)))
+
+    def read(self, z: Tensor, guide: int) -> Tensor:
+        """The guide's logits (B, 10) of the decoded latents."""
+        return self.guides[guide].head(self.features(z, guide)).float()
+
+
+@dataclass
+class ActorBatch:
+    """What the actor is asked for: rows of made-up faces first, then edits.
+
+    Attributes:
+        z: (B, latent). goals: see `Goals`. identity: (B,).
+        weight: (B,), lambda_dist of each row.
+        y: (B, 10), the label D is asked about; 0.5 throughout for "any".
+        realism: (B,), weight of -log D of each row.
+        pairs: rows i and i + pairs, for i < pairs, are made-up faces for one label.
+        guide: which guide judges.
+        seen: (edits, 10) in [0, 1], what that guide reads in the unedited faces, to be held.
+        photos: (N, D), that guide's features of photos drawn as the made-up faces' labels are.
+    """
+
+    z: Tensor
+    goals: Goals
+    identity: Tensor
+    weight: Tensor
+    y: Tensor
+    realism: Tensor
+    pairs: int
+    guide: int
+    seen: Tensor
+    photos: Tensor
+
+
+def energy_distance(a: Tensor, b: Tensor) -> Tensor:
+    """2 E|a - b| - E|a - a'| - E|b - b'| between two samples, (N, D) and (M, D) (Szekely and Rizzo 2013): a scalar.
+
+    Zero in expectation when both come from one distribution; its gradient is unbiased at any batch size.
+    """
+
+    def within(x: Tensor) -> Tensor:
+        return torch.pdist(x).mean()
+
+    return 2 * torch.cdist(a, b).mean() - within(a) - within(b)
+
+
+@dataclass(frozen=True)
+class ActorWeights:
+    """What each part of the actor's loss counts; see `train.critics.CriticsTraining`."""
+
+    attribute: float
+    hold: float
+    smoothing: float
+    diversity: float
+    match: float
 
 
 class ActorTask(nn.Module):
-    """L_G over made-up faces (rows without an origin's distance weight of their own) and edits."""
+    """L_G over made-up faces and edits."""
 
-    def __init__(
-        self, actor: nn.Module, judges: Judges, *, attribute: float, hold: float, smoothing: float, diversity: float
-    ) -> None:
+    def __init__(self, actor: nn.Module, judges: Judges, weights: ActorWeights) -> None:
         super().__init__()
         self.actor: nn.Module = actor
         self._judges = [judges]  # in a list, so that no judge becomes a part of this module
-        self.attribute, self.hold, self.smoothing, self.diversity = attribute, hold, smoothing, diversity
+        self.weights = weights
 
-    def forward(
-        self, z: Tensor, goals: Goals, identity: Tensor, weight: Tensor, y: Tensor, realism: Tensor, pairs: int
-    ) -> Tensor:
-        """
-        Args:
-            z: (B, latent). goals: see `Goals`. identity: (B,).
-            weight: (B,), lambda_dist of each row.
-            y: (B, 10), the label D is asked about; 0.5 throughout for "any".
-            realism: (B,), weight of -log D of each row.
-            pairs: rows i and i + pairs, for i < pairs, are made-up faces for one label.
-
-        Returns:
-            The loss (a scalar) and its detached parts, stacked.
-        """
-        judges = self._judges[0]
-        moved = self.actor(z, goals.target, goals.mask, identity)
-        real = satisfied(judges.critic(moved, y).float())[:, 0]
-        target = goals.target.clamp(self.smoothing, 1 - self.smoothing)
-        weights = torch.where(goals.mask > 0.5, 1.0, self.hold)
-        latent = attribute_loss(judges.attribute_critic(moved).float(), target, weights)
-        pixel = attribute_loss(judges.read(moved), target, weights)
-        far = distance(moved, z, judges.sigma_bar)
-        total = realism * real + self.attribute * (latent + pixel) + weight * far
-        total = total.mean() + self.diversity * self._collapse(z[: 2 * pairs], moved[: 2 * pairs])
-        parts = torch.stack([real.mean(), latent.mean(), pixel.mean(), far.mean()])
+    def forward(self, batch: ActorBatch) -> Tensor:
+        """The loss (a scalar) and its detached parts, stacked."""
+        judges, goals, weights = self._judges[0], batch.goals, self.weights
+        moved = self.actor(batch.z, goals.target, goals.mask, batch.identity)
+        real = satisfied(judges.critic(moved, batch.y).float())[:, 0]
+        target = goals.target.clamp(weights.smoothing, 1 - weights.smoothing)
+        counts = torch.where(goals.mask > 0.5, 1.0, weights.hold)
+        latent = attribute_loss(judges.attribute_critic(moved).float(), target, counts)
+        features = judges.features(moved, batch.guide)
+        # What is held is held at what this judge saw before the edit: two judges seldom agree to the decimal.
+        samples = len(moved) - len(batch.seen)
+        held = torch.where(goals.mask[samples:] > 0.5, target[samples:], batch.seen)
+        pixel = attribute_loss(
+            judges.guides[batch.guide].head(features).float(), torch.cat([target[:samples], held]), counts
+        )
+        far = distance(moved, batch.z, judges.sigma_bar)
+        total = batch.realism * real + weights.attribute * (latent + pixel) + batch.weight * far
+        pairs = 2 * batch.pairs
+        apart = energy_distance(features[:samples].float(), batch.photos)
+        total = (
+            total.mean() + weights.diversity * self._collapse(batch.z[:pairs], moved[:pairs]) + weights.match * apart
+        )
+        parts = torch.stack([real.mean(), latent.mean(), pixel.mean(), far.mean(), apart])
         return torch.cat([total[None], parts.detach()])
 
     def _collapse(self, z: Tensor, moved: Tensor) -> Tensor:

@@ -1,0 +1,28 @@
+"""The parts of the actor's loss that are formulas of their own."""
+
+from __future__ import annotations
+
+import torch
+
+from train.tasks import energy_distance
+
+
+def test_energy_distance_is_zero_for_one_distribution_and_grows_with_the_shift() -> None:
+    torch.manual_seed(0)
+    a, b = torch.randn(800, 6), torch.randn(900, 6)
+    near, shifted, far = (float(energy_distance(a, b + shift)) for shift in (0.0, 0.5, 2.0))
+    assert abs(near) < 0.02
+    assert near + 0.1 < shifted < far
+
+
+def test_energy_distance_sees_a_collapse_that_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    a = torch.randn(500, 6)
+    assert energy_distance(0.3 * torch.randn(500, 6), a) > 0.2
+
+
+def test_energy_distance_pulls_a_batch_towards_the_other() -> None:
+    torch.manual_seed(0)
+    a, b = torch.randn(32, 4).requires_grad_(True), torch.randn(64, 4) + 3
+    (gradient,) = torch.autograd.grad(energy_distance(a, b), a)
+    assert (gradient.mean(0) < 0).all()
