@@ -55,13 +55,14 @@ class VAEConfig:
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels at 32x32, 16x16, 8x8, 4x4
     bottleneck: int = 256  # channels of the 4x4 map that meets the fully connected layer: most parameters sit there
     encoder_blocks: int = 0  # residual blocks at 16x16 and at 8x8
-    decoder_blocks: int = 1  # the same in the decoder, where they help more: its pixels are what is looked at
+    decoder_blocks: int = 1  # the same in the decoder
+    detail: int = 0  # channels of a second way to pixels, at 64x64, which a sharpened decoder draws fine lines with
 
     def __post_init__(self) -> None:
         if (
             len(self.widths) != 4
             or min(*self.widths, self.latent, self.bottleneck) < 1
-            or min(self.encoder_blocks, self.decoder_blocks) < 0
+            or min(self.encoder_blocks, self.decoder_blocks, self.detail) < 0
         ):
             raise ValueError(f"VAE sizes must be positive, with four widths: {self}")
 
@@ -134,15 +135,36 @@ class Decoder(nn.Module):
             *_normalised(w16),
             nn.ConvTranspose2d(w16, w32, 4, 2, 1, bias=False),
             *_normalised(w32),
-            # Channels at 64x64 would cost the most time for the least gain: go to pixels in one step. Kernel 4 at
+            # Many channels at 64x64 would cost the most time for the least gain: go to pixels in one step. Kernel 4 at
             # stride 2 covers every pixel equally often, so no checkerboard.
             nn.ConvTranspose2d(w32, 3, 4, 2, 1),
         )
+        # One linear step from 32x32 draws the same four phases everywhere, which shows as hatching once fine contrast
+        # is asked for. A few channels that meet again at 64x64 can do without.
+        self.detail = Detail(w32, config.detail) if config.detail else None
 
     def forward(self, z: Tensor) -> Tensor:
         """z (B, latent) -> images (B, 3, 64, 64) in (0, 1)."""
-        h = self.project(z).unflatten(1, (self.bottleneck, 4, 4))
-        return torch.sigmoid(self.features(h).float())
+        h = self.features[:-1](self.project(z).unflatten(1, (self.bottleneck, 4, 4)))
+        logits = self.features[-1](h)
+        if self.detail is not None:
+            logits = logits + self.detail(h)
+        return torch.sigmoid(logits.float())
+
+
+class Detail(nn.Sequential):
+    """(B, width, 32, 32) -> (B, 3, 64, 64), beginning at zero."""
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__(
+            nn.ConvTranspose2d(width, channels, 4, 2, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(channels, 3, 3, padding=1),
+        )
+        for parameter in self[-1].parameters():
+            nn.init.zeros_(parameter)
 
 
 class VAE(nn.Module):

@@ -14,7 +14,6 @@ from processes import finish, kill_in_the_middle, same
 
 from lc.attributes import ATTRIBUTES
 from lc.editor import FaceEditor
-from lc.weights import load_module
 from train.classifier import SHARP, Kind, load_classifier
 from train.latents import DIRECTIONS, toggle_goals
 
@@ -81,16 +80,21 @@ def test_killed_critics_go_on_as_if_nothing_had_happened(
     assert editors[0].sample(1)[0].z.equal(editors[1].sample(1)[0].z)
 
 
-def test_sharpening_changes_the_decoder_alone(celeba: Path, tiny_weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("perceptual", [False, True])
+def test_sharpening_changes_the_decoder_alone(
+    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path, perceptual: bool
+) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(tiny_weights, weights)
-    options = ["--images", "64", "--batch", "8", "--width", "8", "--out", str(tmp_path / "run"), *HOW]
+    options = ["--images", "64", "--batch", "8", "--width", "8", "--detail", "4", *HOW]
+    options += ["--perceptual", str(judges)] if perceptual else []
+    options += ["--out", str(tmp_path / "run")]
     finish(["train.sharpen", "--celeba", str(celeba), "--vae", str(weights), "--weights", str(weights), *options])
     before, after = (FaceEditor.load(folder, device="cpu").model for folder in (tiny_weights, weights))
     images, z = torch.rand(2, 3, 64, 64), torch.randn(2, 24)
     assert torch.equal(before.generator.encode(images).mean, after.generator.encode(images).mean)
     assert not torch.equal(before.generator.decode(z), after.generator.decode(z))
-    load_module(weights, "decoder", after.generator.decoder)
+    assert after.generator.config.detail == 4
 
 
 def test_evaluation_writes_every_row_into_the_card(

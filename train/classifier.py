@@ -76,6 +76,7 @@ class Classifier(nn.Module):
             layers += [nn.Conv2d(channels, width, kernel, 2, padding, bias=False), nn.BatchNorm2d(width)]
             layers += [nn.ReLU(inplace=True), *(Block(width) for _ in range(config.blocks))]
             channels = width
+        self.stage = 3 + config.blocks  # modules in each stage of `body`
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, len(ATTRIBUTES)))
         self.register_buffer("thresholds", torch.full((len(ATTRIBUTES),), 0.5))
@@ -84,6 +85,14 @@ class Classifier(nn.Module):
         """(B, 3, 64, 64) in [0, 1] -> (B, last width)."""
         features: Tensor = self.body(images * 2 - 1)
         return features.float()
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, 64, 64) in [0, 1] -> what each stage finds, (B, width, side, side) at 32x32 down to 4x4."""
+        found, x = [], images * 2 - 1
+        for level in range(len(self.config.widths)):
+            x = self.body[level * self.stage : (level + 1) * self.stage](x)
+            found.append(x)
+        return found
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, 64, 64) in [0, 1] -> logits (B, 10)."""

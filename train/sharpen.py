@@ -1,14 +1,19 @@
 """Sharpen the decoder with a learned similarity, encoder and latents untouched.
 
-    python -m train.sharpen --vae runs/vae/weights --extra cache/lfw.safetensors --out runs/sharpen
+    python -m train.sharpen --vae runs/vae/weights --extra cache/lfw.safetensors --out runs/sharpen \\
+        --perceptual runs/perceptual/weights
 
 A pixel likelihood gives the mean of all faces that a latent may stand for, which is soft. Here the decoder learns on,
 from the features of a patch discriminator trained beside it (VAE/GAN, Larsen et al. 2016; spectral norm and hinge loss,
-Miyato et al. 2018), while the pixel term keeps the person. Critics and actor work on unchanged: z means what it meant.
+Miyato et al. 2018), from those of a classifier of sharp photos (as LPIPS does, Zhang et al. 2018, but trained here on
+the same photos), and from the power spectrum (Durall et al. 2020), while the pixel term keeps the person. Critics and
+actor work on unchanged: z means what it meant.
 """
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +26,11 @@ from tqdm import tqdm
 
 from lc.generator import VAE, Decoder
 from lc.metrics import gradient_energy, psnr
-from lc.weights import load_generator, save_module
+from lc.weights import load_generator, save_generator
+from train.classifier import Classifier, load_classifier
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
+from train.vae import grow
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,10 @@ class SharpenTraining(RunConfig):
     """Weights folder of the VAE."""
     weights: Path | None = None
     """Where the sharpened decoder goes, OUT/weights when not given."""
+    perceptual: Path | None = None
+    """Folder of a "perceptual" classifier."""
+    detail: int = 16
+    """Channels of the decoder's fine lines; see VAEConfig."""
     width: int = 48
     """Channels of the discriminator's first layer."""
     images: int = 36_000
@@ -51,6 +62,10 @@ class SharpenTraining(RunConfig):
     """Weight of the feature matching."""
     adversarial: float = 0.15
     """Weight of the hinge loss."""
+    lpips: float = 1.0
+    """Weight of the distance between the classifier's features."""
+    spectrum: float = 0.1
+    """Weight of the difference between the logarithms of the mean power spectra: what hatches has a peak there."""
     r1: float = 1.0
     """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
     ema: float = 0.995
@@ -60,6 +75,8 @@ class SharpenTraining(RunConfig):
     limit: int | None = None
     """Use only so many photos: a dry run."""
 
+
+PARTS = ("mse", "features", "adversarial", "lpips", "spectrum")
 
 PRESETS = {"cpu": SharpenTraining(), "paper": SharpenTraining(width=96, images=2_000_000, batch=128)}
 
@@ -113,25 +130,50 @@ class CriticTask(nn.Module):
         return loss
 
 
-class DecoderTask(nn.Module):
-    """What the decoder learns from: pixels, features, and the discriminator's opinion."""
+def feature_distance(classifier: Classifier, copies: Tensor, photos: Tensor) -> Tensor:
+    """Squared distance between unit-length features, averaged over places, summed over stages: a scalar.
 
-    def __init__(self, decoder: Decoder, critic: PatchCritic, config: SharpenTraining) -> None:
+    LPIPS (Zhang et al. 2018, equation 1) with weights of one.
+    """
+    total = copies.new_zeros(())
+    for pair in classifier.maps(torch.cat([copies, photos])):
+        copy, photo = F.normalize(pair.float(), dim=1).chunk(2)
+        total = total + (copy - photo).square().sum(1).mean()
+    return total
+
+
+def spectrum_distance(copies: Tensor, photos: Tensor) -> Tensor:
+    """Mean absolute difference between the log mean power spectra of two batches of pictures: a scalar."""
+    copy, photo = (
+        torch.fft.rfft2(x.float(), norm="ortho").abs().square().mean((0, 1)).add(1e-6).log() for x in (copies, photos)
+    )
+    return (copy - photo).abs().mean()
+
+
+class DecoderTask(nn.Module):
+    """What the decoder learns from: pixels, features, spectrum, and the discriminator's opinion."""
+
+    def __init__(
+        self, decoder: Decoder, critic: PatchCritic, classifier: Classifier | None, config: SharpenTraining
+    ) -> None:
         super().__init__()
         self.decoder = decoder
-        self._critic, self._config = [critic], config
+        self._judges, self._config = (critic, classifier), config
 
     def forward(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
-        """Photos (B, 3, 64, 64) and latents (B, latent) -> total loss, squared error, feature and adversarial terms."""
-        config = self._config
+        """Photos (B, 3, 64, 64) and latents (B, latent) -> total loss and its detached parts, see PARTS."""
+        config, (critic, classifier) = self._config, self._judges
         copies = self.decoder(z)
         error = (copies - x).square().mean()
-        logits, features = self._critic[0](disturb(torch.cat([x, copies]), generator))
+        logits, features = critic(disturb(torch.cat([x, copies]), generator))
         pairs = [layer.float().chunk(2) for layer in features]
         matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
         opinion = -logits.float().chunk(2)[1].mean()
-        total = config.pixel * error + config.features * matching + config.adversarial * opinion
-        return torch.stack([total, error.detach(), matching.detach(), opinion.detach()])
+        alike = feature_distance(classifier, copies, x) if classifier else error.new_zeros(())
+        waves = spectrum_distance(copies, x)
+        parts = torch.stack([error, matching, opinion, alike, waves])
+        weights = (config.pixel, config.features, config.adversarial, config.lpips, config.spectrum)
+        return torch.cat([(parts * parts.new_tensor(weights)).sum()[None], parts.detach()])
 
 
 @torch.no_grad()
@@ -155,13 +197,18 @@ def main() -> None:
     torch.manual_seed(config.seed)
     vae = load_generator(config.vae).to(engine.device)
     # Batch norm keeps the statistics it has: the average of the weights below would not fit moving ones.
-    decoder = load_generator(config.vae).decoder.requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sharp = grow(vae, dataclasses.replace(vae.config, detail=config.detail)).eval()
+    decoder = sharp.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = load_classifier(config.perceptual, "perceptual").to(engine.device) if config.perceptual else None
+    if classifier:
+        classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    plain = copy.deepcopy(decoder.state_dict())
     critic = PatchCritic(config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = [
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
         for net, lr in ((decoder, config.lr), (critic, config.lr_critic))
     ]
-    tasks: list[nn.Module] = [DecoderTask(decoder, critic, config), CriticTask(critic, config.r1)]
+    tasks: list[nn.Module] = [DecoderTask(decoder, critic, classifier, config), CriticTask(critic, config.r1)]
     for i in range(2):
         tasks[i], optimisers[i] = engine.prepare(tasks[i], optimisers[i])
     critic.to(engine.device)
@@ -173,7 +220,7 @@ def main() -> None:
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
     steps = config.images // (config.batch * engine.num_processes)
-    averaged = load_generator(config.vae).decoder.to(engine.device)
+    averaged = copy.deepcopy(decoder).requires_grad_(False)
     bar = tqdm(range(start, steps), initial=start, total=steps, desc="sharpen", disable=not engine.is_main_process)
     for step in bar:
         generator = seeded(config, step, engine.process_index)
@@ -203,22 +250,22 @@ def main() -> None:
         average.update(decoder, step + 100)
         done = step + 1
         if done % config.log_steps == 0 and engine.is_main_process:
-            values = dict(zip(("total", "mse", "features", "adversarial"), losses.tolist(), strict=True))
+            values = dict(zip(("total", *PARTS), losses.tolist(), strict=True))
             run.log(done, **values, critic=loss_critic.item())
             averaged.load_state_dict(average.state)
             bar.write(f"step {done}: {report(vae, averaged, held_out[:256], config.out / 'sharpened.png')}")
         state = {"decoder": decoder.state_dict(), "critic": critic.state_dict(), "average": average.state}
         run.save(done, {**state, "optimisers": [o.state_dict() for o in optimisers]}, force=done == steps)
     if engine.is_main_process:
-        plain = vae.decoder.state_dict()
         averaged.load_state_dict(
             {
                 name: torch.lerp(plain[name].float(), value.float(), config.blend).to(value.dtype)
                 for name, value in average.state.items()
             }
         )
+        sharp.decoder = averaged
         folder = config.weights or config.out / "weights"
-        save_module(folder, "decoder", averaged)
+        save_generator(folder, sharp)
         print(f"{report(vae, averaged, held_out, config.out / 'sharpened.png')}; decoder in {folder}")
     engine.end_training()
 

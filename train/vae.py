@@ -99,10 +99,10 @@ def focus_map(focus: float) -> Tensor:
 
 
 def grow(small: VAE, config: VAEConfig) -> VAE:
-    """A VAE with more residual blocks that computes what `small` does: the new ones begin as the identity.
+    """A VAE with more residual blocks, or with detail, that computes what `small` does: what is new adds nothing yet.
 
     Raises:
-        RuntimeError: the sizes differ by more than blocks that are added.
+        RuntimeError: the sizes differ by more than that.
     """
     vae = VAE(config)
     pairs = [(small.encoder, vae.encoder), (small.decoder, vae.decoder)]
