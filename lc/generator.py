@@ -152,19 +152,29 @@ class Decoder(nn.Module):
         return torch.sigmoid(logits.float())
 
 
-class Detail(nn.Sequential):
-    """(B, width, 32, 32) -> (B, 3, 64, 64), beginning at zero."""
+class Detail(nn.Module):
+    """(B, width, 32, 32) -> (B, 3, 64, 64), beginning at zero.
+
+    A fixed map of noise joins in, scaled per channel (Karras et al. 2019, section 2, where it is drawn anew): without
+    it texture that no latent holds, hair above all, can only be drawn as a regular pattern.
+    """
+
+    noise: Tensor  # (channels, 64, 64)
 
     def __init__(self, width: int, channels: int) -> None:
-        super().__init__(
-            nn.ConvTranspose2d(width, channels, 4, 2, 1),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(channels, 3, 3, padding=1),
-        )
-        for parameter in self[-1].parameters():
+        super().__init__()
+        self.up = nn.ConvTranspose2d(width, channels, 4, 2, 1)
+        fixed = torch.Generator().manual_seed(0)
+        self.register_buffer("noise", torch.randn(channels, IMAGE_SIZE, IMAGE_SIZE, generator=fixed))
+        self.strength = nn.Parameter(torch.full((channels, 1, 1), 0.1))
+        self.mix = nn.Conv2d(channels, channels, 3, padding=1)
+        self.out = nn.Conv2d(channels, 3, 3, padding=1)
+        for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
+
+    def forward(self, h: Tensor) -> Tensor:
+        x = F.leaky_relu(self.up(h) + self.strength * self.noise, 0.2)
+        return self.out(F.leaky_relu(self.mix(x), 0.2))
 
 
 class VAE(nn.Module):
