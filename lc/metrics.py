@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["attribute_scores", "diversity", "frechet_distance", "gradient_energy", "psnr"]
+__all__ = ["attribute_scores", "diversity", "frechet_distance", "gradient_energy", "psnr", "separation"]
 
 
 def psnr(images: Tensor, reference: Tensor) -> Tensor:
@@ -72,3 +72,31 @@ def attribute_scores(predicted: Tensor, true: Tensor, names: Sequence[str]) -> d
         name: {metric: float(column[i]) for metric, column in columns.items()} for i, name in enumerate(names)
     }
     return scores
+
+
+def separation(same: Tensor, different: Tensor, threshold: float) -> dict[str, float]:
+    """How well distances tell pairs of one person from pairs of two.
+
+    Args:
+        same, different: distances, (N,) and (M,).
+        threshold: pairs nearer than it are called the same person.
+
+    Returns:
+        accuracy (mean of the share of the same and of the different that is called so), same_found and
+        different_found (these shares), the medians of both kinds, and the threshold at which both errors are equal
+        with the error there.
+    """
+    found, apart = float((same < threshold).double().mean()), float((different >= threshold).double().mean())
+    places = torch.cat([same, different]).sort().values  # an error changes only where there is a distance
+    missed = 1 - torch.searchsorted(same.sort().values, places).double() / len(same)
+    taken = torch.searchsorted(different.sort().values, places).double() / len(different)
+    equal = int((missed - taken).abs().argmin())
+    return {
+        "accuracy": (found + apart) / 2,
+        "same_found": found,
+        "different_found": apart,
+        "same_median": float(same.median()),
+        "different_median": float(different.median()),
+        "equal_error_threshold": float(places[equal]),
+        "equal_error": float((missed[equal] + taken[equal]) / 2),
+    }

