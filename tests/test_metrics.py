@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lc.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
+from lc.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr, separation
 
 
 def test_psnr_of_a_constant_error() -> None:
@@ -60,3 +60,17 @@ def test_attribute_scores_by_hand() -> None:
 def test_an_attribute_that_is_never_read_scores_zero_and_not_nan() -> None:
     scores = attribute_scores(torch.zeros(3, 1).bool(), torch.ones(3, 1).bool(), ["a"])
     assert (scores["precision"], scores["recall"], scores["f1"]) == (0, 0, 0)
+
+
+def test_separation_by_hand() -> None:
+    figures = separation(torch.tensor([0.1, 0.2, 0.3, 0.9]), torch.tensor([0.5, 0.8, 1.0, 1.2]), threshold=0.6)
+    assert (figures["same_found"], figures["different_found"]) == (0.75, 0.75)
+    assert figures["accuracy"] == 0.75
+    # Calling everything below .8 the same misses one of four and takes one of four for the same.
+    assert figures["equal_error"] == 0.25
+    assert 0.5 <= figures["equal_error_threshold"] <= 0.9
+
+
+def test_separation_of_what_does_not_overlap_is_perfect() -> None:
+    figures = separation(torch.tensor([0.1, 0.2]), torch.tensor([0.7, 0.9, 1.1]), threshold=0.6)
+    assert (figures["accuracy"], figures["equal_error"]) == (1, 0)

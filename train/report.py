@@ -262,7 +262,7 @@ def _edits_table(figures: Figures) -> list[str]:
 
 
 def _slider_table(figures: Figures) -> list[str]:
-    head = ["method", "identity", "lambda_dist", "success", "held", "moved, in sigma_bar", "embedding distance"]
+    head = ["method", "identity", "success", "held", "moved, in sigma_bar", "embedding distance"]
     head += ["same person", "same person where sex, age and hat are left alone", "success of these"]
     rows = []
     for key, method in SWEEPS.items():
@@ -272,7 +272,7 @@ def _slider_table(figures: Figures) -> list[str]:
                 _cell(row, name) for name in ("success", "held", "z_distance", "embedding_distance", "same_person")
             ]
             cells += [_cell(kept, name) for name in ("same_person", "success")]
-            rows.append([method, place, f"{figures['lambda_dist'][place]:.3g}", *cells])
+            rows.append([method, place, *cells])
     return _table(head, rows)
 
 

@@ -5,6 +5,7 @@ Everything goes through FaceEditor, as a user's photo would.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, resolve
-from lc.editor import Edit, FaceEditor, Method, Reading, _Goal
+from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop
 from lc.generator import VAE
 from lc.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
@@ -160,16 +161,19 @@ class Evaluation:
 
     @torch.no_grad()
     def _walk(self, z: Tensor, walk: Walk, identity: float) -> Tensor:
-        """All ten attributes pushed, as FaceEditor does it for an edit."""
-        moved = []
-        for start, y in zip(z.split(64), self.labels.float().to(z.device).split(64), strict=True):
-            if walk == "actor":
-                slider = torch.full((len(y),), identity, device=z.device)
-                moved.append(self.editor.model.actor(start, y, torch.ones_like(y), slider))
-            else:
-                *_, last = self.editor._walk(_Goal([], start, y, torch.ones_like(y, dtype=torch.bool)), identity)
-                moved.append(last.z)
-        return torch.cat(moved)
+        """All ten attributes pushed: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
+        y = self.labels.float().to(z.device)
+        if walk == "actor":
+            return self.editor.model.actor(z, y, torch.ones_like(y), torch.full((len(y),), identity, device=z.device))
+        moved = torch.empty_like(z)
+        for vector in self.labels.unique(dim=0):
+            rows = (self.labels == vector).all(1).nonzero()[:, 0]
+            # What is asked is the same for all of them; of their readings only the latent plays a part.
+            start = [dataclasses.replace(self.readings[i], z=z[i].cpu()) for i in rows.tolist()]
+            wanted = dict(zip(ATTRIBUTES, map(bool, vector.tolist()), strict=True))
+            edits = self.editor.edit_many(start, wanted, identity, "optimise")
+            moved[rows] = torch.stack([edit.z_edited for edit in edits]).to(z.device)
+        return moved
 
     def edits(self, method: Method, count: int, identity: float, parts: int = 1) -> dict[str, Any]:
         """The twenty directions, as far as there are photos to edit, and their mean.

@@ -1,0 +1,187 @@
+"""The evaluation: every row, the summary, the card and its plots, on made-up pictures and untrained nets."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from lc.attributes import ATTRIBUTES
+from lc.density import Density
+from lc.optimiser import optimise
+from lc.ui.layout import model_card
+from lc.weights import save_density
+from train import report
+from train.classifier import Classifier, ClassifierConfig, save_classifier
+from train.evaluate import EvaluateConfig, measure
+from train.identity import MissingEmbeddingError
+from train.rows import SAME_PERSON_DIRECTIONS, FaceEmbedding, _leak, spread
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_walks() -> Iterator[None]:
+    """Untrained critics are never satisfied: a few steps show as much as three hundred."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(optimise.__kwdefaults__, "steps", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained classifiers that do not say the same of every picture."""
+    folder = tmp_path_factory.mktemp("judges")
+    for seed, kind in enumerate(("reader", "realism")):
+        torch.manual_seed(seed)
+        classifier = Classifier(ClassifierConfig(widths=(8, 8, 8, 8))).eval()
+        found = torch.sigmoid(classifier(torch.rand(64, 3, 8, 8).repeat_interleave(8, 2).repeat_interleave(8, 3)))
+        classifier.thresholds.copy_(found.median(0).values)
+        save_classifier(folder, kind, classifier)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, with a density."""
+    folder = tmp_path_factory.mktemp("evaluated") / "weights"
+    shutil.copytree(tiny_weights, folder)
+    save_density(folder, Density(latent=24, components=2, leading=4))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(celeba: Path, weights: Path, judges: Path) -> EvaluateConfig:
+    return EvaluateConfig(
+        weights, judges, celeba, plain=weights, seeds=(0, 1), edits=3, optimised=1, sweep=(0.0, 0.5, 1.0), device="cpu"
+    )
+
+
+@pytest.fixture(scope="module")
+def figures(config: EvaluateConfig) -> dict[str, Any]:
+    said: list[str] = []
+    figures = measure(config, said.append)
+    assert said == [report.judges_table(figures)]
+    return figures
+
+
+def test_every_row_is_there(figures: dict[str, Any]) -> None:
+    assert set(figures) >= {*report.ROWS, "edits_actor", "edits_optimise", "sweep", "sweep_optimise", "samples"}
+    assert set(figures["samples"]) == set(figures["sweep"]) == {"0.0", "0.5", "1.0"}
+    assert figures["samples"]["0.0"] == figures["actor"]
+    assert figures["edits_actor"] == figures["sweep"]["0.5"]
+
+
+def test_lambda_dist_goes_between_the_ends_of_config_json(figures: dict[str, Any]) -> None:
+    assert figures["lambda_dist"] == pytest.approx({"0.0": 0.01, "0.5": 0.1, "1.0": 1.0})
+
+
+def test_the_same_decoder_gives_the_same_rows(figures: dict[str, Any]) -> None:
+    for name in ("accuracy", "frechet", "psnr"):
+        assert figures["plain_reconstruction"][name] == pytest.approx(figures["reconstruction"][name], rel=1e-4)
+    assert figures["plain_actor"]["frechet"] == pytest.approx(figures["actor"]["frechet"], rel=1e-4)
+    assert figures["reach"]["plain_psnr"] == pytest.approx(figures["reach"]["psnr"], rel=1e-4)
+
+
+def test_the_density_starts_elsewhere_than_the_prior(figures: dict[str, Any]) -> None:
+    assert figures["density"]["frechet"] != figures["prior"]["frechet"]
+    assert figures["density_actor"]["frechet"] != figures["actor"]["frechet"]
+
+
+def test_means_are_over_the_directions(figures: dict[str, Any]) -> None:
+    edits = figures["edits_actor"]
+    directions = edits["directions"]
+    assert edits["held"] == pytest.approx(sum(row["held"] for row in directions.values()) / len(directions))
+    kept = [row["success"] for name, row in directions.items() if name in SAME_PERSON_DIRECTIONS]
+    assert edits["same_person_edits"]["success"] == pytest.approx(sum(kept) / len(kept))
+    worst = figures["reach"]["actor_edits_success_min_direction"]
+    assert figures["reach"]["actor_edits_success_min"] == directions[worst]["success"]
+    assert directions[worst]["success"] == min(row["success"] for row in directions.values())
+
+
+def test_photos_that_lack_it_are_edited_and_no_more_than_asked(figures: dict[str, Any]) -> None:
+    counts = [row["photos"] for row in figures["edits_actor"]["directions"].values()]
+    assert 0 < min(counts) <= max(counts) <= 3
+
+
+def test_the_card_gets_tables_and_pictures_that_the_page_shows(figures: dict[str, Any], weights: Path) -> None:
+    text = report.markdown(json.loads(json.dumps(report.short(figures), default=str)))
+    (weights / "README.md").write_text(
+        "# A card\n\n<!-- evaluation -->\nyesterday's table\n<!-- /evaluation -->\n\nThe end.\n"
+    )
+    report.write_card(weights / "README.md", text)
+    report.write_plots(weights / "plots", figures)
+    card = (weights / "README.md").read_text()
+    assert card.startswith("# A card")
+    assert card.endswith("The end.\n")
+    assert "yesterday" not in card
+    for line in card.splitlines():
+        assert not line.startswith("|") or line.endswith("|")
+    for name in ("identity", "leak"):
+        path = weights / "plots" / f"{name}.png"
+        assert path.stat().st_size < 100_000
+        with Image.open(path) as picture:
+            assert min(picture.size) > 200
+    assert model_card(weights).count("](data:image/png;base64,") == 2
+
+
+def test_tables_have_as_many_cells_as_columns(figures: dict[str, Any]) -> None:
+    widths: list[int] = []
+    for line in report.markdown(figures).splitlines():
+        if not line.startswith("|"):
+            widths = []
+            continue
+        widths.append(line.count("|"))
+        assert widths[-1] == widths[0], line
+
+
+def test_without_the_face_embedding_the_rest_is_measured(
+    config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def missing(self: FaceEmbedding) -> None:
+        raise MissingEmbeddingError("Install it.")
+
+    monkeypatch.setattr(FaceEmbedding, "__init__", missing)
+    short = EvaluateConfig(**{**vars(config), "seeds": (0,), "sweep": (0.0, 1.0), "limit": 4, "plain": None})
+    figures = measure(short)
+    assert "Install it." in capsys.readouterr().out
+    assert not any("person" in name or "embedding" in name for name in figures["edits_actor"]["directions"]["Bald=1"])
+    assert "is not installed" in report.markdown(figures)
+    assert "same person" not in report._edits_table(figures)[0]
+    report.write_plots(tmp_path, figures)
+    assert (tmp_path / "identity.png").exists()
+
+
+def test_leaks_by_hand() -> None:
+    young, male = ATTRIBUTES.index("Young"), ATTRIBUTES.index("Male")
+    on, off = torch.zeros(2, 10), torch.zeros(4, 10)
+    on[:, young], on[0, male] = 1, -1  # two made young, one of them read as a woman then
+    off[:3, young], off[0, male] = -1, 1  # three of four made old, one of them read as a man then
+    leak = _leak({"Young=1": on, "Young=0": off})
+    assert set(leak) == {"Young"}
+    assert leak["Young"]["Young"] == pytest.approx((1 + 0.75) / 2)
+    assert leak["Young"]["Male"] == pytest.approx((-0.5 - 0.25) / 2)
+    assert leak["Young"]["Bald"] == 0
+
+
+def test_spread_is_half_the_range() -> None:
+    assert spread([{"a": 1.0, "b": {"c": 2.0}}, {"a": 4.0, "b": {"c": 2.0}}]) == {
+        "a": 2.5,
+        "a_spread": 1.5,
+        "b": {"c": 2.0, "c_spread": 0.0},
+    }
+
+
+@pytest.mark.parametrize(("successes", "rise"), [((0.9, 0.8, 0.7), 0.0), ((0.9, 0.95, 0.7), 0.05)])
+def test_a_slider_is_monotone_when_success_only_falls(successes: tuple[float, ...], rise: float) -> None:
+    places = zip(("0.0", "0.5", "1.0"), successes, strict=True)
+    sweep = {p: {"success": s, "z_distance": 1 - float(p), "same_person_edits": {"success": s}} for p, s in places}
+    reach = report._slider_reach(sweep)
+    assert reach["monotone_success"] is (rise == 0)
+    assert reach["rise_success"] == pytest.approx(rise)
+    assert reach["monotone_z_distance"] is True
+    assert (reach["kept_identity"], reach["kept_success"]) == (1.0, 0.7)
