@@ -21,6 +21,7 @@ from train import report
 from train.classifier import Classifier, ClassifierConfig, save_classifier
 from train.evaluate import EvaluateConfig, measure
 from train.identity import MissingEmbeddingError
+from train.plots import write_plots
 from train.rows import SAME_PERSON_DIRECTIONS, FaceEmbedding, _leak, spread
 
 
@@ -114,7 +115,7 @@ def test_the_card_gets_tables_and_pictures_that_the_page_shows(figures: dict[str
         "# A card\n\n<!-- evaluation -->\nyesterday's table\n<!-- /evaluation -->\n\nThe end.\n"
     )
     report.write_card(weights / "README.md", text)
-    report.write_plots(weights / "plots", figures)
+    write_plots(weights / "plots", figures)
     card = (weights / "README.md").read_text()
     assert card.startswith("# A card")
     assert card.endswith("The end.\n")
@@ -152,7 +153,7 @@ def test_without_the_face_embedding_the_rest_is_measured(
     assert not any("person" in name or "embedding" in name for name in figures["edits_actor"]["directions"]["Bald=1"])
     assert "is not installed" in report.markdown(figures)
     assert "same person" not in report._edits_table(figures)[0]
-    report.write_plots(tmp_path, figures)
+    write_plots(tmp_path, figures)
     assert (tmp_path / "identity.png").exists()
 
 

@@ -28,6 +28,7 @@ from train import report
 from train.data import PARTS
 from train.engine import parse
 from train.identity import pairs, separate
+from train.plots import write_plots
 from train.rows import Evaluation, Judge, Source, Walk, spread
 
 
@@ -142,7 +143,7 @@ def main() -> None:
     figures["cpu_minutes"] = (time.process_time() - busy) / 60
     text = json.dumps(report.short(figures), indent=1, default=str)
     (config.weights / "evaluation.json").write_text(text + "\n")
-    report.write_plots(config.weights / "plots", figures)
+    write_plots(config.weights / "plots", figures)
     tables = report.markdown(figures)
     report.write_card(config.weights / "README.md", tables)
     print(tables)

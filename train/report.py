@@ -14,17 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # no window
-import matplotlib.pyplot as plt
-
-from lc.attributes import ATTRIBUTES, DISPLAY_NAMES, resolve
+from lc.attributes import ATTRIBUTES
 from train.engine import parse
 from train.identity import SAME
 from train.latents import DIRECTIONS
+from train.plots import write_plots
 
-__all__ = ["judges_table", "markdown", "reach", "short", "write_card", "write_plots"]
+__all__ = ["judges_table", "markdown", "reach", "short", "write_card"]
 
 MARKS = ("<!-- evaluation -->", "<!-- /evaluation -->")
 Figures = Mapping[str, Any]
@@ -100,8 +96,9 @@ def _slider_reach(sweep: Figures) -> dict[str, Any]:
     """At the end of the slider that keeps the person, and whether the way there is monotone."""
     places = sorted(sweep, key=float)
     kept = sweep[places[-1]]["same_person_edits"]
-    result: dict[str, Any] = {"kept_identity": float(places[-1]), "kept_success": kept.get("success")}
-    result |= {f"kept_{name}": kept[name] for name in PERSON if name in kept}
+    names = ("success", "success_pasted", *PERSON)
+    result: dict[str, Any] = {"kept_identity": float(places[-1])}
+    result |= {f"kept_{name}": kept[name] for name in names if name in kept}
     for name in ("z_distance", "embedding_distance_pasted", "success"):
         values = [sweep[place][name] for place in places if name in sweep[place]]
         if values:  # each should fall on the way; the largest step upwards says how wrong it is
@@ -150,13 +147,38 @@ def _reach_table(figures: Figures) -> list[str]:
             (f"the same for the worst direction, {name}", _number(summary[f"{method}_edits_success_min"])),
             (f"{method}, identity {identity:g}: mean held", _number(summary[f"{method}_edits_held"])),
             (f"{kept}: success", _number(summary[f"{method}_kept_success"])),
+            (
+                "the same: success, read off the photo with the change in it",
+                _number(summary[f"{method}_kept_success_pasted"]),
+            ),
             *(
                 (f"the same: same person, {text}", _number(summary.get(f"{method}_kept_{name}")))
                 for name, text in PERSON.items()
             ),
             (f"{method}: monotone in the slider", _monotone(summary, method)),
         ]
+    for prefix, title in (("", ""), ("plain_", "plain decoder, ")):
+        if f"{prefix}psnr" in summary:
+            rows += _decoder_rows(summary, prefix, title)
     return ["| how far it reaches | |", "|---|---|", *(f"| {title} | {value} |" for title, value in rows)]
+
+
+def _decoder_rows(summary: Figures, prefix: str, title: str) -> list[tuple[str, str]]:
+    gaps = summary[f"{prefix}reader_gap_per_attribute"]
+    return [
+        (f"{title}reconstructions: PSNR in dB", _number(summary[f"{prefix}psnr"], 2)),
+        (f"{title}reconstructions: gradient energy, photos' is 1", _number(summary[f"{prefix}gradient_energy"])),
+        (f"{title}reconstructions: Frechet distance", _number(summary[f"{prefix}reconstruction_frechet"], 2)),
+        (f"{title}samples: Frechet distance", _number(summary[f"{prefix}samples_frechet"], 2)),
+        (
+            f"{title}reconstructions: embedding distance to the photo",
+            _number(summary.get(f"{prefix}reconstruction_embedding_distance")),
+        ),
+        (
+            f"{title}reconstructions: accuracy of the reader, less that on photos; glasses; beards",
+            "; ".join(f"{gap:+.3f}" for gap in (summary[f"{prefix}reader_gap"], gaps["Eyeglasses"], gaps["No_Beard"])),
+        ),
+    ]
 
 
 def _monotone(summary: Figures, method: str) -> str:
@@ -262,16 +284,14 @@ def _edits_table(figures: Figures) -> list[str]:
 
 
 def _slider_table(figures: Figures) -> list[str]:
-    head = ["method", "identity", "success", "held", "moved, in sigma_bar", "embedding distance"]
-    head += ["same person", "same person where sex, age and hat are left alone", "success of these"]
+    columns = ("success", "success_pasted", "held", "z_distance", "embedding_distance_pasted")
+    head = ["method", "identity", "success", "success, pasted", "held", "moved, in sigma_bar", "embedding distance"]
+    head += ["same person", "same person where sex, age and hat are left alone", "success of these, pasted"]
     rows = []
     for key, method in SWEEPS.items():
         for place, row in figures[key].items():
-            kept = row["same_person_edits"]
-            cells = [
-                _cell(row, name) for name in ("success", "held", "z_distance", "embedding_distance", "same_person")
-            ]
-            cells += [_cell(kept, name) for name in ("same_person", "success")]
+            cells = [_cell(row, name) for name in (*columns, "same_person_pasted")]
+            cells += [_cell(row["same_person_edits"], name) for name in ("same_person_pasted", "success_pasted")]
             rows.append([method, place, *cells])
     return _table(head, rows)
 
@@ -308,59 +328,6 @@ def markdown(figures: Figures) -> str:
         "![How each attribute leaks into the others](plots/leak.png)",
     ]
     return "\n".join(lines)
-
-
-# --- plots -----------------------------------------------------------------------------------------------------------
-
-
-def write_plots(folder: Path, figures: Figures) -> None:
-    """Write identity.png, success against identity kept, and leak.png, the attributes' effect on each other."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, plot in (("identity", _identity_plot(figures)), ("leak", _leak_plot(figures))):
-        plot.savefig(folder / f"{name}.png", dpi=100, bbox_inches="tight", metadata={"Software": None})
-        plt.close(plot)
-
-
-def _identity_plot(figures: Figures) -> Any:
-    known = "embedding_distance_pasted" in figures["edits_actor"]
-    column = "embedding_distance_pasted" if known else "z_distance"
-    plot, axes = plt.subplots(figsize=(6, 4))
-    for (key, method), marker in zip(SWEEPS.items(), "os", strict=True):
-        places = sorted(figures[key], key=float)
-        x, y = ([figures[key][place][name] for place in places] for name in (column, "success"))
-        axes.plot(x, y, marker=marker, label=method)
-        for place, *where in zip(places, x, y, strict=True):
-            axes.annotate(place, where, textcoords="offset points", xytext=(5, 5), fontsize=8)
-    if known:
-        axes.axvline(SAME, color="firebrick", linestyle="--", label="no longer the same person")
-    axes.set_xlabel("embedding distance to the photo, mean" if known else "distance moved, in sigma_bar")
-    axes.set_ylabel("success, mean of the directions")
-    axes.set_title("Success against identity kept; numbers: place of the slider", fontsize=10)
-    axes.invert_xaxis()  # identity kept grows to the right
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return plot
-
-
-def _leak_plot(figures: Figures) -> Any:
-    leak = figures["edits_actor"]["leak"]
-    table = [[leak.get(edited, {}).get(read, float("nan")) for read in ATTRIBUTES] for edited in ATTRIBUTES]
-    plot, axes = plt.subplots(figsize=(7, 6))
-    axes.imshow(table, cmap="RdBu", vmin=-1, vmax=1)
-    for row, edited in enumerate(ATTRIBUTES):
-        implied = set(resolve({edited: True})) - {edited}
-        for column, read in enumerate(ATTRIBUTES):
-            value = table[row][column]
-            text = "" if value != value else f"{value:+.2f}" + ("*" if read in implied else "")
-            colour = "white" if abs(value) > 0.6 else "black"
-            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    labels = [DISPLAY_NAMES[name] for name in ATTRIBUTES]
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("what the reader then sees more (blue) or less (red) often; * implied by the edit")
-    axes.set_ylabel("what was edited")
-    axes.set_title("Leaks of the actor's edits, as shares of the edited faces", fontsize=10)
-    return plot
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -214,29 +214,34 @@ class Evaluation:
 
         The person is looked for in three ways: in the decoded face against the photo, which counts what the
         reconstruction lost too; against the reconstruction, which counts the edit alone; and, as "pasted", in the
-        photo with the change put into it, which is what a user gets.
+        photo with the change put into it, which is what a user gets. Success is read off the latter too.
         """
         chosen: list[Reading] = [self.readings[i] for i in rows.tolist()]
         edits: list[Edit] = self.editor.edit_many(chosen, {name: wanted}, identity, method)
         images = tensor([edit.edited for edit in edits])
         before, after = self.seen[rows], self.judge.read(images)
         others = [i for i, other in enumerate(ATTRIBUTES) if other not in resolve({name: wanted})]
+        pasted = tensor([frame_crop(edit.result).crop for edit in edits])
+        column = ATTRIBUTES.index(name)
         columns = {
-            "success": (after[:, ATTRIBUTES.index(name)] == wanted).double(),
+            "success": (after[:, column] == wanted).double(),
+            "success_pasted": (self.judge.read(pasted)[:, column] == wanted).double(),
             "held": (after[:, others] == before[:, others]).double().mean(1),
             "converged": torch.tensor([edit.converged for edit in edits]).double(),
             "z_distance": torch.tensor([edit.z_distance for edit in edits]),
             "seconds": torch.tensor([edit.seconds for edit in edits]),
             "change": after.double() - before.double(),
         }
-        faces = self.judge.embed(images)
-        if faces is not None and self.faces is not None and self.copied_faces is not None:
-            columns |= _person(faces, self.faces[rows])
-            of_copy = _person(faces, self.copied_faces[rows])
-            columns |= {f"{key}_to_reconstruction": value for key, value in of_copy.items()}
-            pasted = self.judge.embed(tensor([frame_crop(edit.result).crop for edit in edits]))
-            assert pasted is not None
-            columns |= {f"{key}_pasted": value for key, value in _person(pasted, self.faces[rows]).items()}
+        faces, pasted_faces = self.judge.embed(images), self.judge.embed(pasted)
+        if faces is not None and pasted_faces is not None:
+            assert self.faces is not None
+            assert self.copied_faces is not None
+            for end, (seen, reference) in {
+                "": (faces, self.faces),
+                "_to_reconstruction": (faces, self.copied_faces),
+                "_pasted": (pasted_faces, self.faces),
+            }.items():
+                columns |= {f"{key}{end}": value for key, value in _person(seen, reference[rows]).items()}
         return columns, images
 
     def _z(self) -> Tensor:
