@@ -56,7 +56,7 @@ def locate(folder_or_repo: str | Path) -> Path:
     if folder.is_dir():
         return folder
     try:
-        return Path(snapshot_download(str(folder_or_repo), allow_patterns=["*.json", "*.safetensors", "*.md"]))
+        return Path(snapshot_download(str(folder_or_repo), allow_patterns=["*.json", "*.safetensors", "*.md", "*.png"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise WeightsError(
             f"There are no weights at {str(folder_or_repo)!r}: give a folder with a config.json, or the name of a "

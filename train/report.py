@@ -20,7 +20,7 @@ from train.identity import SAME
 from train.latents import DIRECTIONS
 from train.plots import write_plots
 
-__all__ = ["judges_table", "markdown", "reach", "short", "write_card"]
+__all__ = ["judges_table", "markdown", "reach", "short", "table", "write_card"]
 
 MARKS = ("<!-- evaluation -->", "<!-- /evaluation -->")
 Figures = Mapping[str, Any]
@@ -206,7 +206,8 @@ def _cell(row: Figures | None, name: str, digits: int = 2) -> str:
     return _number(row[name], digits) + (f" +- {wide:.{digits}f}" if wide else "")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
@@ -225,7 +226,7 @@ def judges_table(figures: Figures) -> str:
         "The judges first, for a judge that cannot see says nothing of an editor. The reader on photos and on their "
         "reconstructions:",
         "",
-        *_table(head, rows),
+        *table(head, rows),
     ]
     if judge := figures.get("identity_judge"):
         lines += [
@@ -267,7 +268,7 @@ def _rows_table(figures: Figures) -> list[str]:
         cells += [_cell(row, name) for name in ("frechet", "diversity", "z_mse", "z_distance", "psnr")]
         cells += [_cell(row, "gradient_energy", 3), _cell(row, "embedding_distance")]
         rows.append([title, *cells, f"{1000 * row['seconds']:.0f}" if "seconds" in row else "-"])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _edits_table(figures: Figures) -> list[str]:
@@ -280,7 +281,7 @@ def _edits_table(figures: Figures) -> list[str]:
         found = [figures[key]["directions"].get(name) for key in METHODS]
         rows.append([name, *(_cell(row, column) for row in found for column in columns)])
     means = [_cell(figures[key], column) for key in METHODS for column in columns]
-    return _table(head, [*rows, ["**mean**", *means]])
+    return table(head, [*rows, ["**mean**", *means]])
 
 
 def _slider_table(figures: Figures) -> list[str]:
@@ -293,7 +294,7 @@ def _slider_table(figures: Figures) -> list[str]:
             cells = [_cell(row, name) for name in (*columns, "same_person_pasted")]
             cells += [_cell(row["same_person_edits"], name) for name in ("same_person_pasted", "success_pasted")]
             rows.append([method, place, *cells])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _attributes_table(figures: Figures) -> list[str]:
@@ -304,7 +305,7 @@ def _attributes_table(figures: Figures) -> list[str]:
         rows.append([name, *(_cell(row, key) for row in (real, made) for key in ("precision", "recall", "f1")), ratio])
     head = ["per attribute", *(f"{kind}: {key}" for kind in ("photos", "samples") for key in ("precision", "recall"))]
     head[3:3] = ["F1"]
-    return _table([*head, "F1", "ratio of F1"], rows)
+    return table([*head, "F1", "ratio of F1"], rows)
 
 
 def markdown(figures: Figures) -> str:
