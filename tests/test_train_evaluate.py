@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from lc.ui.layout import model_card
 from lc.weights import save_density
 from train import report
 from train.classifier import Classifier, ClassifierConfig, save_classifier
-from train.evaluate import EvaluateConfig, measure
+from train.evaluate import EvaluateConfig, main, measure
 from train.identity import MissingEmbeddingError
 from train.plots import write_plots
 from train.rows import SAME_PERSON_DIRECTIONS, FaceEmbedding, _leak, spread
@@ -128,6 +129,25 @@ def test_the_card_gets_tables_and_pictures_that_the_page_shows(figures: dict[str
         with Image.open(path) as picture:
             assert min(picture.size) > 200
     assert model_card(weights).count("](data:image/png;base64,") == 2
+
+
+def test_the_command_writes_json_card_and_plots(
+    config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights"
+    shutil.copytree(config.weights, weights, ignore=shutil.ignore_patterns("README.md", "plots"))
+    where = ["--weights", str(weights), "--judges", str(config.judges), "--celeba", str(config.celeba)]
+    few = ["--edits", "1", "--optimised", "1", "--seeds", "0", "--sweep", "0.5", "--limit", "4", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *where, *few])
+    main()
+    printed, card = capsys.readouterr().out, (weights / "README.md").read_text()
+    # The judges are heard before the long part begins, and again where they belong.
+    assert printed.count("| the reader |") == 2
+    assert all(f"| {name}={value} |" in card for name in ATTRIBUTES for value in (0, 1))
+    figures = json.loads((weights / "evaluation.json").read_text())
+    assert set(figures) >= {"real", "reconstruction", "prior", "actor", "edits_actor", "edits_optimise", "reach"}
+    assert 0 <= figures["actor"]["accuracy"] <= 1
+    assert {path.name for path in (weights / "plots").iterdir()} == {"identity.png", "leak.png"}
 
 
 def test_tables_have_as_many_cells_as_columns(figures: dict[str, Any]) -> None:

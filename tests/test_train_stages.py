@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 from pathlib import Path
 from typing import get_args
@@ -95,26 +94,6 @@ def test_sharpening_changes_the_decoder_alone(
     assert torch.equal(before.generator.encode(images).mean, after.generator.encode(images).mean)
     assert not torch.equal(before.generator.decode(z), after.generator.decode(z))
     assert after.generator.config.detail == 4
-
-
-def test_evaluation_writes_every_row_into_the_card(
-    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
-) -> None:
-    weights = tmp_path / "weights"
-    shutil.copytree(tiny_weights, weights)
-    (weights / "README.md").write_text(
-        "# A card\n\n<!-- evaluation -->\nyesterday's table\n<!-- /evaluation -->\n\nThe end.\n"
-    )
-    where = ["--weights", str(weights), "--judges", str(judges), "--celeba", str(celeba)]
-    finish(["train.evaluate", *where, "--edits", "2", "--optimised", "1", "--seeds", "0", "1", "--device", "cpu"])
-    card = (weights / "README.md").read_text()
-    assert card.startswith("# A card")
-    assert card.endswith("The end.\n")
-    assert "yesterday's table" not in card
-    assert all(f"| {name}={value} |" in card for name in ATTRIBUTES for value in (0, 1))
-    figures = json.loads((weights / "evaluation.json").read_text())
-    assert set(figures) >= {"real", "reconstruction", "prior", "actor", "edits_actor", "edits_optimise"}
-    assert 0 <= figures["actor"]["accuracy"] <= 1
 
 
 def test_a_toggle_asks_what_the_app_asks() -> None:
