@@ -249,8 +249,9 @@ def _preamble(figures: Figures) -> str:
         + (", which gave no net a gradient" if settings["part"] != "train" else "")
         + ", by two classifiers and a face embedding that no part of the training heard. The ten biases of D_attr and "
         f"the reader's ten thresholds were set on the validation part. Made-up faces: mean of {len(settings['seeds'])} "
-        f"seeds, +- half the range, the optimiser's of the first. Frechet distances are between features of the classifier that saw sharp photos "
-        f"only; {photos} photos of another part have one of {figures['frechet_floor']:.2f} to these, the floor."
+        f"seeds, +- half the range, the optimiser's of the first. Frechet distances are between features of the "
+        f"classifier that saw sharp photos only; {photos} photos "
+        f"of another part have one of {figures['frechet_floor']:.2f} to these, the floor."
     )
 
 
