@@ -44,6 +44,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _face(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("faces are numbered from 1, the largest")
+    return value
+
+
 def _seed(text: str) -> int:
     value = int(text)
     if not 0 <= value < 2**32:
@@ -65,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     photos.add_argument("inputs", nargs="*", type=Path, metavar="INPUT", help="photos, or folders of photos")
     photos.add_argument(
         "--aligned", action="store_true", help="the photos are CelebA crops (178x218, 89x109): look for no face"
+    )
+
+    photos.add_argument(
+        "--face",
+        type=_face,
+        metavar="N",
+        help="which face, 1 the largest (default: the largest that looks towards the camera)",
     )
 
     change = _Parser(add_help=False, allow_abbrev=False)
@@ -94,13 +108,19 @@ def _parser() -> argparse.ArgumentParser:
         parents=[photos, change, common],
         allow_abbrev=False,
         help="change attributes of photos",
-        description="Change attributes of the largest face in each photo; those not set are held as they are. With "
-        "nothing set, the photo is passed through the model as it is, to show what the model can keep.",
+        description="Change attributes of one face in each photo; those not set are held as they are, and what the "
+        "change does not touch stays as it was, pixel for pixel in PNG and TIFF.",
     )
     edit.add_argument(
         "--identity", type=_identity, default=0.5, metavar="0..1", help="0: satisfy the attributes, 1: keep the person"
     )
     edit.add_argument("--method", choices=("actor", "optimise"), default="actor", help="one pass, or a walk of many")
+    edit.add_argument(
+        "--blend",
+        choices=("change", "crop"),
+        default="change",
+        help="carry over only the change, or the model's whole 64x64 face, blurred as it is (default: change)",
+    )
     edit.add_argument("--stages", action="store_true", help="write the 64x64 stages and the figures too")
 
     sample = commands.add_parser(
@@ -120,7 +140,8 @@ def _parser() -> argparse.ArgumentParser:
         parents=[photos, common],
         allow_abbrev=False,
         help="say what the model sees in photos",
-        description="Print a line of JSON per photo: where the largest face is, and the probability of each attribute.",
+        description="Print a line of JSON per photo: where its faces are, the largest first, and the probability of "
+        "each attribute of the one taken.",
     )
     return parser
 

@@ -13,20 +13,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngInfo
+from PIL import Image
 from tqdm import tqdm
 
 from lc.attributes import parse_assignments
 from lc.editor import DEFAULT_WEIGHTS, Edit, FaceEditor, Reading
 from lc.errors import LatentConstraintsError, PhotoError
-from lc.faces import Aligned, Face, Photo, detector, iter_photos
+from lc.faces import EDITED, MADE_UP, SUFFIXES, Aligned, Face, Photo, detector, iter_photos, save_picture
 
 __all__ = ["run"]
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _STAGES = ("aligned", "reconstruction", "edited")
-_EDITED, _MADE_UP = "Edited with Latent Constraints", "Made up with Latent Constraints"
 
 # Photos are taken through the networks together, so many at a time as memory certainly holds.
 _BATCH, _BATCH_PIXELS = 64, 100_000_000
@@ -58,12 +55,13 @@ def _edit(arguments: argparse.Namespace) -> int:
     failed: list[Path] = []
 
     def save(index: int, edit: Edit) -> None:
-        _save(edit.result if changes else edit.reconstructed, targets[index], _EDITED)
+        picture = edit.crop_result if arguments.blend == "crop" else edit.result
+        save_picture(picture, targets[index], EDITED, edit.reading.photo)
         if arguments.stages:
             _save_stages(edit, targets[index], {"input": str(paths[index]), "set": changes, **settings})
 
     with ThreadPoolExecutor(_READERS) as writers:
-        for chunk in _readings(editor, paths, arguments.aligned, failed):
+        for chunk in _readings(editor, paths, arguments.face, arguments.aligned, failed):
             indices, readings = zip(*chunk, strict=True)
             edits = editor.edit_many(readings, changes, arguments.identity, arguments.method)
             for warning in {edit.warning for edit in edits if edit.warning} - warned:
@@ -79,11 +77,11 @@ def _sample(arguments: argparse.Namespace) -> int:
     samples = _load(arguments).sample(arguments.count, changes, arguments.seed, realism=not arguments.no_realism)
     if single:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        _save(_grid([sample.image for sample in samples]), arguments.out, _MADE_UP)
+        save_picture(_grid([sample.image for sample in samples]), arguments.out, MADE_UP)
         return 0
     arguments.out.mkdir(parents=True, exist_ok=True)
     for i, sample in enumerate(tqdm(samples, desc="write", disable=len(samples) < 2 * _BATCH)):
-        _save(sample.image, arguments.out / f"{i:04}.png", _MADE_UP)
+        save_picture(sample.image, arguments.out / f"{i:04}.png", MADE_UP)
     return 0
 
 
@@ -91,12 +89,13 @@ def _describe(arguments: argparse.Namespace) -> int:
     paths = _photos(arguments.inputs)
     editor = _load(arguments)
     failed: list[Path] = []
-    for chunk in _readings(editor, paths, arguments.aligned, failed):
+    for chunk in _readings(editor, paths, arguments.face, arguments.aligned, failed):
         for index, reading in chunk:
             face = reading.face
             line = {
                 "input": str(paths[index]),
                 "faces": len(reading.faces),
+                "face_boxes": [list(found.box) for found in reading.faces],
                 "face_box": list(face.box) if face else None,
                 "landmarks": face.landmarks.tolist() if face else None,
                 "attributes": reading.attributes,
@@ -120,13 +119,13 @@ def _photos(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _readings(
-    editor: FaceEditor, paths: Sequence[Path], aligned: bool, failed: list[Path]
+    editor: FaceEditor, paths: Sequence[Path], face: int | None, aligned: bool, failed: list[Path]
 ) -> Iterator[list[tuple[int, Reading]]]:
     """Read photos batch by batch, each with its index in `paths`; what cannot be used is named and put in `failed`."""
 
     def locate(path: Path) -> _Located | PhotoError:
         try:
-            return editor.locate(path, aligned=aligned)
+            return editor.locate(path, face=None if face is None else face - 1, aligned=aligned)
         except PhotoError as error:
             return error
 
@@ -176,12 +175,12 @@ def _is_picture(out: Path) -> bool:
     """
     if out.is_dir():
         return False
-    if out.suffix.lower() in _PICTURES:
+    if out.suffix.lower() in SUFFIXES:
         return True
     # "faces.txt" is a mistake, while "identity-0.5" is a folder.
     if out.exists() or mimetypes.guess_type(f"x{out.suffix}", strict=False)[0]:
         raise LatentConstraintsError(
-            f"{out} is neither a folder nor a picture: end it with {', '.join(_PICTURES[:-1])} or {_PICTURES[-1]}, "
+            f"{out} is neither a folder nor a picture: end it with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, "
             "or name a folder."
         )
     return False
@@ -213,26 +212,12 @@ def _targets(paths: Sequence[Path], out: Path, stages: bool) -> list[Path]:
     return targets
 
 
-def _save(image: Image.Image, path: Path, note: str | None) -> None:
-    """Write a picture with a note of where it comes from."""
-    options: dict[str, Any] = {}
-    if path.suffix.lower() in (".jpg", ".jpeg", ".webp"):
-        options["quality"] = 95
-    if note and path.suffix.lower() == ".png":
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_text("Comment", note)
-    elif note:
-        options["exif"] = Image.Exif()
-        options["exif"][ExifTags.Base.ImageDescription] = note
-    image.save(path, **options)
-
-
 def _save_stages(edit: Edit, target: Path, settings: dict[str, Any]) -> None:
     """Write the 64x64 stages and the figures beside the result."""
     reading = edit.reading
-    pictures = (reading.aligned.crop, None), (reading.reconstruction, _EDITED), (edit.edited, _EDITED)
+    pictures = (reading.aligned.crop, None), (reading.reconstruction, EDITED), (edit.edited, EDITED)
     for stage, (image, note) in zip(_STAGES, pictures, strict=True):
-        _save(image, target.with_name(f"{target.stem}.{stage}.png"), note)
+        save_picture(image, target.with_name(f"{target.stem}.{stage}.png"), note)
     figures = {
         **settings,
         "face_box": list(reading.face.box) if reading.face else None,

@@ -2,7 +2,7 @@
 
 editor = FaceEditor.load("weights/celeba-64")
 edit = editor.edit("photo.jpg", set={"Eyeglasses": True}, identity=0.5)
-edit.result.save("edited.png")
+edit.save("edited.png")
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from lc.attributes import ATTRIBUTES, apply_changes, canonical, unlikely
 from lc.constraints import Attributes, Constraint, Distance, Realism
 from lc.errors import LatentConstraintsError, NoFaceError
-from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo
+from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
 from lc.optimiser import Step, optimise
 from lc.results import Edit, Progress, Reading, Sample
 from lc.weights import Model, load_model
@@ -54,22 +54,22 @@ class FaceEditor:
 
     # --- photos in -------------------------------------------------------------------------------------------------
 
-    def read(self, photo: Source, *, face: int = 0, aligned: bool = False) -> Reading:
+    def read(self, photo: Source, *, face: int | None = None, aligned: bool = False) -> Reading:
         """Find the face, align it, encode it, and read its attributes.
 
         Args:
             photo: a path, bytes, an open file or a Pillow image.
-            face: which face, 0 the largest.
+            face: which face, 0 the largest; None: the largest that can be edited, see `lc.faces.refusal`.
             aligned: the photo already is a CelebA-framed crop (178x218, 89x109): look for no face.
 
         Raises:
             PhotoError: unreadable, or not framed as claimed.
-            NoFaceError: no face, or fewer than asked for.
+            NoFaceError: no face, fewer than asked for, or one that cannot be edited.
         """
         return self.read_located([self.locate(photo, face=face, aligned=aligned)])[0]
 
     def locate(
-        self, photo: Source, *, face: int = 0, aligned: bool = False
+        self, photo: Source, *, face: int | None = None, aligned: bool = False
     ) -> tuple[Photo, list[Face], Face | None, Aligned]:
         """The first half of `read`: pixels only, no network of the model. Raises as `read` does."""
         picture = photo if isinstance(photo, Photo) else read_photo(photo)
@@ -81,9 +81,20 @@ class FaceEditor:
                 f"No face was found in {picture.name}: use a photo where a face looks towards the camera, "
                 "is well lit and at least 40 pixels wide."
             )
-        if not 0 <= face < len(faces):
-            raise NoFaceError(f"{picture.name} has {len(faces)} face(s): choose one from 0 to {len(faces) - 1}.")
-        return picture, faces, faces[face], align(picture.rgb, faces[face].landmarks)
+        return picture, faces, *self.take(picture, faces, face)
+
+    def take(self, photo: Photo, faces: Sequence[Face], face: int | None = None) -> tuple[Face, Aligned]:
+        """One of a photo's faces and its crop. Arguments and errors are those of `read`."""
+        if face is not None and not 0 <= face < len(faces):
+            raise NoFaceError(f"{photo.name} has {len(faces)} face(s): there is no face {face + 1}.")
+        first: str | None = None
+        for chosen in faces if face is None else [faces[face]]:
+            aligned = align(photo.rgb, chosen.landmarks)
+            reason = refusal(chosen, aligned)
+            if reason is None:
+                return chosen, aligned
+            first = first or reason
+        raise NoFaceError(f"The face in {photo.name} {first}.")
 
     @torch.inference_mode()
     def read_located(self, located: Sequence[tuple[Photo, list[Face], Face | None, Aligned]]) -> list[Reading]:
@@ -109,6 +120,7 @@ class FaceEditor:
         identity: float = 0.5,
         method: Method = "actor",
         *,
+        face: int | None = None,
         aligned: bool = False,
     ) -> Edit:
         """Change attributes of the face in a photo; the others are held as they are.
@@ -117,17 +129,17 @@ class FaceEditor:
 
         Args:
             photo: see `read`, or a Reading, which saves finding and encoding the face again.
-            set: attribute name -> wanted. Empty: the photo is only reconstructed.
+            set: attribute name -> wanted. Empty: nothing changes, and `Edit.result` is the photo itself.
             identity: 0 satisfies the attributes whatever the cost, 1 keeps the person.
             method: "actor" jumps in one pass, "optimise" walks there.
-            aligned: see `read`.
+            face, aligned: see `read`.
 
         Raises:
             PhotoError, NoFaceError: see `read`.
             UnknownAttributeError: a name in `set` is not an attribute.
             LatentConstraintsError: identity or method out of range.
         """
-        reading = photo if isinstance(photo, Reading) else self.read(photo, aligned=aligned)
+        reading = photo if isinstance(photo, Reading) else self.read(photo, face=face, aligned=aligned)
         return self.edit_many([reading], set, identity, method)[0]
 
     def edit_many(
@@ -214,6 +226,8 @@ class FaceEditor:
         moved = (step.z - goal.z) / self.model.statistics.sigma_bar
         distances = moved.square().mean(1).sqrt()
         pictures, after = self._show(step.z), self._probabilities(step.z)
+        if not goal.mask.any():  # nothing is set: not even a rounding may tell the edit from its reconstruction
+            pictures = [reading.reconstruction for reading in goal.readings]
         seconds = (time.perf_counter() - begun) / len(goal.readings)
         return [
             Edit(

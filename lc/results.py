@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
-from lc.faces import Aligned, Face, Photo, paste
+from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
 
 __all__ = ["Edit", "Progress", "Reading", "Sample"]
 
@@ -67,14 +68,36 @@ class Edit:
 
     @property
     def result(self) -> Image.Image:
-        """The photo at its own size with the change applied; the photo itself where nothing changed."""
-        reading = self.reading
-        return paste(reading.photo.rgb, self.edited, reading.aligned, reading.reconstruction)
+        """The photo at its own size with the change applied; the photo itself, bit for bit, where nothing changed.
+
+        Mode RGB, or RGBA where the photo is transparent, in the photo's own colours: see `Photo.pixels`.
+        """
+        return self._pasted(self.reading.reconstruction)
 
     @property
-    def reconstructed(self) -> Image.Image:
-        """The photo at its own size with the 64x64 face put in whole: what the model made of it."""
-        return paste(self.reading.photo.rgb, self.edited, self.reading.aligned)
+    def crop_result(self) -> Image.Image:
+        """As `result`, with the model's whole 64x64 face put in, as blurred as it is, and not only the change."""
+        return self._pasted(None)
+
+    def _pasted(self, reconstruction: Image.Image | None) -> Image.Image:
+        photo = self.reading.photo
+        before = reconstruction and photo.to_own(reconstruction)
+        picture = paste(photo.pixels, photo.to_own(self.edited), self.reading.aligned, before)
+        if photo.alpha is not None:
+            picture.putalpha(photo.alpha)
+        return picture
+
+    def save(self, path: str | Path) -> None:
+        """Write `result` with the photo's EXIF and colour profile, and a note that it was edited.
+
+        Args:
+            path: ends with .png (every pixel kept), .jpg, .webp, .tif or .bmp.
+
+        Raises:
+            PhotoError: another ending.
+            OSError: the file cannot be written.
+        """
+        save_picture(self.result, Path(path), EDITED, self.reading.photo)
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,7 +103,7 @@ def test_a_photo_that_is_not_framed_as_claimed_is_refused(tiny_editor: FaceEdito
 def test_an_edit_has_every_stage(tiny_editor: FaceEditor, reading: Reading, method: str) -> None:
     edit = tiny_editor.edit(reading, GLASSES, method=method)  # type: ignore[arg-type]
     assert edit.edited.size == (64, 64)
-    assert edit.result.size == edit.reconstructed.size == reading.photo.rgb.size
+    assert edit.result.size == edit.crop_result.size == reading.photo.rgb.size
     assert edit.before == reading.attributes
     assert list(edit.after) == list(ATTRIBUTES)
     assert edit.z_distance > 0
@@ -118,7 +118,7 @@ def test_setting_nothing_only_reconstructs(tiny_editor: FaceEditor, reading: Rea
     assert torch.equal(edit.z_edited, reading.z)
     assert same(edit.edited, reading.reconstruction)
     assert same(edit.result, reading.photo.rgb)  # no change is added to the photo
-    assert not same(edit.reconstructed, reading.photo.rgb)
+    assert not same(edit.crop_result, reading.photo.rgb)
     assert edit.after == pytest.approx(edit.before, abs=1e-6)
     assert (edit.z_distance, edit.steps, edit.converged, edit.warning) == (0.0, 0, True, None)
 

@@ -155,7 +155,7 @@ def test_a_bad_upload_is_a_sentence_and_keeps_the_photo(
 def test_a_toggle_without_a_photo_asks_for_one(handlers: EditHandlers) -> None:
     (shown,) = change(handlers, None, {"Young"})
     assert "photo" in shown.status
-    assert handlers.export(None) is None
+    assert handlers.export("PNG", None) is None
 
 
 def test_several_faces_can_be_chosen(handlers: EditHandlers, astronaut: Path, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_opening_is_an_edited_example(handlers: EditHandlers) -> None:
 
 
 def test_export_is_the_whole_photo(handlers: EditHandlers, session: Session) -> None:
-    path = handlers.export(session)
+    path = handlers.export("PNG", session)
     assert path is not None
     with Image.open(path) as image:
         assert image.size == session.reading.photo.rgb.size

@@ -1,19 +1,29 @@
-"""Pixels to the 64x64 crop and back: read a photo, find its faces, align one, paste it back."""
+"""Pixels to the 64x64 crop and back: read a photo, find its faces, align one, paste it back, and save."""
 
 from lc.faces.align import Aligned, align, frame_crop
 from lc.faces.blend import paste
 from lc.faces.detect import Face, FaceDetector, detector
 from lc.faces.photo import Photo, iter_photos, read_photo
+from lc.faces.refuse import refusal
+from lc.faces.save import EDITED, MADE_UP, SUFFIXES, PictureFormat, encode_picture, on_white, save_picture
 
 __all__ = [
+    "EDITED",
+    "MADE_UP",
+    "SUFFIXES",
     "Aligned",
     "Face",
     "FaceDetector",
     "Photo",
+    "PictureFormat",
     "align",
     "detector",
+    "encode_picture",
     "frame_crop",
     "iter_photos",
+    "on_white",
     "paste",
     "read_photo",
+    "refusal",
+    "save_picture",
 ]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,31 +70,39 @@ class FaceDetector:
     Args:
         min_face: side in pixels, at the search size, of the smallest face looked for.
         max_side: photos with a longer side are searched at this size, in pixels.
+        fine_side: the size of a second search, where the first finds only small faces or none.
 
     Raises:
         WeightsError: the wheel `mtcnn` 1.0.0 is not installed.
     """
 
-    def __init__(self, min_face: int = 36, max_side: int = 1024) -> None:
-        self.min_face, self.max_side = min_face, max_side
+    def __init__(self, min_face: int = 36, max_side: int = 1024, fine_side: int = 2048) -> None:
+        self.min_face, self.max_side, self.fine_side = min_face, max_side, fine_side
         self.proposal_net, self.refine_net, self.output_net = _load_nets()
 
     def detect(self, image: Image.Image) -> list[Face]:
         """Find the faces of an RGB image, largest first; an empty list if there are none.
 
-        A photo without an upright face is searched again with a border around it, for faces that fill it, and
-        then turned by some angles, for faces that are not upright.
+        However large the photo, it is searched at no more than `fine_side`, which bounds the time. A large photo of
+        small faces is searched again more finely, since there may be smaller ones. A photo without an upright face is
+        searched with a border around it, for faces that fill it, and then turned by some angles.
         """
         image = image.convert("RGB")
-        ratio = min(1.0, self.max_side / max(image.size))
+        faces = self._found(image, self.max_side, self._search)
+        smallest = min((face.box[2] - face.box[0] for face in faces), default=0.0)
+        if max(image.size) > self.max_side and smallest * self.max_side < 2 * self.min_face * max(image.size):
+            faces = self._found(image, self.fine_side, self._search) or faces
+        for search in (self._search_bordered, self._search_turned):
+            faces = faces or self._found(image, self.max_side, search)
+        return sorted(faces, key=_area, reverse=True)
+
+    def _found(self, image: Image.Image, side: int, search: Callable[[Image.Image], list[Face]]) -> list[Face]:
+        """Search an image at a size of at most `side`, and look at what is found again at its own."""
+        ratio = min(1.0, side / max(image.size))
         size = (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
         small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0) if ratio < 1 else image
-        for search in (self._search, self._search_bordered, self._search_turned):
-            faces = [_scaled(face, image.width / size[0], image.height / size[1]) for face in search(small)]
-            faces = [face for face in (self._levelled(image, face) for face in faces) if face is not None]
-            if faces:
-                return sorted(faces, key=_area, reverse=True)
-        return []
+        faces = [_scaled(face, image.width / size[0], image.height / size[1]) for face in search(small)]
+        return [face for face in (self._levelled(image, face) for face in faces) if face is not None]
 
     @torch.inference_mode()
     def _levelled(self, image: Image.Image, face: Face) -> Face | None:

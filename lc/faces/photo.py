@@ -1,4 +1,5 @@
-"""Read any picture file as one upright sRGB image, or say in a sentence why not.
+"""Read any picture file as one upright sRGB image, or say in a sentence why not. What that leaves out is kept
+beside it: the pixels in the file's own colours, its transparency, profile and EXIF, so that an edit can go back there.
 
 >>> photo = read_photo(Image.new("LA", (64, 48), (0, 0)))
 >>> photo.rgb.mode, photo.rgb.getpixel((0, 0)), photo.alpha is None
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from lc.errors import PhotoError
 
@@ -40,9 +41,11 @@ class Photo:
         rgb: mode RGB, sRGB colours, upright; transparent pixels are composited onto white.
         alpha: mode L, the size of `rgb`, 255 = opaque; None if the file has no transparency.
         name: the file's name, or "photo" where there is none.
-        icc_profile: the colour profile the file came with, for the record; `rgb` has already been
-            converted, so do not embed this one when saving it.
+        icc_profile: the profile that `pixels` are in; None if the file has none, or not a usable one for RGB, which
+            then counts as sRGB.
         format: Pillow's name of the file format ("JPEG", "PNG", ...); None for an image from memory.
+        exif: the file's EXIF block without orientation and thumbnail; empty if it has none.
+        own: see `pixels`.
     """
 
     rgb: Image.Image
@@ -50,6 +53,31 @@ class Photo:
     name: str
     icc_profile: bytes | None
     format: str | None
+    exif: bytes = b""
+    own: Image.Image | None = None
+
+    @property
+    def pixels(self) -> Image.Image:
+        """Mode RGB, upright, in the file's own colours, whatever the transparency: where edits go, so that the rest
+        stays as it was bit for bit. The same as `rgb` for an opaque sRGB photo."""
+        return self.own or self.rgb
+
+    def to_own(self, picture: Image.Image) -> Image.Image:
+        """A picture in sRGB, in the colours of `pixels`."""
+        return self._converted(picture, to_own=True)
+
+    def to_srgb(self, picture: Image.Image) -> Image.Image:
+        """A picture in the colours of `pixels`, in sRGB."""
+        return self._converted(picture, to_own=False)
+
+    def _converted(self, picture: Image.Image, *, to_own: bool) -> Image.Image:
+        if not self.icc_profile:
+            return picture
+        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(self.icc_profile)), ImageCms.createProfile("sRGB")
+        if _is_srgb(own):
+            return picture
+        source, target = (srgb, own) if to_own else (own, srgb)
+        return ImageCms.buildTransform(source, target, "RGB", "RGB").apply(picture)
 
 
 def read_photo(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixels: int = 120_000_000) -> Photo:
@@ -78,16 +106,18 @@ def read_photo(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixel
         raise PhotoError(f"{name} is damaged or cut short; export or download it again.") from error
     file_format, profile = image.format, image.info.get("icc_profile")
     image = _upright(image)
+    exif = _exif(image)
     if image.mode == "La":  # the one mode that Pillow cannot take to RGBA in one step
         image = image.convert("LA")
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    rgb = _to_srgb(image, profile)
+    own, rgb, profile = _to_srgb(image, profile)
     if alpha is not None:
         white = Image.new("RGB", rgb.size, "white")
         white.paste(rgb, mask=alpha)
         rgb = white
-    rgb.info = {}  # else Pillow would write the old profile or transparent colour into a file saved from it
-    return Photo(rgb=rgb, alpha=alpha, name=name, icc_profile=profile or None, format=file_format)
+    for picture in (own, rgb):
+        picture.info = {}  # else Pillow would write a profile or a transparent colour into a file saved from it
+    return Photo(rgb, alpha, name, profile, file_format, exif, None if own is rgb else own)
 
 
 def iter_photos(inputs: Iterable[str | Path]) -> list[Path]:
@@ -170,21 +200,46 @@ def _too_many_pixels(name: str, max_pixels: int) -> str:
     return f"{name} has too many pixels; scale it down to under {max_pixels / 1e6:g} megapixels."
 
 
+# What a damaged EXIF block leads Pillow into.
+_EXIF_ERRORS = (ArithmeticError, AttributeError, KeyError, OSError, SyntaxError, TypeError, ValueError, struct.error)
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation to a copy; a damaged EXIF block counts as none."""
     try:
         return ImageOps.exif_transpose(image)
-    except (ArithmeticError, KeyError, OSError, SyntaxError, TypeError, ValueError, struct.error):
+    except _EXIF_ERRORS:
         return image.copy()
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Any mode to RGB, through the profile where there is a usable one; transparency is ignored here."""
+def _exif(upright: Image.Image) -> bytes:
+    """The EXIF block, less what an edited, upright picture makes wrong: orientation, sizes, and the thumbnail, which
+    Pillow does not write."""
+    try:
+        exif = upright.getexif()
+        for tag in (ExifTags.Base.Orientation, ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength):
+            exif.pop(tag, None)
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        for tag in (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight):
+            details.pop(tag, None)
+        return exif.tobytes() if len(exif) else b""
+    except _EXIF_ERRORS:
+        return b""
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, Image.Image, bytes | None]:
+    """Any mode to RGB; transparency is ignored here.
+
+    Returns:
+        The picture in its file's own colours, the same in sRGB (the same object where nothing differs), and the profile
+        of the first. What has no RGB of its own (grey, CMYK, LAB) or no usable profile counts as sRGB.
+    """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _to_8_bits(image)
     elif image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.buildTransform(lab, srgb, "LAB", "RGB").apply(image)
+        rgb = ImageCms.buildTransform(lab, srgb, "LAB", "RGB").apply(image)
+        return rgb, rgb, None
     elif image.mode == "LA":
         image = image.getchannel("L")
     elif image.mode not in ("RGB", "L", "CMYK"):
@@ -193,13 +248,24 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            # Most profiles are sRGB's own: skipping them saves time and a rounding.
-            if "srgb" not in ImageCms.getProfileDescription(source).lower():
-                target = ImageCms.createProfile("sRGB")
-                image = ImageCms.buildTransform(source, target, image.mode, "RGB").apply(image)
+            if _is_srgb(source):
+                rgb = image.convert("RGB")
+                return rgb, rgb, profile if image.mode == "RGB" else None
+            srgb = ImageCms.createProfile("sRGB")
+            rgb = ImageCms.buildTransform(source, srgb, image.mode, "RGB").apply(image)
+            if image.mode != "RGB":
+                return rgb, rgb, None
+            ImageCms.buildTransform(srgb, source, "RGB", "RGB")  # fails for profiles that lead one way only
+            return image, rgb, profile
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             pass  # a damaged profile, or one for another colour space: the plain conversion is the best guess
-    return image.convert("RGB")
+    rgb = image.convert("RGB")
+    return rgb, rgb, None
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    """Most profiles are sRGB's own: skipping them saves time and a rounding."""
+    return "srgb" in ImageCms.getProfileDescription(profile).lower()
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

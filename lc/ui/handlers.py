@@ -15,7 +15,7 @@ from PIL import Image
 
 from lc.editor import FaceEditor, Method, Progress, Reading
 from lc.errors import LatentConstraintsError
-from lc.faces import align, paste
+from lc.faces import PictureFormat, on_white, paste
 from lc.ui import views
 from lc.ui.session import Moment, Session, boxes_seen, changes_of, tick
 
@@ -124,12 +124,12 @@ class EditHandlers:
 
     def _take_face(self, number: int, session: Session) -> Shown:
         old = session.reading
-        face = old.faces[number]
         try:
-            located = (old.photo, old.faces, face, align(old.photo.rgb, face.landmarks))
+            face, aligned = self.editor.take(old.photo, old.faces, number)
         except LatentConstraintsError as error:
-            return _failed(error)
-        return _full(self._begin(self.editor.read_located([located])[0], session.source))
+            return _chosen(old, _failed(error))
+        reading = self.editor.read_located([(old.photo, old.faces, face, aligned)])[0]
+        return _full(self._begin(reading, session.source))
 
     def _begin(self, reading: Reading, source: str | None) -> Session:
         return Session(reading, source, (self._moment(reading, boxes_seen(reading)),))
@@ -209,21 +209,29 @@ class EditHandlers:
         """Show the photo as it was read; undo leads back."""
         return _settled(session.add(session.moments[0])) if session else Shown()
 
-    def export(self, session: Session | None) -> str | None:
-        """Write the edited photo at its full size as a PNG file."""
-        return views.png_file(session.now.edit.result, session.reading.photo.name) if session else None
+    def export(self, kind: PictureFormat, session: Session | None) -> str | None:
+        """Write the edited photo at its full size, with what the upload's file says of it.
+
+        Args:
+            kind: PNG, which keeps every pixel, JPEG or WEBP.
+            session: the visitor's.
+        """
+        return views.edited_file(session.now.edit, kind) if session else None
 
 
 def _full(session: Session) -> Shown:
     """Everything, for a photo that has just come in."""
-    faces = session.reading.faces
-    several = len(faces) > 1
-    names = [f"Face {number}" for number in range(1, len(faces) + 1)]
-    chosen = next((n for n, face in zip(names, faces, strict=True) if face is session.reading.face), None)
-    return _settled(session)._replace(
-        photo=session.source,
+    return _chosen(session.reading, _settled(session)._replace(photo=session.source))
+
+
+def _chosen(reading: Reading, shown: Shown) -> Shown:
+    """The outlined faces, with the one that is being edited marked."""
+    several = len(reading.faces) > 1
+    names = [f"Face {number}" for number in range(1, len(reading.faces) + 1)]
+    chosen = next((n for n, face in zip(names, reading.faces, strict=True) if face is reading.face), None)
+    return shown._replace(
         faces=gr.update(visible=several),
-        outline=views.outlined(session.reading)[0] if several else None,
+        outline=views.outlined(reading)[0] if several else None,
         choice=gr.update(choices=names, value=chosen),
     )
 
@@ -239,7 +247,7 @@ def _edited(session: Session) -> Shown:
     reading, edit = session.reading, session.now.edit
     return Shown(
         session=session,
-        pair=_pair(reading.photo.rgb, edit.result),
+        pair=_pair(reading.photo.rgb, reading.photo.to_srgb(on_white(edit.result))),
         stages=views.stages(reading, edit.edited),
         bars=views.bars(edit.before, edit.after, changes_of(reading, session.now.boxes)),
         status=views.status(session.now),

@@ -21,6 +21,7 @@ __all__ = ["build_page", "model_card"]
 
 _TEXTS = Path(__file__).parent / "texts"
 _BOXES = [(DISPLAY_NAMES[name], name) for name in ATTRIBUTES]
+_KINDS = [("PNG: every pixel kept", "PNG"), ("JPEG: smaller", "JPEG"), ("WebP: smallest", "WEBP")]
 _METHODS = [("Actor: instant", "actor"), ("Optimiser: watch it walk", "optimise")]
 _SWEEP, _AGE = 600, 3000  # seconds: every ten minutes files older than fifty go, so none is an hour old
 
@@ -155,6 +156,9 @@ def _result_piece(fields: dict[str, Any], first: Shown, session: Session | None)
             "stop": gr.Button("Stop", size="sm", min_width=70, variant="stop", visible=False),
             "download": gr.Button("Download", size="sm", min_width=90, variant="primary"),
         }
+        fields["kind"] = gr.Dropdown(
+            _KINDS, value="PNG", show_label=False, label="File format", container=False, min_width=90, elem_id="kind"
+        )
     fields["trace"] = gr.HTML("", elem_id="trace", padding=False)
     return buttons
 
@@ -213,7 +217,7 @@ def _wire_edits(
         button.click(handler, session, shown, api_name=handler.__name__, show_progress_on=pair, **private)
     file = gr.File(visible=False)
     saved = buttons["download"].click(
-        handlers.export, session, file, api_name="export", show_progress_on=pair, **private
+        handlers.export, [fields["kind"], session], file, api_name="export", show_progress_on=pair, **private
     )
     saved.then(None, file, None, js=_SAVE)
 
@@ -286,6 +290,7 @@ def _endpoints(handlers: Endpoints, model: dict[str, Any]) -> None:
         changes = gr.JSON(label="changes")
         identity = gr.Slider(0, 1, 0.5, label="identity")
         method = gr.Radio(["actor", "optimise"], value="actor", label="method")
+        face = gr.Number(0, label="face", precision=0)
         count = gr.Number(4, label="count", precision=0)
         seed = gr.Number(0, label="seed", precision=0)
         realism = gr.Checkbox(True, label="realism")
@@ -294,8 +299,9 @@ def _endpoints(handlers: Endpoints, model: dict[str, Any]) -> None:
         files = gr.File(label="faces", file_count="multiple")
         trigger = gr.Button()
     public: dict[str, Any] = {"api_visibility": "public", **model}
-    trigger.click(handlers.describe, photo, report, api_name="describe", **public)
-    trigger.click(handlers.edit, [photo, changes, identity, method], [result, report], api_name="edit", **public)
+    trigger.click(handlers.describe, [photo, face], report, api_name="describe", **public)
+    inputs = [photo, changes, identity, method, face]
+    trigger.click(handlers.edit, inputs, [result, report], api_name="edit", **public)
     trigger.click(handlers.sample, [count, changes, seed, realism], [files, report], api_name="sample", **public)
 
 

@@ -122,44 +122,46 @@ class Endpoints:
     def __init__(self, editor: FaceEditor) -> None:
         self.editor = editor
 
-    def describe(self, photo: str) -> dict[str, Any]:
-        """Find the faces of a photo and read the attributes of the largest.
+    def describe(self, photo: str, face: float = 0) -> dict[str, Any]:
+        """Find the faces of a photo and read the attributes of one.
 
         Args:
             photo: a picture file.
+            face: which face, 1 the largest; 0: the largest that looks towards the camera.
 
         Returns:
             The ten probabilities, and the faces' boxes and landmarks in photo pixels.
         """
         try:
-            reading = self.editor.read(photo)
+            reading = self.editor.read(photo, face=_face(face))
         except LatentConstraintsError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return {"attributes": reading.attributes, "faces": [face.to_dict() for face in reading.faces]}
 
     def edit(
-        self, photo: str, changes: dict[str, bool] | None, identity: float, method: Method
+        self, photo: str, changes: dict[str, bool] | None, identity: float, method: Method, face: float = 0
     ) -> tuple[str, dict[str, Any]]:
-        """Change attributes of the largest face in a photo.
+        """Change attributes of a face in a photo.
 
         Args:
             photo: a picture file.
             changes: attribute name -> wanted, such as {"Eyeglasses": true}.
             identity: 0 satisfies the attributes, 1 keeps the person.
             method: actor or optimise.
+            face: as for describe.
 
         Returns:
             The edited photo at its own size, and what the critics say of it.
         """
         try:
-            edit = self.editor.edit(photo, _checked(changes), identity, method)
+            edit = self.editor.edit(photo, _checked(changes), identity, method, face=_face(face))
         except LatentConstraintsError as error:
             raise gr.Error(str(error), print_exception=False) from error
         report = {
             name: getattr(edit, name)
             for name in ("before", "after", "z_distance", "steps", "converged", "seconds", "warning")
         }
-        return views.png_file(edit.result, edit.reading.photo.name), report
+        return views.edited_file(edit), report
 
     def sample(
         self, count: float, changes: dict[str, bool] | None, seed: float, realism: bool
@@ -179,7 +181,11 @@ class Endpoints:
             made = self.editor.sample(_few(count), _checked(changes), int(seed), realism=realism)
         except LatentConstraintsError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        return [views.png_file(sample.image, "face") for sample in made], [sample.attributes for sample in made]
+        return [views.made_file(sample) for sample in made], [sample.attributes for sample in made]
+
+
+def _face(number: float | None) -> int | None:
+    return int(number) - 1 if number else None
 
 
 def _few(count: float) -> int:

@@ -14,27 +14,28 @@ from pathlib import Path
 
 from gradio.utils import get_upload_folder
 from PIL import Image, ImageDraw
-from PIL.PngImagePlugin import PngInfo
 
 from lc.attributes import ATTRIBUTES, DISPLAY_NAMES
-from lc.editor import Reading, Sample
-from lc.faces import Face
+from lc.editor import Edit, Reading, Sample
+from lc.faces import EDITED, MADE_UP, Face, PictureFormat, encode_picture
 from lc.ui.session import SHOWN, Moment, changes_of, enlarge
 
 __all__ = [
     "bars",
+    "edited_file",
     "face_at",
     "fault",
     "jpeg_file",
     "made",
+    "made_file",
     "outlined",
-    "png_file",
     "stages",
     "status",
     "trace",
     "walking",
 ]
 
+_ENDINGS: dict[PictureFormat, str] = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 MINUS = "\N{MINUS SIGN}"
 
 _OUTLINE = "#0d9488"
@@ -171,11 +172,18 @@ def jpeg_file(image: Image.Image) -> str:
     return _file(_encoded(image, "JPEG", quality=92), "picture.jpg")
 
 
-def png_file(image: Image.Image, name: str) -> str:
-    """Save to keep: without loss, and marked as edited for whoever finds it later."""
-    mark = PngInfo()
-    mark.add_text("Software", "Edited with Latent Constraints")
-    return _file(_encoded(image, "PNG", pnginfo=mark, compress_level=1), f"{Path(name).stem}-edited.png")
+def edited_file(edit: Edit, kind: PictureFormat = "PNG") -> str:
+    """Save to keep, marked as edited for whoever finds it later."""
+    photo, file = edit.reading.photo, io.BytesIO()
+    encode_picture(edit.result, file, kind, EDITED, photo)
+    return _file(file.getvalue(), f"{Path(photo.name).stem}-edited.{_ENDINGS[kind]}")
+
+
+def made_file(sample: Sample) -> str:
+    """Save a made-up face to keep."""
+    file = io.BytesIO()
+    encode_picture(sample.image, file, "PNG", MADE_UP)
+    return _file(file.getvalue(), "face.png")
 
 
 def _file(data: bytes, name: str) -> str:
