@@ -189,7 +189,7 @@ def test_export_is_the_whole_photo(handlers: EditHandlers, session: Session) -> 
     assert path is not None
     with Image.open(path) as image:
         assert image.size == session.reading.photo.rgb.size
-        assert image.info["Software"]
+        assert image.info["Comment"] == "Edited with Latent Constraints"
 
 
 # --- made-up faces and programs ---------------------------------------------------------------------------------------
