@@ -30,6 +30,7 @@ from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import PhotoError
 from lc.faces import EDITED, Aligned, detector, encode_picture, iter_photos
 from lc.faces.align import warp
+from lc.faces.blend import REACH
 from train.classifier import load_classifier
 from train.data import to_tensor, to_unit
 from train.engine import parse
@@ -52,6 +53,8 @@ class PhotosConfig:
     """Folder with the classifier "reader"."""
     count: int = 200
     """Photos taken, by chance."""
+    compare: int = 40
+    """Photos for which the whole crop is measured beside the change alone."""
     seed: int = 0
     identity: float = 0.5
     method: Method = "actor"
@@ -98,12 +101,12 @@ class Judges:
 
 
 def outside(before: Image.Image, after: Image.Image, aligned: Aligned) -> int:
-    """The largest change, in grey levels, of a pixel whose centre lies outside the crop's square."""
+    """The largest change, in grey levels, of a pixel whose centre lies outside the crop's square and its margin."""
     width, height = before.size
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     inverse = np.linalg.inv(aligned.matrix[:, :2])
     places = np.stack([x - aligned.matrix[0, 2], y - aligned.matrix[1, 2]], -1) @ inverse.T
-    away = ((places < 0) | (places > aligned.crop.width)).any(-1)
+    away = ((places < -REACH) | (places > aligned.crop.width + REACH)).any(-1)
     return int(_difference(before, after)[away].max(initial=0))
 
 
@@ -142,7 +145,10 @@ class Measurement:
         for kind, changes in kinds(reading).items():
             edit = self.editor.edit(reading, changes, self.config.identity, self.config.method)
             ((name, wanted),) = changes.items()
-            for way, result in (("change", edit.result), ("crop", edit.crop_result)):
+            results = {"change": edit.result}
+            if len(self.values["nothing"]["unchanged"]) <= self.config.compare:
+                results["crop"] = edit.crop_result
+            for way, result in results.items():
                 figures = self.values[f"{kind}/{way}"]
                 distance = float((self.judges.person(result, aligned) - person).norm())
                 figures["same_person"].append(float(distance < SAME))

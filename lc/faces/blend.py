@@ -20,22 +20,25 @@ from PIL import Image
 
 from lc.faces.align import Aligned, Array, warp
 
-__all__ = ["FEATHER", "paste"]
+__all__ = ["REACH", "paste"]
 
-FEATHER = 0.15  # part of the crop's side over which the edit fades in from each border
+#: Crop pixels by which a change may reach past the crop, which cuts most heads of hair: it is carried on from the
+#: crop's border, and fades out over this.
+REACH = 10
 
 _FINEST = 12  # a crop pixel becomes at most 12x12 canvas pixels; between those, a straight line is as good
 _STRIP = 256  # rows of the photo in work at a time, to bound the memory that a large face takes
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 # Lengths are in crop pixels, strengths in grey levels. All were set by eye on photos of LFW and the astronaut.
-_FAINT = (0.10, 0.45)  # changes below and above these parts of the strongest one are left out and kept whole
+_FAINT = (0.05, 0.25)  # changes below and above these parts of the strongest one are left out and kept whole
 _LEAST = 16.0  # a strongest change below this counts as this: else an edit that does nearly nothing adds noise
 _STRUCTURE = (6.0, 16.0)  # a change of local structure by this much replaces matter: not at all, wholly;
 _RELATIVE = (0.2, 0.5)  # where the strongest changes more, these parts of it: an eye need not go with a mouth
 _SHIFT = (60.0, 100.0)  # so does a change of tone by this much
 _EDGE = 8.0  # contrast in the photo from which on the change follows its edges
 _SHARPENING = 0.7
+_FEATHER = 0.15  # part of the crop's side over which a whole crop fades in from each border
 _GRAIN = 1.5  # standard deviations of the photo's grain that are kept where matter is replaced
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
@@ -45,10 +48,12 @@ _Bytes: TypeAlias = npt.NDArray[np.uint8]
 def paste(
     rgb: Image.Image, edited: Image.Image, aligned: Aligned, reconstruction: Image.Image | None = None
 ) -> Image.Image:
-    """Put an edited crop into the photo; everything outside the crop's square stays bit-identical.
+    """Put an edited crop into the photo.
 
     With a reconstruction, only what the edit changed is carried over, as the module's docstring says; an edit equal
-    to its reconstruction gives back the photo, bit for bit. Without one, the crop itself is put in, blurred as it is.
+    to its reconstruction gives back the photo, bit for bit, and so does any edit more than `REACH` outside the crop's
+    square. Without a reconstruction, the crop itself is put in, blurred as it is, and nothing outside its square
+    changes.
 
     Args:
         rgb: the photo, mode RGB.
@@ -59,47 +64,59 @@ def paste(
     Returns:
         A new image, mode RGB, of the photo's size.
     """
-    result = rgb.copy()
-    left, top, right, bottom = _covered(aligned, rgb.size)
-    if left >= right or top >= bottom:
-        return result
+    result, matrix = rgb.copy(), aligned.matrix.copy()
     new = np.asarray(edited, dtype=np.float32)
-    side = max(8, round(new.shape[0] * min(aligned.scale, _FINEST)))
-    if reconstruction is None:
-        cover = _fade(side)[..., None]
-        layers = np.concatenate([_enlarged(new, side) * cover, cover], 2)
-        smooth = None
-    else:
+    width, zoom = new.shape[0], max(0.125, min(aligned.scale, _FINEST))
+    if reconstruction is not None:
         old = np.asarray(reconstruction, dtype=np.float32)
         if np.array_equal(new, old):
             return result
-        layers, smooth = _layers(rgb, new, old, aligned, side)
+        matrix[:, 2] -= REACH * matrix[:, :2].sum(1)
+        width += 2 * REACH
+    left, top, right, bottom = _covered(matrix, width, rgb.size)
+    if left >= right or top >= bottom:
+        return result
+    side, smooth = round(width * zoom), None
+    if reconstruction is not None:
+        layers, smooth = _layers(_sampled(rgb, matrix, width, side), new, old)
+    else:
+        cover = _fade(side, _FEATHER)[..., None]
+        layers = np.concatenate([_enlarged(new, side) * cover, cover], 2)
     for start in range(top, bottom, _STRIP):
         box = (left, start, right, min(bottom, start + _STRIP))
-        strip = _composed(np.array(rgb.crop(box)), layers, smooth, _to_canvas(aligned, side, box))
+        strip = _composed(np.array(rgb.crop(box)), layers, smooth, _to_canvas(matrix, side / width, box))
         result.paste(Image.fromarray(strip), box)
     return result
 
 
-def _layers(rgb: Image.Image, new: _Floats, old: _Floats, aligned: Aligned, side: int) -> tuple[_Floats, _Floats]:
-    """What goes onto the photo, on the canvas.
+def _layers(canvas: _Floats, new: _Floats, old: _Floats) -> tuple[_Floats, _Floats]:
+    """What goes onto the photo.
+
+    Args:
+        canvas: (S, S, 3), the photo under the crop and `REACH` around it.
+        new, old: the edited crop and its reconstruction.
 
     Returns:
-        (side, side, 4): the colour to add, and the part of the photo that it covers;
-        (side, side, 3): the photo without its grain.
+        (S, S, 4): the colour to add, and the part of the photo that it covers;
+        (S, S, 3): the photo without its grain.
     """
-    zoom = side / new.shape[0]
-    canvas = _sampled(rgb, aligned, side)
-    seen = cv2.resize(canvas, new.shape[1::-1], interpolation=cv2.INTER_AREA)
+    side, width = canvas.shape[0], new.shape[0]
+    whole = width + 2 * REACH
+    seen = cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA)[REACH:-REACH, REACH:-REACH]
     kept, replaced = _masks(new, old)
-    shift = _guided(_enlarged(new - old, side), canvas @ _LUMA, max(1, round(1.5 * zoom)))
     # The model's face, in the photo's light: less of what it reconstructs too dark or too blue round about.
     matter = new + _spread(seen - old, 1 - replaced)
+    # Past the crop, everything goes on as on its border.
+    change, matter, kept, replaced = (
+        np.pad(values, [(REACH, REACH)] * 2 + [(0, 0)] * (values.ndim - 2), mode="edge")
+        for values in (new - old, matter, kept, replaced)
+    )
+    shift = _guided(_enlarged(change, side), canvas @ _LUMA, max(1, round(1.5 * side / whole)))
     cover = _enlarged(replaced, side).clip(0, 1)[..., None]
     matter = _as_sharp(matter, canvas, cover[..., 0])
-    mask = _enlarged(kept, side).clip(0, 1)[..., None] * _fade(side)[..., None]
+    mask = (_enlarged(kept, side).clip(0, 1) * _fade(side, (REACH + 2) / whole))[..., None]
     added = mask * ((1 - cover) * shift + cover * matter)
-    smooth = _blurred(canvas, min(max(0.8, 0.35 * zoom), 2.0))
+    smooth = _blurred(canvas, min(max(0.8, 0.35 * side / whole), 2.0))
     return np.concatenate([added, mask * cover], 2), smooth
 
 
@@ -188,32 +205,31 @@ def _clipped(grain: _Floats) -> _Floats:
     return grain.clip(-reach, reach)
 
 
-def _sampled(rgb: Image.Image, aligned: Aligned, side: int) -> _Floats:
-    """The photo under the crop, (side, side, 3)."""
-    matrix = aligned.matrix.copy()
-    matrix[:, :2] *= aligned.crop.width / side
-    return np.asarray(warp(rgb, matrix, side), dtype=np.float32)
+def _sampled(rgb: Image.Image, matrix: Array, width: int, side: int) -> _Floats:
+    """The photo under a square of `width` crop pixels, (side, side, 3)."""
+    finer = matrix.copy()
+    finer[:, :2] *= width / side
+    return np.asarray(warp(rgb, finer, side), dtype=np.float32)
 
 
-def _to_canvas(aligned: Aligned, side: int, box: tuple[int, int, int, int]) -> Array:
+def _to_canvas(matrix: Array, zoom: float, box: tuple[int, int, int, int]) -> Array:
     """(2, 3), from a pixel's index in a part of the photo to the index of the canvas pixel there."""
-    linear = np.linalg.inv(aligned.matrix[:, :2]) * (side / aligned.crop.width)
-    return np.column_stack([linear, linear @ (np.array(box[:2]) + 0.5 - aligned.matrix[:, 2]) - 0.5])
+    linear = np.linalg.inv(matrix[:, :2]) * zoom
+    return np.column_stack([linear, linear @ (np.array(box[:2]) + 0.5 - matrix[:, 2]) - 0.5])
 
 
-def _covered(aligned: Aligned, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The photo's part that holds the turned crop: left, top, right, bottom; empty if they do not meet."""
-    side = aligned.crop.width
-    corners = aligned.matrix @ np.array([[0, side, 0, side], [0, 0, side, side], [1, 1, 1, 1]])  # (2, 4)
+def _covered(matrix: Array, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The photo's part that holds the turned square: left, top, right, bottom; empty if they do not meet."""
+    corners = matrix @ np.array([[0, width, 0, width], [0, 0, width, width], [1, 1, 1, 1]])  # (2, 4)
     left, top = (max(0, math.floor(value)) for value in corners.min(1))
     right, bottom = (min(end, math.ceil(value)) for end, value in zip(size, corners.max(1), strict=True))
     return left, top, right, bottom
 
 
-def _fade(side: int) -> _Floats:
-    """(side, side) weights: 0 on the border, a smooth step up to 1 inside."""
+def _fade(side: int, part: float) -> _Floats:
+    """(side, side) weights: 0 on the border, a smooth step up to 1 over a part of the side."""
     position = np.linspace(0, 1, side, dtype=np.float32)
-    ramp = _step(np.minimum(position, 1 - position), 0, FEATHER)
+    ramp = _step(np.minimum(position, 1 - position), 0, part)
     return np.asarray(ramp[:, None] * ramp)
 
 
