@@ -77,7 +77,7 @@ def encode_picture(
             options["pnginfo"].add_text("Comment", note)
             options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
         elif format == "TIFF":
-            exif = Image.Exif()
+            exif = Image.Exif()  # uncompressed, for libtiff loses what is nested in it
             exif.load(options.get("exif", b""))
             exif[_XMP_TAG] = xmp.encode()
             options["exif"] = exif
@@ -89,8 +89,6 @@ def encode_picture(
         options |= {"quality": 95, "subsampling": 0}
     elif format == "WEBP":
         options |= {"quality": 95, "method": 2}
-    elif format == "TIFF":
-        options["compression"] = "tiff_lzw"
     if format in ("JPEG", "BMP"):
         image = on_white(image)
     if format == "BMP" and photo is not None:
