@@ -26,14 +26,14 @@ __all__ = ["REACH", "paste"]
 #: crop's border, and fades out over this.
 REACH = 10
 
-_FINEST = 12  # a crop pixel becomes at most 12x12 canvas pixels; between those, a straight line is as good
+_FINEST = 8  # a crop pixel becomes at most 8x8 canvas pixels; between those, a straight line is as good
 _STRIP = 256  # rows of the photo in work at a time, to bound the memory that a large face takes
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 # Lengths are in crop pixels, strengths in grey levels. All were set by eye on photos of LFW and the astronaut.
-_FAINT = (0.05, 0.25)  # changes below and above these parts of the strongest one are left out and kept whole
+_FAINT = (0.08, 0.30)  # changes below and above these parts of the strongest one are left out and kept whole
 _LEAST = 16.0  # a strongest change below this counts as this: else an edit that does nearly nothing adds noise
-_STRUCTURE = (6.0, 16.0)  # a change of local structure by this much replaces matter: not at all, wholly;
+_STRUCTURE = (11.0, 28.0)  # a change of local structure by this much replaces matter: not at all, wholly;
 _RELATIVE = (0.2, 0.5)  # where the strongest changes more, these parts of it: an eye need not go with a mouth
 _SHIFT = (60.0, 100.0)  # so does a change of tone by this much
 _EDGE = 8.0  # contrast in the photo from which on the change follows its edges
