@@ -17,6 +17,7 @@ from PIL import Image
 
 from lc.__main__ import main
 from lc.attributes import ATTRIBUTES
+from lc.editor import DEFAULT_WEIGHTS
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "lc"]
@@ -180,6 +181,42 @@ def test_a_rare_combination_is_warned_of_and_done(
     assert capsys.readouterr().err.count("almost no bald people with blond hair") == 1
 
 
+def test_another_face_can_be_chosen(
+    lc: Callable[..., int], astronaut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Image.open(astronaut) as image:
+        two = Image.new("RGB", (900, 512), "white")
+        two.paste(image, (0, 0))
+        two.paste(image.resize((350, 350)), (530, 100))
+    two.save(tmp_path / "two.png")
+    for number, part in ((1, np.s_[:, :450]), (2, np.s_[:, 530:])):
+        out = tmp_path / f"{number}.png"
+        assert (
+            lc(
+                "edit",
+                tmp_path / "two.png",
+                "--face",
+                number,
+                "--set",
+                "Smiling=0",
+                "--weights",
+                DEFAULT_WEIGHTS,
+                "--out",
+                out,
+            )
+            == 0
+        )
+        changed = (pixels(out) != np.asarray(two)).any(2)
+        assert changed.any()
+        changed[part] = False
+        assert not changed.any()
+    assert lc("edit", tmp_path / "two.png", "--face", 3, "--out", tmp_path / "3.png") == 3
+    assert "2 face(s): there is no face 3" in capsys.readouterr().err
+    assert lc("describe", tmp_path / "two.png", "--face", 2) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert line["face_box"] == line["face_boxes"][1]
+
+
 # --- sample --------------------------------------------------------------------------------------------------------
 
 
@@ -252,6 +289,9 @@ def test_describe_aligned(lc: Callable[..., int], crops: Path, capsys: pytest.Ca
         "edit PHOTO --method magic --out OUT",
         "edit PHOTO --device abacus --out OUT",
         "edit PHOTO --seed -1 --out OUT",
+        "edit PHOTO --face 0 --out OUT",
+        "edit PHOTO --face first --out OUT",
+        "edit PHOTO --blend paint --out OUT",
         "edit PHOTO --bogus --out OUT",
         "edit PHOTO --weights OUT/nothing --out OUT",
         "edit PHOTO missing.jpg --out OUT",

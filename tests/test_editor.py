@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_save import SWAPPED
 
 from lc.attributes import ATTRIBUTES
 from lc.editor import Edit, FaceEditor, Reading
 from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError
+from lc.faces import detector
+from lc.faces.blend import REACH
 
 GLASSES = {"Eyeglasses": True}
 
@@ -91,6 +94,33 @@ def test_a_face_that_is_not_there_is_a_sentence(tiny_editor: FaceEditor, astrona
         tiny_editor.read(astronaut, face=face)
 
 
+@pytest.fixture
+def two_faces(astronaut: Path, monkeypatch: pytest.MonkeyPatch) -> Image.Image:
+    """A large face, and a smaller one; the detector says of the large one that its nose is beside it."""
+    with Image.open(astronaut) as image:
+        photo = Image.new("RGB", (900, 512), "white")
+        photo.paste(image, (0, 0))
+        photo.paste(image.resize((350, 350)), (530, 100))
+    found = detector().detect(photo)
+    assert len(found) == 2
+    turned = found[0].landmarks.copy()
+    turned[2] = turned[1] + (15, 20)
+    profile = dataclasses.replace(found[0], landmarks=turned)
+    monkeypatch.setattr(type(detector()), "detect", lambda self, image: [profile, found[1]])
+    return photo
+
+
+def test_a_face_in_profile_is_passed_over_and_refused_when_asked_for(
+    tiny_editor: FaceEditor, two_faces: Image.Image
+) -> None:
+    reading = tiny_editor.read(two_faces)
+    assert len(reading.faces) == 2
+    assert reading.face is reading.faces[1]
+    assert tiny_editor.edit(two_faces, GLASSES, face=1).reading.face is not None
+    with pytest.raises(NoFaceError, match=r"^The face in photo is turned too far to the side.*\.$"):
+        tiny_editor.read(two_faces, face=0)
+
+
 def test_a_photo_that_is_not_framed_as_claimed_is_refused(tiny_editor: FaceEditor, astronaut: Path) -> None:
     with pytest.raises(PhotoError, match="not a CelebA crop"):
         tiny_editor.read(astronaut, aligned=True)
@@ -156,15 +186,63 @@ def test_an_edit_repeats_exactly(tiny_editor: FaceEditor, reading: Reading, astr
     assert same(one.result, two.result)
 
 
-def test_the_change_stays_inside_the_face(tiny_editor: FaceEditor, reading: Reading) -> None:
-    result = np.asarray(tiny_editor.edit(reading, GLASSES, identity=0.0).result)
+def strengthened(edit: Edit) -> Edit:
+    """An untrained model changes next to nothing: let it change something that is seen."""
+    return dataclasses.replace(edit, edited=edit.reading.reconstruction.point(lambda value: min(value + 60, 255)))
+
+
+def test_the_change_stays_near_the_face(tiny_editor: FaceEditor, reading: Reading) -> None:
+    result = np.asarray(strengthened(tiny_editor.edit(reading, GLASSES)).result)
     photo = np.asarray(reading.photo.rgb)
-    corners = reading.aligned.matrix @ np.array([[0, 64, 0, 64], [0, 0, 64, 64], [1, 1, 1, 1]])
+    low, high = -REACH, 64 + REACH
+    corners = reading.aligned.matrix @ np.array([[low, high, low, high], [low, low, high, high], [1, 1, 1, 1]])
     left, top = np.floor(corners.min(1)).astype(int)
     right, bottom = np.ceil(corners.max(1)).astype(int)
     outside = np.ones(photo.shape[:2], dtype=bool)
     outside[max(top, 0) : bottom, max(left, 0) : right] = False
+    assert outside.any()
     assert np.array_equal(result[outside], photo[outside])
+    assert not np.array_equal(result, photo)
+
+
+def test_nothing_set_gives_every_photo_of_a_batch_back(tiny_editor: FaceEditor, readings: list[Reading]) -> None:
+    """A batch rounds otherwise than a photo alone, which must not show."""
+    many = list(itertools.islice(itertools.cycle(readings), 13))
+    for edit in tiny_editor.edit_many(many, {}):
+        assert same(edit.result, edit.reading.photo.rgb)
+
+
+@pytest.mark.parametrize("profile", [b"", SWAPPED])
+def test_an_edit_goes_into_the_photos_own_colours_and_keeps_its_transparency(
+    tiny_editor: FaceEditor, astronaut: Path, tmp_path: Path, profile: bytes
+) -> None:
+    with Image.open(astronaut) as image:
+        photo = image.convert("RGBA")
+        if profile:  # the colours that mean in this profile what the astronaut's mean in sRGB
+            red, green, blue = image.convert("RGB").split()
+            photo = Image.merge("RGBA", (green, red, blue, photo.getchannel("A")))
+    photo.putalpha(Image.linear_gradient("L").resize(photo.size).point(lambda value: max(value, 128)))
+    photo.save(tmp_path / "in.png", icc_profile=profile)
+    edit = strengthened(tiny_editor.edit(tmp_path / "in.png", GLASSES))
+    edit.save(tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as back:
+        assert back.mode == "RGBA"
+        assert back.info.get("icc_profile", b"") == profile
+        assert "Edited" in back.text["Comment"]
+        new, old = np.asarray(back).astype(int), np.asarray(photo).astype(int)
+    assert np.array_equal(new[..., 3], old[..., 3])
+    assert np.array_equal(new[-80:], old[-80:])  # far from the face
+    # The change is the same whichever the colours it is written in.
+    plain = np.asarray(strengthened(tiny_editor.edit(edit.reading.photo.rgb, GLASSES)).result).astype(int)
+    seen = edit.reading.photo.to_srgb(Image.fromarray(new[..., :3].astype(np.uint8)))
+    moved = np.asarray(seen).astype(int) - np.asarray(edit.reading.photo.to_srgb(edit.reading.photo.pixels)).astype(int)
+    expected = plain - np.asarray(edit.reading.photo.rgb)
+    assert np.corrcoef(moved.ravel(), expected.ravel())[0, 1] > 0.9
+
+
+def test_an_unknown_suffix_is_refused(tiny_editor: FaceEditor, reading: Reading, tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match=r"\.png"):
+        tiny_editor.edit(reading, GLASSES).save(tmp_path / "edited.gif")
 
 
 def test_identity_and_attributes_matter(tiny_editor: FaceEditor, reading: Reading) -> None:

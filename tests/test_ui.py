@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,12 +185,34 @@ def test_opening_is_an_edited_example(handlers: EditHandlers) -> None:
     assert examples()[0].name == "astronaut.jpg"
 
 
-def test_export_is_the_whole_photo(handlers: EditHandlers, session: Session) -> None:
-    path = handlers.export("PNG", session)
+@pytest.mark.parametrize(("kind", "ending"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp")])
+def test_export_is_the_whole_photo(handlers: EditHandlers, session: Session, kind: str, ending: str) -> None:
+    path = handlers.export(kind, session)  # type: ignore[arg-type]
     assert path is not None
+    assert Path(path).suffix == ending
+    assert b"compositeWithTrainedAlgorithmicMedia" in Path(path).read_bytes()
     with Image.open(path) as image:
-        assert image.size == session.reading.photo.rgb.size
-        assert image.info["Comment"] == "Edited with Latent Constraints"
+        assert (image.format, image.size) == (kind, session.reading.photo.rgb.size)
+
+
+def test_a_face_that_cannot_be_edited_is_a_sentence_and_the_other_stays(
+    handlers: EditHandlers, astronaut: Path, tmp_path: Path, warnings: list[str]
+) -> None:
+    with Image.open(astronaut) as image:
+        two = Image.new("RGB", (900, 512), "white")
+        two.paste(image, (0, 0))
+        two.paste(image.resize((350, 350)), (530, 100))
+    two.save(tmp_path / "two.png")
+    session = handlers.open_upload({"path": str(tmp_path / "two.png")}, None).session
+    faces = session.reading.faces
+    turned = faces[1].landmarks.copy()
+    turned[2] = turned[1] + (15, 20)
+    faces[1] = dataclasses.replace(faces[1], landmarks=turned)
+    shown = handlers.choose_face("Face 2", session)
+    assert "turned too far to the side" in shown.status
+    assert shown.choice["value"] == "Face 1"
+    assert is_skip(shown.session)
+    assert len(warnings) == 1
 
 
 # --- made-up faces and programs ---------------------------------------------------------------------------------------
