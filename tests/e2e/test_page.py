@@ -217,6 +217,18 @@ def test_download_is_a_full_size_png(page: sync_api.Page, tmp_path: Path) -> Non
         assert (image.format, image.size) == ("PNG", (512, 512))
 
 
+def test_download_in_another_format(page: sync_api.Page, tmp_path: Path) -> None:
+    page.locator("#kind input").click()
+    page.get_by_role("option", name="JPEG").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename.endswith("-edited.jpg")
+    download.value.save_as(tmp_path / "edited.jpg")
+    with Image.open(tmp_path / "edited.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (512, 512))
+        assert b"Edited with" in image.info["xmp"]
+
+
 def test_random_faces_are_made_and_one_is_edited(page: sync_api.Page) -> None:
     page.get_by_role("tab", name="Random faces").click()
     page.locator("#choices").get_by_label("Smiling").get_by_label("yes").check()
