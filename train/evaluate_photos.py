@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, HAIR_COLOURS
 from lc.editor import Edit, FaceEditor, Method, Reading
-from lc.errors import PhotoError
+from lc.errors import LatentConstraintsError, PhotoError
 from lc.faces import EDITED, Aligned, detector, encode_picture, iter_photos
 from lc.faces.align import warp
 from lc.faces.blend import REACH
@@ -252,7 +253,10 @@ def missed(table: dict[str, dict[str, float]]) -> list[str]:
 
 def main() -> None:
     config = parse(PhotosConfig)
-    editor, judges = FaceEditor.load(config.weights, "cpu"), Judges(config.judges)
+    try:
+        editor, judges = FaceEditor.load(config.weights, "cpu"), Judges(config.judges)
+    except (LatentConstraintsError, MissingEmbeddingError) as error:
+        sys.exit(str(error))
     detector()
     report: dict[str, Any] = {"identity": config.identity, "method": config.method}
     if config.megapixels:

@@ -1,0 +1,54 @@
+"""train.evaluate_photos: its figures say what they claim to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("train.identity", exc_type=ImportError)
+
+from lc.faces import Aligned
+from lc.faces.blend import REACH
+from train.evaluate_photos import grid, large_photo, missed, outside, seam
+
+
+def photo() -> Image.Image:
+    noise = np.random.default_rng(0).integers(90, 110, (120, 160, 3), dtype=np.uint8)
+    return Image.fromarray(noise)
+
+
+def test_a_pixel_changed_outside_is_seen() -> None:
+    aligned = Aligned(Image.new("RGB", (64, 64)), np.array([[1.0, 0, 40], [0, 1, 30]]), 1.0)
+    changed = photo()
+    changed.putpixel((40, 30), (0, 0, 0))
+    changed.putpixel((40 - REACH, 30), (0, 0, 0))
+    assert outside(photo(), changed, aligned) == 0
+    changed.putpixel((40 - REACH - 1, 30), (0, 0, 0))
+    assert outside(photo(), changed, aligned) >= 90
+
+
+def test_a_seam_is_told_from_a_soft_border() -> None:
+    pixels = np.asarray(photo(), dtype=float)
+    hard, soft = pixels.copy(), pixels.copy()
+    hard[40:80, 50:90] += 60
+    x = np.clip(1 - np.abs(np.arange(160) - 70) / 60, 0, 1)
+    y = np.clip(1 - np.abs(np.arange(120) - 60) / 50, 0, 1)
+    soft += 60 * (y[:, None] * x)[..., None]
+    ratios = [seam(photo(), Image.fromarray(p.round().astype(np.uint8))) for p in (hard, soft)]
+    assert ratios[0] is not None
+    assert ratios[1] is not None
+    assert ratios[0] > 3
+    assert 0.9 < ratios[1] < 1.2
+    assert seam(photo(), photo()) is None
+
+
+def test_targets_missed_are_named() -> None:
+    rows = {"Smiling/change": {"same_person": 0.9, "read": 0.9}, "Smiling/crop": {"same_person": 0.1}}
+    assert missed(rows) == ["Smiling/change: same_person is 0.900, at least 0.97 wanted"]
+    assert missed({"nothing": {"unchanged": 1.0}}) != []
+
+
+def test_pictures() -> None:
+    assert grid([(photo(), photo())] * 7, columns=3).size == (6 * 160, 3 * 120)
+    assert large_photo(0.5, 0)[:2] == b"\xff\xd8"
