@@ -35,7 +35,7 @@ from lc.faces.blend import REACH
 from train.classifier import load_classifier
 from train.data import to_tensor, to_unit
 from train.engine import parse
-from train.identity import CHIP, SAME, FaceEmbedding, chips
+from train.identity import CHIP, SAME, FaceEmbedding, MissingEmbeddingError, chips
 
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 
