@@ -1,10 +1,12 @@
 """The ten attributes: names, display names, one-of groups, parsing. The one place that knows them.
 
 Attribute vectors `y` are ordered as `ATTRIBUTES`, shape (B, 10). 1 is "has it", 0 is "has not", 0.5 is "don't know".
+A change is wanted or not, or a probability between: {"Smiling": 0.6} is a little smile.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -16,13 +18,18 @@ __all__ = [
     "ATTRIBUTES",
     "DISPLAY_NAMES",
     "HAIR_COLOURS",
+    "Strength",
     "apply_changes",
     "canonical",
     "index",
     "parse_assignments",
+    "partial",
     "resolve",
     "unlikely",
 ]
+
+#: Wanted or not, or the probability that is wanted, in [0, 1].
+Strength = bool | float
 
 #: CelebA's own names, in CelebA's (alphabetical) order.
 ATTRIBUTES: tuple[str, ...] = (
@@ -53,6 +60,8 @@ DISPLAY_NAMES: dict[str, str] = {
 
 #: One-of group: a face has at most one of these.
 HAIR_COLOURS: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Brown_Hair")
+
+_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 
 # What ticking an attribute says about others. A bald head shows no hair colour, and a hair colour no bald head.
 # Of 438 photos with a hat 40 are labelled with a hair colour and 2 with Bald: under a hat it is none of them.
@@ -89,50 +98,66 @@ def index(name: str) -> int:
     raise UnknownAttributeError(f"There is no attribute {name!r}: choose from {', '.join(ATTRIBUTES)}.")
 
 
-def parse_assignments(assignments: Iterable[str]) -> dict[str, bool]:
-    """Read "NAME=0|1" texts into {attribute name: wanted}. Later texts win.
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Strength]:
+    """Read "NAME=0|1" texts, or "NAME=0.6", into {attribute name: wanted}. Later texts win.
 
     Raises:
-        UnknownAttributeError: for an unknown name or a value that is not 0 or 1.
+        UnknownAttributeError: for an unknown name or a value that is not a number from 0 to 1.
 
-    >>> parse_assignments(["Eyeglasses=1", "young=0"])
-    {'Eyeglasses': True, 'Young': False}
+    >>> parse_assignments(["Eyeglasses=1", "young=0", "Smiling=0.6"])
+    {'Eyeglasses': True, 'Young': False, 'Smiling': 0.6}
     """
-    wanted: dict[str, bool] = {}
+    wanted: dict[str, Strength] = {}
     for text in assignments:
         name, separator, value = text.partition("=")
-        if not separator or value.strip() not in ("0", "1"):
-            raise UnknownAttributeError(f"Write {text!r} as NAME=0 or NAME=1, for example Eyeglasses=1.")
-        wanted[ATTRIBUTES[index(name)]] = value.strip() == "1"
+        if not separator or not _NUMBER.fullmatch(value.strip()) or float(value) > 1:
+            example = "for example Eyeglasses=1, or Smiling=0.6 for a little"
+            raise UnknownAttributeError(f"Write {text!r} as NAME=0 or NAME=1, {example}.")
+        wanted |= canonical({name: float(value)})
     return wanted
 
 
-def canonical(changes: Mapping[str, bool]) -> dict[str, bool]:
-    """The same changes under CelebA's own names.
+def canonical(changes: Mapping[str, Strength]) -> dict[str, Strength]:
+    """The same changes under CelebA's own names, 0 and 1 as False and True.
 
     Raises:
-        UnknownAttributeError: see `index`.
+        UnknownAttributeError: see `index`; also where a strength is not from 0 to 1.
 
-    >>> canonical({"black hair": True})
-    {'Black_Hair': True}
+    >>> canonical({"black hair": 1, "smiling": 0.6})
+    {'Black_Hair': True, 'Smiling': 0.6}
     """
-    return {ATTRIBUTES[index(name)]: bool(value) for name, value in changes.items()}
+    named: dict[str, Strength] = {}
+    for name, value in changes.items():
+        if not 0 <= value <= 1:
+            raise UnknownAttributeError(f"{name} cannot be {value:g}: choose a number from 0 to 1.")
+        named[ATTRIBUTES[index(name)]] = bool(value) if value in (0, 1) else float(value)
+    return named
 
 
-def resolve(changes: Mapping[str, bool]) -> dict[str, bool]:
+def partial(changes: Mapping[str, Strength]) -> dict[str, float]:
+    """The changes, under CelebA's own names, that ask for a probability between 0 and 1.
+
+    >>> partial({"Young": True, "Smiling": 0.6})
+    {'Smiling': 0.6}
+    """
+    return {name: float(value) for name, value in canonical(changes).items() if not isinstance(value, bool)}
+
+
+def resolve(changes: Mapping[str, Strength]) -> dict[str, Strength]:
     """Add to the user's changes what they imply through the one-of groups.
 
-    Ticking Blond_Hair clears the other hair colours and Bald; what the user set explicitly is never overruled.
+    Ticking Blond_Hair (or asking for at least half of it) clears the other hair colours and Bald; what the user set
+    explicitly is never overruled.
 
     >>> resolve({"Blond_Hair": True})
     {'Black_Hair': False, 'Brown_Hair': False, 'Bald': False, 'Blond_Hair': True}
     """
     named = canonical(changes)
-    implied = {other: False for name, value in named.items() if value for other in _EXCLUDES.get(name, ())}
+    implied = {other: False for name, value in named.items() if value >= 0.5 for other in _EXCLUDES.get(name, ())}
     return {**implied, **named}
 
 
-def apply_changes(y: Tensor, changes: Mapping[str, bool]) -> tuple[Tensor, Tensor]:
+def apply_changes(y: Tensor, changes: Mapping[str, Strength]) -> tuple[Tensor, Tensor]:
     """Put changes into attribute vectors.
 
     Args:
@@ -147,7 +172,7 @@ def apply_changes(y: Tensor, changes: Mapping[str, bool]) -> tuple[Tensor, Tenso
     named = canonical(changes)
     for name, value in resolve(changes).items():
         i = index(name)
-        pushed = torch.ones_like(mask[:, i]) if name in named else (y[:, i] >= 0.5) != value
+        pushed = torch.ones_like(mask[:, i]) if name in named else y[:, i] >= 0.5
         mask[:, i] = pushed
         target[:, i] = torch.where(pushed, float(value), y[:, i])
     return target, mask

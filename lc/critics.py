@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AttributeCritic", "Critic", "LatentStatistics", "NetConfig", "Whiten", "trunk"]
+__all__ = ["AttributeCritic", "Critic", "LatentStatistics", "NetConfig", "Whiten", "folded", "trunk"]
 
 
 class LatentStatistics(NamedTuple):
@@ -112,3 +112,21 @@ class AttributeCritic(nn.Module):
         """z (B, latent) -> logits (B, 10)."""
         logits: Tensor = self.body(self.whiten(z))
         return logits
+
+
+@torch.no_grad()
+def folded(critic: Critic | AttributeCritic) -> nn.Sequential:
+    """The same logits in fewer operations, for a net that is frozen: z (B, latent) -> (B, 1) or (B, 10).
+
+    Whitening, and D's label where it is "any", are constant or linear in z: both go into the first layer.
+    """
+    first, *rest = critic.body
+    assert isinstance(first, nn.Linear)
+    whiten, latent = critic.whiten, critic.config.latent
+    weight, bias = first.weight[:, :latent].detach(), first.bias.detach()
+    if isinstance(critic, Critic):
+        bias = bias + first.weight[:, latent:] @ critic.label.bias  # a y of 0.5 leaves nothing but the bias
+    layer = nn.Linear(latent, len(weight), device=weight.device)
+    layer.weight.copy_(weight * whiten.gain)
+    layer.bias.copy_(bias - layer.weight @ whiten.mean)
+    return nn.Sequential(layer.requires_grad_(False), *(x for x in rest if not isinstance(x, nn.Dropout)))

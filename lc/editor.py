@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
@@ -18,11 +17,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lc.attributes import ATTRIBUTES, apply_changes, canonical, unlikely
-from lc.constraints import Attributes, Constraint, Distance, Realism
+from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial, resolve, unlikely
+from lc.constraints import Attributes, Constraint
 from lc.errors import LatentConstraintsError, NoFaceError
 from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
-from lc.optimiser import Step, optimise
+from lc.moves import Goal, Moves
+from lc.optimiser import Step, optimise, rms
 from lc.results import Edit, Progress, Reading, Sample
 from lc.weights import Model, load_model
 
@@ -41,6 +41,7 @@ class FaceEditor:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        self.moves = Moves(model)
         self.device = model.statistics.mean.device
 
     @classmethod
@@ -115,8 +116,8 @@ class FaceEditor:
 
     def edit(
         self,
-        photo: Source | Reading,
-        set: Mapping[str, bool] | None = None,
+        photo: Source | Reading | Edit,
+        set: Mapping[str, Strength] | None = None,
         identity: float = 0.5,
         method: Method = "actor",
         *,
@@ -128,8 +129,10 @@ class FaceEditor:
         Nothing is drawn by chance: the same photo and settings give the same edit.
 
         Args:
-            photo: see `read`, or a Reading, which saves finding and encoding the face again.
-            set: attribute name -> wanted. Empty: nothing changes, and `Edit.result` is the photo itself.
+            photo: see `read`, or a Reading, which saves finding and encoding the face again; or an Edit, whose changes
+                are kept where `set` says nothing else: it is the photo that is edited anew, so nothing wears off.
+            set: attribute name -> wanted, or the probability that is wanted: {"Smiling": 0.6} is a little smile. Empty:
+                nothing changes, and `Edit.result` is the photo itself.
             identity: 0 satisfies the attributes whatever the cost, 1 keeps the person.
             method: "actor" jumps in one pass, "optimise" walks there.
             face, aligned: see `read`.
@@ -139,13 +142,17 @@ class FaceEditor:
             UnknownAttributeError: a name in `set` is not an attribute.
             LatentConstraintsError: identity or method out of range.
         """
+        if isinstance(photo, Edit):
+            wanted = resolve(set or {})
+            earlier = {name: value for name, value in photo.changes.items() if name not in wanted}
+            photo, set = photo.reading, {**earlier, **canonical(set or {})}
         reading = photo if isinstance(photo, Reading) else self.read(photo, face=face, aligned=aligned)
         return self.edit_many([reading], set, identity, method)[0]
 
     def edit_many(
         self,
         readings: Sequence[Reading],
-        set: Mapping[str, bool] | None = None,
+        set: Mapping[str, Strength] | None = None,
         identity: float = 0.5,
         method: Method = "actor",
     ) -> list[Edit]:
@@ -156,21 +163,21 @@ class FaceEditor:
             begun = time.perf_counter()
             goal = self._goal(chunk, set or {})
             if not set:
-                last = self._still(goal)
+                last = self.moves.still(goal)
             elif method == "actor":
-                last = self._act(goal, identity)
+                last = self.moves.act(goal, identity)
             else:
-                *_, last = self._walk(goal, identity)
-            edits += self._edits(goal, last, begun)
+                *_, last = self.moves.walk(goal, identity)
+            edits += self._edits(chunk, set or {}, goal, last, begun)
         return edits
 
     def edit_live(
         self,
         reading: Reading,
-        set: Mapping[str, bool],
+        set: Mapping[str, Strength],
         identity: float = 0.5,
         *,
-        every: int = 5,
+        every: int = 1,
         stop: Callable[[], bool] | None = None,
     ) -> Iterator[Progress]:
         """The optimiser's walk, step by step; a preview every `every` steps; the last item carries the edit.
@@ -181,73 +188,48 @@ class FaceEditor:
         begun = time.perf_counter()
         goal = self._goal([reading], set)
         step = None
-        for step in self._walk(goal, identity) if set else [self._still(goal)]:
+        for step in self.moves.walk(goal, identity) if set else [self.moves.still(goal)]:
             preview = self._show(step.z)[0] if step.index % every == 0 else None
             yield Progress(step.index, preview, {name: float(e[0]) for name, e in step.energies.items()}, None)
             if stop is not None and stop():
                 break
         assert step is not None  # a walk yields at least its start
-        edit = self._edits(goal, step, begun)[0]
+        edit = self._edits([reading], set, goal, step, begun)[0]
         yield Progress(step.index, edit.edited, {name: float(e[0]) for name, e in step.energies.items()}, edit)
 
-    def _goal(self, readings: Sequence[Reading], changes: Mapping[str, bool]) -> _Goal:
-        z = torch.stack([reading.z for reading in readings]).to(self.device)
-        with torch.inference_mode():
-            before = torch.sigmoid(self.model.attribute_critic(z))
-        target, mask = apply_changes(before, changes)
-        return _Goal(list(readings), z.clone(), target.clone(), mask)
-
-    def _still(self, goal: _Goal) -> Step:
-        rows = len(goal.z)
-        here = torch.ones(rows, dtype=torch.bool)
-        return Step(0, goal.z, {}, here, torch.zeros(rows, dtype=torch.long))
+    def _goal(self, readings: Sequence[Reading], changes: Mapping[str, Strength]) -> Goal:
+        return self.moves.goal(torch.stack([reading.z for reading in readings]).to(self.device), changes)
 
     @torch.inference_mode()
-    def _act(self, goal: _Goal, identity: float) -> Step:
-        slider = torch.full((len(goal.z),), float(identity), device=self.device)
-        z = self.model.actor(goal.z, goal.target, goal.mask, slider)
-        met = Attributes(self.model.attribute_critic, goal.target, goal.mask, margin=0.0).met(z)
-        return Step(0, z, {}, met, torch.zeros(len(z), dtype=torch.long))
-
-    def _walk(self, goal: _Goal, identity: float) -> Iterator[Step]:
-        """From the actor's proposal downhill: nearer to done than the original is."""
-        model, sigma_bar = self.model, self.model.statistics.sigma_bar
-        low, high = model.lambda_dist
-        constraints: dict[str, Constraint] = {
-            "attributes": Attributes(model.attribute_critic, goal.target, goal.mask),
-            "realism": Realism(model.critic),
-            "distance": Distance(goal.z, sigma_bar, weight=low * (high / low) ** identity),
-        }
-        start = self._act(goal, identity).z.clone()
-        yield from optimise(start, constraints, sigma_bar)
-
-    @torch.inference_mode()
-    def _edits(self, goal: _Goal, step: Step, begun: float) -> list[Edit]:
-        moved = (step.z - goal.z) / self.model.statistics.sigma_bar
-        distances = moved.square().mean(1).sqrt()
+    def _edits(
+        self, readings: Sequence[Reading], changes: Mapping[str, Strength], goal: Goal, step: Step, begun: float
+    ) -> list[Edit]:
+        distances = rms(step.z - goal.z, self.moves.sigma_bar).tolist()
         pictures, after = self._show(step.z), self._probabilities(step.z)
         if not goal.mask.any():  # nothing is set: not even a rounding may tell the edit from its reconstruction
-            pictures = [reading.reconstruction for reading in goal.readings]
-        seconds = (time.perf_counter() - begun) / len(goal.readings)
+            pictures = [reading.reconstruction for reading in readings]
+        seconds = (time.perf_counter() - begun) / len(readings)
         return [
             Edit(
                 reading=reading,
+                changes=canonical(changes),
                 edited=pictures[row],
                 z_edited=step.z[row].cpu().clone(),
                 after=_named(after[row]),
-                z_distance=float(distances[row]),
+                z_distance=distances[row],
+                similarity=self.model.calibration.similar(distances[row]),
                 steps=int(step.taken[row]),
                 converged=bool(step.done[row]),
                 seconds=seconds,
                 warning=unlikely(goal.target[row].tolist()) if bool(goal.mask[row].any()) else None,
             )
-            for row, reading in enumerate(goal.readings)
+            for row, reading in enumerate(readings)
         ]
 
     # --- made-up faces ---------------------------------------------------------------------------------------------
 
     def sample(
-        self, n: int, set: Mapping[str, bool] | None = None, seed: int = 0, *, realism: bool = True
+        self, n: int, set: Mapping[str, Strength] | None = None, seed: int = 0, *, realism: bool = True
     ) -> list[Sample]:
         """Make up faces with the attributes in `set`.
 
@@ -256,17 +238,19 @@ class FaceEditor:
 
         Args:
             n: how many.
-            set: attribute name -> wanted.
+            set: attribute name -> wanted or not.
             seed: source of chance.
             realism: False shows what the realism constraint does: latents from the prior, walked to the attributes
                 in `set` by the attribute critic alone.
 
         Raises:
             UnknownAttributeError: a name in `set` is not an attribute.
-            LatentConstraintsError: n is not positive.
+            LatentConstraintsError: n is not positive, or `set` asks for a strength.
         """
         if n < 1:
             raise LatentConstraintsError("Ask for at least one face.")
+        if strengths := partial(set or {}):
+            raise LatentConstraintsError(f"A made-up face has {next(iter(strengths))} or not: choose 0 or 1.")
         samples: list[Sample] = []
         vectors, weights = self._label_vectors(set or {})
         for first in range(0, n, _BATCH):
@@ -280,7 +264,7 @@ class FaceEditor:
             elif set:
                 target, mask = apply_changes(y, set)
                 constraint: dict[str, Constraint] = {
-                    "attributes": Attributes(self.model.attribute_critic, target, mask, hold=0.0)
+                    "attributes": Attributes(self.moves.attribute_critic, target, mask, margin=2.0, hold=0.0)
                 }
                 *_, last = optimise(z, constraint, self.model.statistics.sigma_bar)
                 z = last.z
@@ -296,12 +280,12 @@ class FaceEditor:
             for row in range(len(z))
         ]
 
-    def _label_vectors(self, changes: Mapping[str, bool]) -> tuple[Tensor, Tensor]:
+    def _label_vectors(self, changes: Mapping[str, Strength]) -> tuple[Tensor, Tensor]:
         """The label vectors that agree with `changes`, (K, 10), and their counts, (K,)."""
         vectors, counts = self.model.label_vectors, self.model.label_counts
         agree = torch.ones(len(vectors), dtype=torch.bool)
         for name, value in canonical(changes).items():
-            agree &= (vectors[:, ATTRIBUTES.index(name)] > 0.5) == value
+            agree &= (vectors[:, ATTRIBUTES.index(name)] > 0.5) == bool(value)
         if agree.any():
             return vectors[agree], counts[agree]
         # Nobody looks like that: keep what was asked for and take the rest from everybody.
@@ -321,16 +305,8 @@ class FaceEditor:
 
     @torch.inference_mode()
     def _probabilities(self, z: Tensor) -> list[list[float]]:
-        values: list[list[float]] = torch.sigmoid(self.model.attribute_critic(z)).tolist()
+        values: list[list[float]] = torch.sigmoid(self.moves.attribute_critic(z)).tolist()
         return values
-
-
-@dataclass(frozen=True)
-class _Goal:
-    readings: list[Reading]
-    z: Tensor  # (B, latent)
-    target: Tensor  # (B, 10)
-    mask: Tensor  # (B, 10) bool
 
 
 def _named(values: Sequence[float]) -> dict[str, float]:

@@ -1,11 +1,17 @@
 """Gradient descent in latent space, live: yields every step, so that a page can show the walk.
 
 Source: arXiv 1711.05772, section 3, and its notebook: Adam on z, at most 300 steps, stop per row when the constraints
-hold. Steps are taken in units of sigma_bar, so that no dimension moves further than the encoder can tell apart.
+hold. What differs, and why:
+- A walk may be given a proposal, the actor's. It goes there in a straight line first and descends from there: descent
+  from the original finds latents that convince the attribute critic and nobody else.
+- Steps are taken in units of sigma_bar, so that no dimension moves further than the encoder can tell apart.
+- Descent can be kept within a radius of where it began (a trust region), which the edits do: what cannot be mended
+  nearby would be a trick.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +20,7 @@ from torch import Tensor
 
 from lc.constraints import Constraint, total
 
-__all__ = ["Step", "optimise"]
+__all__ = ["Step", "optimise", "rms"]
 
 
 @dataclass(frozen=True)
@@ -35,54 +41,83 @@ class Step:
     taken: Tensor
 
 
+def rms(move: Tensor, sigma_bar: Tensor) -> Tensor:
+    """The length of moves (B, latent): root mean square over dimensions in units of sigma_bar, (B,)."""
+    return (move / sigma_bar).square().mean(1).sqrt()
+
+
 def optimise(
-    start: Tensor,
+    z0: Tensor,
     constraints: Mapping[str, Constraint],
     sigma_bar: Tensor,
     *,
+    proposal: Tensor | None = None,
     steps: int = 300,
     lr: float = 0.1,
+    stride: float = 0.15,
+    radius: float = math.inf,
 ) -> Iterator[Step]:
-    """Walk downhill until every row meets every constraint, or `steps` are used up. Draws nothing by chance.
+    """Walk until every row meets every constraint, or `steps` are used up. Draws nothing by chance.
 
     A row's path does not depend on the other rows. Stop iterating to cancel.
 
     Args:
-        start: (B, latent), where to begin: the original z or the actor's proposal.
+        z0: (B, latent), where the walk begins.
         constraints: by name; their order is that of `Step.energies`.
         sigma_bar: (latent,), the unit of a step.
+        proposal: (B, latent), where to go before descending; None descends from z0.
         steps: at most so many.
         lr: Adam's step, in sigma_bar per dimension.
+        stride: the length of a step towards the proposal; see `rms`.
+        radius: how far descent may lead away from where it began; see `rms`.
 
     Yields:
         The start, then the state after each step.
     """
-    z = start.detach().clone()
-    first, second = torch.zeros_like(z), torch.zeros_like(z)  # Adam's moments, kept per row (Kingma and Ba 2015)
+    z = z0.detach().clone()
+    goal = z if proposal is None else proposal.detach()
+    origin, ahead = z, torch.ceil(rms(goal - z, sigma_bar) / stride).long()  # (B,) steps to the proposal
+    descent = _Descent(goal.clone(), sigma_bar, lr, radius)
     taken = torch.zeros(len(z), dtype=torch.long, device=z.device)
     done = torch.zeros(len(z), dtype=torch.bool, device=z.device)
     energies = {name: z.new_zeros(len(z)) for name in constraints}
     moving = torch.arange(len(z), device=z.device)
     for index in range(steps + 1):
         chosen = {name: constraint.rows(moving) for name, constraint in constraints.items()}
-        with torch.enable_grad():
-            here = z[moving].requires_grad_(True)
-            loss, found = total(chosen, here)
-            (gradient,) = torch.autograd.grad(loss.sum(), here)
+        arrived = index >= ahead[moving]
+        with torch.set_grad_enabled(bool(arrived.any()) and index < steps):
+            here = z[moving].requires_grad_(torch.is_grad_enabled())
+            loss, found, met = total(chosen, here)
+            gradient = torch.autograd.grad(loss.sum(), here)[0] if loss.requires_grad else torch.zeros_like(here)
         energies = {name: energies[name].index_put((moving,), energy) for name, energy in found.items()}
-        done = done.index_put((moving,), _met(chosen, z[moving]))
-        yield Step(index, z.clone(), energies, done, taken.clone())
+        done = done.index_put((moving,), met & arrived)
+        yield Step(index, z, energies, done, taken.clone())
         going = ~done[moving]
-        moving, gradient = moving[going], gradient[going] * sigma_bar
+        moving, gradient, arrived = moving[going], gradient[going], arrived[going]
         if index == steps or not len(moving):
             return
-        first[moving] = 0.9 * first[moving] + 0.1 * gradient
-        second[moving] = 0.99 * second[moving] + 0.01 * gradient.square()
-        mean, scale = first[moving] / (1 - 0.9 ** (index + 1)), second[moving] / (1 - 0.99 ** (index + 1))
-        z[moving] -= lr * sigma_bar * mean / (scale.sqrt() + 1e-8)
-        taken[moving] += 1
+        z, taken = z.clone(), taken + 1 - done.long()
+        near, far = moving[arrived], moving[~arrived]
+        z[near] = descent.step(z[near], gradient[arrived], near)
+        z[far] = torch.lerp(origin[far], goal[far], ((index + 1) / ahead[far])[:, None])
 
 
-@torch.no_grad()
-def _met(constraints: Mapping[str, Constraint], z: Tensor) -> Tensor:
-    return torch.stack([constraint.met(z) for constraint in constraints.values()]).all(0)
+class _Descent:
+    """Adam (Kingma and Ba 2015) with moments and a count of steps for each row, within a ball around `centre`."""
+
+    def __init__(self, centre: Tensor, sigma_bar: Tensor, lr: float, radius: float) -> None:
+        self.centre, self.sigma_bar, self.lr, self.radius = centre, sigma_bar, lr, radius
+        self.first, self.second = torch.zeros_like(centre), torch.zeros_like(centre)
+        self.count = centre.new_zeros(len(centre), 1)
+
+    def step(self, z: Tensor, gradient: Tensor, rows: Tensor) -> Tensor:
+        """Where the rows (K,) go from z (K, latent)."""
+        gradient = gradient * self.sigma_bar
+        self.count[rows] += 1
+        self.first[rows] = 0.9 * self.first[rows] + 0.1 * gradient
+        self.second[rows] = 0.99 * self.second[rows] + 0.01 * gradient.square()
+        mean = self.first[rows] / (1 - 0.9 ** self.count[rows])
+        scale = self.second[rows] / (1 - 0.99 ** self.count[rows])
+        moved = z - self.lr * self.sigma_bar * mean / (scale.sqrt() + 1e-8) - self.centre[rows]
+        inside = (self.radius / rms(moved, self.sigma_bar)).clamp_max(1)
+        return self.centre[rows] + moved * inside[:, None]

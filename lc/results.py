@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
+from lc.attributes import Strength
 from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
 
-__all__ = ["Edit", "Progress", "Reading", "Sample"]
+__all__ = ["Edit", "Progress", "Reading", "Sample", "animated"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +45,13 @@ class Edit:
 
     Attributes:
         reading: the photo, its faces, aligned crop, latent and attributes before.
+        changes: what was asked for, by CelebA's names: True, False or a probability.
         edited: decode(z_edited), 64x64.
         z_edited: (latent,), on the CPU.
         before, after: the critic's ten probabilities at z and at z_edited.
         z_distance: root mean square move, in units of sigma_bar.
+        similarity: how similar a person is, as a rule, after such a move: 1 the same picture, 0 two strangers, by a
+            face embedding on held-out photos; None where the weights were not calibrated.
         steps: optimiser steps taken, 0 for the actor.
         converged: the critics see every wanted attribute, and a realistic latent where the optimiser ran.
         seconds: time per photo for this edit, reading and pasting left out.
@@ -53,10 +59,12 @@ class Edit:
     """
 
     reading: Reading
+    changes: dict[str, Strength]
     edited: Image.Image
     z_edited: Tensor
     after: dict[str, float]
     z_distance: float
+    similarity: float | None
     steps: int
     converged: bool
     seconds: float
@@ -125,3 +133,18 @@ class Progress:
     preview: Image.Image | None
     energies: dict[str, float]
     edit: Edit | None
+
+
+def animated(faces: Sequence[Image.Image], side: int = 256, pause: int = 80) -> bytes:
+    """The faces of a walk as an animated WebP, the last one held for a while.
+
+    Args:
+        faces: at least one.
+        side: pixels.
+        pause: milliseconds per face.
+    """
+    first, *rest = [face.resize((side, side), Image.Resampling.BICUBIC) for face in faces]
+    file = io.BytesIO()
+    pauses = [pause] * len(rest) + [20 * pause]
+    first.save(file, "WEBP", save_all=True, append_images=rest, duration=pauses, loop=0, quality=85, method=2)
+    return file.getvalue()

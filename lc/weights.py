@@ -24,6 +24,7 @@ from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.density import Density
 from lc.errors import WeightsError
 from lc.generator import VAE, VAEConfig
+from lc.identity import Calibration, load_calibration
 
 __all__ = [
     "Model",
@@ -199,7 +200,8 @@ class Model:
     Attributes:
         label_vectors: (K, 10) in {0, 1}, the distinct attribute vectors of the training photos.
         label_counts: (K,), how many photos have each.
-        lambda_dist: the distance weights that the identity slider's ends 0 and 1 stand for.
+        lambda_dist: the distance weights that the ends 0 and 1 of the actor's identity input stand for.
+        calibration: what the identity slider means.
         config: config.json as it is.
         density: of the latents of photos, where one was fitted.
     """
@@ -212,6 +214,7 @@ class Model:
     label_vectors: Tensor
     label_counts: Tensor
     lambda_dist: tuple[float, float]
+    calibration: Calibration
     config: dict[str, Any]
     density: Density | None = None
 
@@ -278,6 +281,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         label_vectors=vectors,
         label_counts=counts,
         lambda_dist=lambda_dist,
+        calibration=load_calibration(folder),
         config=config,
         density=_density(folder, config, generator.latent, place),
     )

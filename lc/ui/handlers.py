@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -23,12 +24,12 @@ __all__ = ["EXAMPLES", "EditHandlers", "Shown", "examples"]
 
 EXAMPLES = Path(__file__).parent / "examples"
 
-_EVERY = 5  # optimiser steps between two pictures
 _LIVE_PIXELS = 2_000_000  # photos up to this size are pasted anew for each of them
 
 #: What an event leaves as it is.
 _SKIP: Any = gr.skip()
 Update: TypeAlias = Any  # a value, or gr.update(...)
+Wish: TypeAlias = tuple[frozenset[str], float, float, Method]  # boxes, identity, strength, method
 
 
 class Shown(NamedTuple):
@@ -46,6 +47,8 @@ class Shown(NamedTuple):
     redo: Update = _SKIP
     identity: Update = _SKIP
     method: Update = _SKIP
+    strength: Update = _SKIP
+    film: Update = _SKIP
     faces: Update = _SKIP
     outline: Update = _SKIP
     choice: Update = _SKIP
@@ -58,13 +61,26 @@ def examples() -> list[Path]:
     return sorted(found, key=lambda path: (path.name.startswith("face-"), path.name))
 
 
+@dataclass(frozen=True)
+class _Walk:
+    """A walk that runs: what it is for, when the browser asked for it, and how to end it."""
+
+    wish: Wish
+    asked: float
+    stopped: threading.Event = field(default_factory=threading.Event)  # keep the face as it is
+    overtaken: threading.Event = field(default_factory=threading.Event)  # the visitor wants another one by now
+
+    def ends(self) -> bool:
+        return self.stopped.is_set() or self.overtaken.is_set()
+
+
 class EditHandlers:
     """The first tab's events, around one editor that all visitors share."""
 
     def __init__(self, editor: FaceEditor) -> None:
         self.editor = editor
         self.examples = examples()
-        self._stops: dict[str, threading.Event] = {}
+        self._walks: dict[str, _Walk] = {}
 
     # --- a photo comes in ------------------------------------------------------------------------------------------
 
@@ -135,22 +151,36 @@ class EditHandlers:
         return Session(reading, source, (self._moment(reading, boxes_seen(reading)),))
 
     def _moment(
-        self, reading: Reading, boxes: tuple[str, ...], identity: float = 0.5, method: Method = "actor"
+        self,
+        reading: Reading,
+        boxes: tuple[str, ...],
+        identity: float = 0.5,
+        strength: float = 1.0,
+        method: Method = "actor",
     ) -> Moment:
-        edit = self.editor.edit(reading, changes_of(reading, boxes), identity, method)
-        return Moment(boxes, identity, method, edit)
+        edit = self.editor.edit(reading, changes_of(reading, boxes, strength), identity, method)
+        return Moment(boxes, identity, method, edit, strength)
 
     # --- it is edited ----------------------------------------------------------------------------------------------
 
     def change(
-        self, boxes: list[str], identity: float, method: Method, session: Session | None, request: gr.Request
+        self,
+        boxes: list[str],
+        identity: float,
+        strength: float,
+        method: Method,
+        asked: float,
+        session: Session | None,
+        request: gr.Request,
     ) -> Iterator[Shown]:
-        """Edit the photo to what the boxes, the slider and the method say now; the optimiser shows its way.
+        """Edit the photo to what the boxes, the sliders and the method say now; the optimiser shows its way.
 
         Args:
             boxes: the attributes ticked.
             identity: 0 satisfies the boxes, 1 keeps the person.
+            strength: how far each change goes, 1 all the way.
             method: actor or optimise.
+            asked: milliseconds by the browser's clock.
             session: the visitor's.
             request: tells visitors apart, for Stop.
         """
@@ -161,35 +191,62 @@ class EditHandlers:
         corrected = _SKIP if set(wanted) == set(boxes) else list(wanted)
         try:
             if method == "optimise" and changes_of(session.reading, wanted):
-                yield from self._walk(session, wanted, identity, str(request.session_hash), corrected)
+                walk = _Walk(_wish(boxes, identity, strength, method), asked)
+                for shown in self._walk(session, wanted, walk, str(request.session_hash)):
+                    yield shown._replace(boxes=corrected)
             else:
-                moment = self._moment(session.reading, wanted, identity, method)
+                moment = self._moment(session.reading, wanted, identity, strength, method)
                 yield _edited(session.add(moment))._replace(boxes=corrected, trace="")
         except LatentConstraintsError as error:
             yield _failed(error)._replace(boxes=list(session.now.boxes))
 
-    def _walk(
-        self, session: Session, wanted: tuple[str, ...], identity: float, visitor: str, corrected: Update
-    ) -> Iterator[Shown]:
-        stop = self._stops[visitor] = threading.Event()
+    def _walk(self, session: Session, boxes: tuple[str, ...], walk: _Walk, visitor: str) -> Iterator[Shown]:
+        """One picture per step. A walk that is overtaken leaves nothing behind."""
+        self._walks[visitor] = walk
         energies: list[Mapping[str, float]] = []
-        reading = session.reading
+        faces: list[Image.Image] = []
+        reading, (_, identity, strength, method) = session.reading, walk.wish
+        changes = changes_of(reading, boxes, strength)
         try:
-            walk = self.editor.edit_live(reading, changes_of(reading, wanted), identity, every=_EVERY, stop=stop.is_set)
-            for progress in walk:
+            for progress in self.editor.edit_live(reading, changes, identity, stop=walk.ends):
+                if walk.overtaken.is_set():
+                    return
                 energies.append(progress.energies)
+                if progress.preview is not None:
+                    faces.append(progress.preview)
                 if progress.edit is not None:
-                    session = session.add(Moment(wanted, identity, "optimise", progress.edit))
-                    yield _edited(session)._replace(trace=views.trace(energies), boxes=corrected)
+                    session = session.add(Moment(boxes, identity, method, progress.edit, strength), faces)
+                    yield _edited(session)._replace(trace=views.trace(energies))
                 elif progress.preview is not None:
-                    yield _on_the_way(reading, progress, energies)._replace(boxes=corrected)
+                    yield _on_the_way(reading, progress, energies)
         finally:
-            self._stops.pop(visitor, None)
+            if self._walks.get(visitor) is walk:
+                del self._walks[visitor]
+
+    def overtake(
+        self, boxes: list[str], identity: float, strength: float, method: Method, asked: float, request: gr.Request
+    ) -> None:
+        """End a walk at once when its visitor wants something else, so that the new wish need not wait behind it.
+
+        Args:
+            boxes, identity, strength, method, asked, request: see `change`.
+        """
+        walk = self._walks.get(str(request.session_hash))
+        # The wish that a walk is for reaches this too, and messages may arrive out of order.
+        if walk and asked > walk.asked and _wish(boxes, identity, strength, method) != walk.wish:
+            walk.overtaken.set()
 
     def stop(self, request: gr.Request) -> None:
         """End the optimiser's walk at the face it has reached."""
-        if stop := self._stops.get(str(request.session_hash)):
-            stop.set()
+        if walk := self._walks.get(str(request.session_hash)):
+            walk.stopped.set()
+
+    def film(self, session: Session | None) -> str | None:
+        """Write the optimiser's way to the latest edit as an animated WebP file."""
+        if session is None or not session.walk:
+            gr.Warning("There is no walk to save yet: choose the optimiser and change a box.")
+            return None
+        return views.film_file(session.walk, session.reading.photo.name)
 
     def show_stop(self, method: Method) -> Update:
         """Only a walk can be stopped."""
@@ -239,7 +296,9 @@ def _chosen(reading: Reading, shown: Shown) -> Shown:
 def _settled(session: Session) -> Shown:
     """An edit and the settings that led to it."""
     now = session.now
-    return _edited(session)._replace(boxes=list(now.boxes), identity=now.identity, method=now.method, trace="")
+    return _edited(session)._replace(
+        boxes=list(now.boxes), identity=now.identity, strength=now.strength, method=now.method, trace=""
+    )
 
 
 def _edited(session: Session) -> Shown:
@@ -250,6 +309,7 @@ def _edited(session: Session) -> Shown:
         pair=_pair(reading.photo.rgb, reading.photo.to_srgb(on_white(edit.result))),
         stages=views.stages(reading, edit.edited),
         bars=views.bars(edit.before, edit.after, changes_of(reading, session.now.boxes)),
+        film=gr.update(visible=bool(session.walk)),
         status=views.status(session.now),
         undo=gr.update(interactive=session.can_undo),
         redo=gr.update(interactive=session.can_redo),
@@ -267,6 +327,10 @@ def _on_the_way(reading: Reading, progress: Progress, energies: Sequence[Mapping
         status=views.walking(progress.index),
         trace=views.trace(energies),
     )
+
+
+def _wish(boxes: Sequence[str], identity: float, strength: float, method: Method) -> Wish:
+    return frozenset(boxes), float(identity), float(strength), method
 
 
 def _pair(before: Image.Image, after: Image.Image) -> tuple[str, str]:

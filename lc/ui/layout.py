@@ -31,6 +31,9 @@ _SAVE = """(file) => { if (!file) return;
   link.href = file.url; link.download = file.orig_name || "edited.png";
   document.body.append(link); link.click(); link.remove(); }"""
 
+# The browser's clock tells an older wish from a newer one.
+_STAMP = "(boxes, identity, strength, method, _, ...rest) => [boxes, identity, strength, method, Date.now(), ...rest]"
+
 
 def build_page(editor: FaceEditor, weights: Path, settings: Settings) -> gr.Blocks:
     """All of it, ready to launch.
@@ -133,6 +136,9 @@ def _boxes_piece(fields: dict[str, Any], session: Session | None) -> None:
     fields["identity"] = gr.Slider(
         0, 1, 0.5, step=0.05, label="Keep the person", info=_text("identity"), elem_id="identity", buttons=[]
     )
+    fields["strength"] = gr.Slider(
+        0.55, 1, 1, step=0.05, label="How much", info=_text("strength"), elem_id="strength", buttons=[]
+    )
     fields["method"] = gr.Radio(_METHODS, value="actor", label="Method", elem_id="method")
 
 
@@ -160,6 +166,7 @@ def _result_piece(fields: dict[str, Any], first: Shown, session: Session | None)
             _KINDS, value="PNG", show_label=False, label="File format", container=False, min_width=90, elem_id="kind"
         )
     fields["trace"] = gr.HTML("", elem_id="trace", padding=False)
+    fields["film"] = gr.Button("Save the walk", size="sm", visible=False, elem_id="film")
     return buttons
 
 
@@ -189,11 +196,27 @@ def _wire_edits(
 ) -> None:
     session, method, pair = fields["session"], fields["method"], fields["pair"]
     private: dict[str, Any] = {"api_visibility": "private"}
+    triggers = [fields["boxes"].input, fields["identity"].release, fields["strength"].release, method.input]
+    asked = gr.Number(0, visible=False)
+    wish = [fields["boxes"], fields["identity"], fields["strength"], method, asked]
+    # First, so that a walk for an older wish makes way; this never queues.
     gr.on(
-        [fields["boxes"].input, fields["identity"].release, method.input],
+        triggers,
+        handlers.overtake,
+        wish,
+        None,
+        js=_STAMP,
+        api_name="overtake",
+        trigger_mode="multiple",
+        queue=False,
+        **private,
+    )
+    gr.on(
+        triggers,
         handlers.change,
-        [fields["boxes"], fields["identity"], method, session],
+        [*wish, session],
         shown,
+        js=_STAMP,
         api_name="change",
         trigger_mode="always_last",
         show_progress_on=pair,
@@ -220,6 +243,8 @@ def _wire_edits(
         handlers.export, [fields["kind"], session], file, api_name="export", show_progress_on=pair, **private
     )
     saved.then(None, file, None, js=_SAVE)
+    filmed = fields["film"].click(handlers.film, session, file, api_name="film", show_progress_on=pair, **private)
+    filmed.then(None, file, None, js=_SAVE)
 
 
 def _random_tab(handlers: MakingHandlers, tabs: gr.Tabs, shown: list[Any], model: dict[str, Any]) -> None:

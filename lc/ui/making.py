@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import torch
 
-from lc.attributes import ATTRIBUTES
+from lc.attributes import ATTRIBUTES, Strength, canonical
 from lc.editor import FaceEditor, Method, Sample
 from lc.errors import LatentConstraintsError
 from lc.ui import views
@@ -54,7 +54,8 @@ class MakingHandlers:
             realism: False leaves the realism constraint out.
             choices: any, yes or no for each attribute, in their order.
         """
-        wanted = {name: choice == "yes" for name, choice in zip(ATTRIBUTES, choices, strict=True) if choice != ANY}
+        asked = zip(ATTRIBUTES, choices, strict=True)
+        wanted: dict[str, Strength] = {name: choice == "yes" for name, choice in asked if choice != ANY}
         try:
             made = self.editor.sample(int(count), wanted, int(seed or 0), realism=realism)
         except LatentConstraintsError as error:
@@ -139,13 +140,13 @@ class Endpoints:
         return {"attributes": reading.attributes, "faces": [face.to_dict() for face in reading.faces]}
 
     def edit(
-        self, photo: str, changes: dict[str, bool] | None, identity: float, method: Method, face: float = 0
+        self, photo: str, changes: dict[str, Strength] | None, identity: float, method: Method, face: float = 0
     ) -> tuple[str, dict[str, Any]]:
         """Change attributes of a face in a photo.
 
         Args:
             photo: a picture file.
-            changes: attribute name -> wanted, such as {"Eyeglasses": true}.
+            changes: attribute name -> wanted, such as {"Eyeglasses": true}, or a probability, {"Smiling": 0.6}.
             identity: 0 satisfies the attributes, 1 keeps the person.
             method: actor or optimise.
             face: as for describe.
@@ -159,12 +160,12 @@ class Endpoints:
             raise gr.Error(str(error), print_exception=False) from error
         report = {
             name: getattr(edit, name)
-            for name in ("before", "after", "z_distance", "steps", "converged", "seconds", "warning")
+            for name in ("before", "after", "z_distance", "similarity", "steps", "converged", "seconds", "warning")
         }
         return views.edited_file(edit), report
 
     def sample(
-        self, count: float, changes: dict[str, bool] | None, seed: float, realism: bool
+        self, count: float, changes: dict[str, Strength] | None, seed: float, realism: bool
     ) -> tuple[list[str], list[dict[str, float]]]:
         """Make faces up.
 
@@ -199,15 +200,15 @@ def _few(count: float) -> int:
     return int(count)
 
 
-def _checked(changes: object) -> dict[str, bool]:
+def _checked(changes: object) -> dict[str, Strength]:
     """JSON from outside may be anything.
 
     Raises:
-        LatentConstraintsError: it is not a mapping from names to true or false.
+        LatentConstraintsError: it is not a mapping from names to true, false or numbers.
     """
     if changes is None:
         return {}
-    if not isinstance(changes, dict) or not all(value in (True, False) for value in changes.values()):
-        example = '{"Eyeglasses": true}'
-        raise LatentConstraintsError(f"Give the changes as attribute names with true or false, such as {example}.")
-    return {str(name): bool(value) for name, value in changes.items()}
+    if not isinstance(changes, dict) or not all(isinstance(value, (bool, int, float)) for value in changes.values()):
+        example = '{"Eyeglasses": true, "Smiling": 0.6}'
+        raise LatentConstraintsError(f"Give the changes as attribute names with true, false or a number: {example}.")
+    return canonical({str(name): value for name, value in changes.items()})

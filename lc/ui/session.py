@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from lc.attributes import ATTRIBUTES, HAIR_COLOURS, resolve
+from lc.attributes import ATTRIBUTES, HAIR_COLOURS, Strength, canonical, resolve
 from lc.editor import Edit, Method, Reading, Sample
 from lc.faces import Aligned, Photo
 
@@ -26,6 +26,7 @@ class Moment:
     identity: float
     method: Method
     edit: Edit
+    strength: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +38,14 @@ class Session:
         source: the file shown in the photo box, put back there when the next upload turns out bad.
         moments: the edits, oldest first; the first is the photo as it was read.
         at: the one on show.
+        walk: the faces on the optimiser's way to the latest edit, 64x64; empty where the actor made it.
     """
 
     reading: Reading
     source: str | None
     moments: tuple[Moment, ...]
     at: int = 0
+    walk: tuple[Image.Image, ...] = ()
 
     @property
     def now(self) -> Moment:
@@ -56,11 +59,11 @@ class Session:
     def can_redo(self) -> bool:
         return self.at + 1 < len(self.moments)
 
-    def add(self, moment: Moment) -> Session:
+    def add(self, moment: Moment, walk: Iterable[Image.Image] = ()) -> Session:
         """Put `moment` on show; what had been undone is gone. The first moment stays, however long the history."""
         kept = (*self.moments[: self.at + 1], moment)
         kept = (kept[0], *kept[1:][1 - HISTORY :])
-        return replace(self, moments=kept, at=len(kept) - 1)
+        return replace(self, moments=kept, at=len(kept) - 1, walk=tuple(walk))
 
     def move(self, steps: int) -> Session:
         """Undo (-1) or redo (1), as far as there is something."""
@@ -85,10 +88,15 @@ def tick(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in ATTRIBUTES if name in wanted - cleared)
 
 
-def changes_of(reading: Reading, boxes: Iterable[str]) -> dict[str, bool]:
-    """Only the boxes that differ from what was read; the rest is held by the critic's own value."""
+def changes_of(reading: Reading, boxes: Iterable[str], strength: float = 1.0) -> dict[str, Strength]:
+    """Only the boxes that differ from what was read; the rest is held by the critic's own value.
+
+    Args:
+        strength: in [0.5, 1], how likely the critic is to find each change; 1 is all the way.
+    """
     ticked, seen = set(boxes), set(boxes_seen(reading))
-    return {name: name in ticked for name in ATTRIBUTES if (name in ticked) != (name in seen)}
+    changed = [name for name in ATTRIBUTES if (name in ticked) != (name in seen)]
+    return canonical({name: strength if name in ticked else 1 - strength for name in changed})
 
 
 def reading_of(sample: Sample) -> Reading:

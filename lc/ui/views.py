@@ -15,9 +15,10 @@ from pathlib import Path
 from gradio.utils import get_upload_folder
 from PIL import Image, ImageDraw
 
-from lc.attributes import ATTRIBUTES, DISPLAY_NAMES
+from lc.attributes import ATTRIBUTES, DISPLAY_NAMES, Strength
 from lc.editor import Edit, Reading, Sample
 from lc.faces import EDITED, MADE_UP, Face, PictureFormat, encode_picture
+from lc.results import animated
 from lc.ui.session import SHOWN, Moment, changes_of, enlarge
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "edited_file",
     "face_at",
     "fault",
+    "film_file",
     "jpeg_file",
     "made",
     "made_file",
@@ -60,14 +62,14 @@ def stages(reading: Reading, edited: Image.Image | None) -> str:
     return f'<div class="lc-strip" role="group" aria-label="The stages of the edit">{figures}</div>'
 
 
-def bars(before: Mapping[str, float], after: Mapping[str, float], wanted: Mapping[str, bool]) -> str:
+def bars(before: Mapping[str, float], after: Mapping[str, float], wanted: Mapping[str, Strength]) -> str:
     """What the attribute critic says before and after, as a table whose cells are drawn as bars."""
     rows = []
     for name in ATTRIBUTES:
         old, new = before[name], after[name]
         note = ""
         if name in wanted:
-            note = f"<small>{'+' if wanted[name] else MINUS} asked</small>"
+            note = f"<small>{'+' if wanted[name] >= 0.5 else MINUS} asked</small>"
         rows.append(
             f'<tr><th scope="row">{escape(DISPLAY_NAMES[name])}{note}</th>'
             f'<td class="lc-bar" aria-hidden="true"><i style="width:{old:.0%}"></i><b style="width:{new:.0%}"></b></td>'
@@ -89,6 +91,8 @@ def status(moment: Moment) -> str:
         return _line("", "This is the photo as it is. Tick a box to change it.")
     way = "Actor" if moment.method == "actor" else f"Optimiser, {edit.steps} steps"
     facts = f"{way} \N{MIDDLE DOT} moved {edit.z_distance:.2f} \N{GREEK SMALL LETTER SIGMA}\N{COMBINING MACRON}"
+    if edit.similarity is not None:
+        facts += f" \N{MIDDLE DOT} about {edit.similarity:.0%} the same person"
     facts += f" \N{MIDDLE DOT} {_seconds(edit.seconds)}"
     if edit.warning:
         return _line("warn", edit.warning, facts)
@@ -102,10 +106,10 @@ def status(moment: Moment) -> str:
 
 def walking(index: int) -> str:
     """One line while the optimiser runs."""
-    return _line("", f"Walking downhill: step {index}. Stop keeps the face as it is.")
+    return _line("", f"Walking: step {index}. Stop keeps the face as it is.")
 
 
-def made(samples: Sequence[Sample], wanted: Mapping[str, bool]) -> str:
+def made(samples: Sequence[Sample], wanted: Mapping[str, Strength]) -> str:
     """One line on made-up faces: how many of them the critic sees as wanted."""
     if not wanted:
         return _line("ok", f"{len(samples)} faces that nobody has.")
@@ -184,6 +188,11 @@ def made_file(sample: Sample) -> str:
     file = io.BytesIO()
     encode_picture(sample.image, file, "PNG", MADE_UP)
     return _file(file.getvalue(), "face.png")
+
+
+def film_file(faces: Sequence[Image.Image], name: str) -> str:
+    """Save a walk as an animated WebP."""
+    return _file(animated(faces), f"{Path(name).stem}-walk.webp")
 
 
 def _file(data: bytes, name: str) -> str:

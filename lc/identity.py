@@ -1,0 +1,106 @@
+"""What the identity slider means for one set of weights: measured by `train.calibrate`, kept beside them as JSON.
+
+Both backends have a knob of their own. The actor's is its place between the two ends of lambda_dist, 0 to 1; below 0
+its move is lengthened, above 1 shortened. The optimiser's is how far along the actor's most careful move, and beyond,
+its walk goes before it descends. How far a person is still that person at a given place of either knob can only be
+measured, so it is, and the slider is laid out so that equal steps of it are equal steps of measured similarity, the
+same for both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from lc.errors import WeightsError
+
+__all__ = ["FILE", "Calibration", "load_calibration", "save_calibration"]
+
+FILE = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Piecewise linear tables. The defaults serve weights that nobody has calibrated.
+
+    Attributes:
+        slider: places of the slider, from 0 to 1.
+        actor: the actor's knob at each of them.
+        optimiser: the optimiser's knob at each of them; 1 is the actor's proposal.
+        distance: ascending distances moved, root mean square in sigma_bar, from 0.
+        similarity: how similar the person is found at each distance: 1 the same picture, 0 two strangers. Empty where
+            it was not measured.
+    """
+
+    slider: tuple[float, ...] = (0.0, 1.0)
+    actor: tuple[float, ...] = (0.0, 1.0)
+    optimiser: tuple[float, ...] = (1.6, 1.0)
+    distance: tuple[float, ...] = ()
+    similarity: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (
+            len(self.slider) == len(self.actor) == len(self.optimiser) >= 2
+            and len(self.distance) == len(self.similarity)
+            and _ascending(self.slider)
+            and _ascending(self.distance)
+            and (self.slider[0], self.slider[-1]) == (0, 1)
+            and all(-1 <= value < 2 for value in self.actor)
+            and all(0 < value < 10 for value in self.optimiser)
+        ):
+            raise ValueError("tables of unequal lengths, out of order or out of range")
+
+    def for_actor(self, identity: float) -> tuple[float, float]:
+        """The actor's identity input, in [0, 1], and the length of its move at a place of the slider.
+
+        >>> Calibration().for_actor(0.25)
+        (0.25, 1.0)
+        >>> Calibration(actor=(-0.5, 1.0)).for_actor(0)
+        (0.0, 1.5)
+        """
+        knob = float(np.interp(identity, self.slider, self.actor))
+        inside = min(max(knob, 0.0), 1.0)
+        return inside, 1.0 + inside - knob
+
+    def for_optimiser(self, identity: float) -> float:
+        """How far the walk follows the proposal at a place of the slider.
+
+        >>> Calibration().for_optimiser(0.5)
+        1.3
+        """
+        return float(np.interp(identity, self.slider, self.optimiser))
+
+    def similar(self, distance: float) -> float | None:
+        """How similar a person is, as a rule, after a move of `distance` (in sigma_bar); None where nobody knows."""
+        return float(np.interp(distance, self.distance, self.similarity)) if self.distance else None
+
+
+def _ascending(values: Sequence[float]) -> bool:
+    return all(a < b for a, b in pairwise(values))
+
+
+def load_calibration(folder: Path) -> Calibration:
+    """Read calibration.json; where there is none, the defaults.
+
+    Raises:
+        WeightsError: damaged.
+    """
+    try:
+        found = json.loads((folder / FILE).read_text())
+        names = [field.name for field in dataclasses.fields(Calibration)]
+        return Calibration(**{name: tuple(map(float, found[name])) for name in names})
+    except FileNotFoundError:
+        return Calibration()
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"{folder / FILE} is damaged: fetch it again, or run python -m train.calibrate.") from error
+
+
+def save_calibration(folder: Path, calibration: Calibration, **measured: object) -> None:
+    """Write calibration.json; `measured` is kept beside the tables for whoever wants to see what they rest on."""
+    (folder / FILE).write_text(json.dumps({**dataclasses.asdict(calibration), "measured": measured}, indent=2) + "\n")
