@@ -24,8 +24,8 @@ __all__ = ["Goal", "Moves"]
 
 # A strength is looked for along the actor's line up to here, in so many steps; 1 is the proposal.
 _FURTHEST, _PLACES = 1.5, 25
-# How far descent may lead away from the line's end, in sigma_bar: several times what it needs.
-_RADIUS = 1.0
+# How far descent may lead away from the line's end, in sigma_bar: as far as the line is long. It needs a tenth of that.
+_RADIUS = 2.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from lc.attributes import (
     canonical,
     index,
     parse_assignments,
+    partial,
     resolve,
     unlikely,
 )
@@ -40,11 +41,46 @@ def test_parsing_reads_back_what_was_written(wanted: dict[str, bool]) -> None:
     assert parse_assignments([f"{name}={int(value)}" for name, value in wanted.items()]) == wanted
 
 
+@given(st.sampled_from(ATTRIBUTES), st.floats(0, 1).map(lambda value: round(value, 4)))
+def test_a_strength_is_read_as_it_was_written(name: str, strength: float) -> None:
+    read = parse_assignments([f"{name}={strength:.4f}"])
+    assert read == {name: strength}
+    assert isinstance(read[name], bool) == (strength in (0, 1))
+    assert partial(read) == ({} if strength in (0, 1) else read)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_strength_out_of_range_is_one_sentence(value: float) -> None:
+    with pytest.raises(UnknownAttributeError, match=r"from 0 to 1\.$"):
+        canonical({"Smiling": value})
+
+
+def test_half_of_a_hair_colour_clears_the_others() -> None:
+    assert resolve({"Blond_Hair": 0.6})["Black_Hair"] is False
+    assert "Black_Hair" not in resolve({"Blond_Hair": 0.4})
+
+
 def test_the_last_assignment_wins() -> None:
     assert parse_assignments(["Young=1", "young=0"]) == {"Young": False}
 
 
-@pytest.mark.parametrize("text", ["Young", "Young=", "Young=2", "Young=yes", "=1", "Moustache=1", "", "Young=1=1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Young",
+        "Young=",
+        "Young=2",
+        "Young=yes",
+        "=1",
+        "Moustache=1",
+        "",
+        "Young=1=1",
+        "Young=1.5",
+        "Young=-0.1",
+        "Young=nan",
+        "Young=1e-1",
+    ],
+)
 def test_a_bad_assignment_is_one_sentence(text: str) -> None:
     with pytest.raises(UnknownAttributeError) as caught:
         parse_assignments([text])

@@ -14,7 +14,7 @@ from PIL import Image
 from test_save import SWAPPED
 
 from lc.attributes import ATTRIBUTES
-from lc.editor import Edit, FaceEditor, Reading
+from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError
 from lc.faces import detector
 from lc.faces.blend import REACH
@@ -270,6 +270,46 @@ def test_keeping_the_person_means_moving_less(tiny_editor: FaceEditor, readings:
         return sum(edit.z_distance for edit in edits)
 
     assert moved(1.0) < moved(0.0)
+
+
+@pytest.mark.parametrize("method", ["actor", "optimise"])
+def test_a_strength_is_met_and_grows(sure_editor: FaceEditor, readings: list[Reading], method: Method) -> None:
+    """The untrained actor cannot reach every strength, but a higher one never gives less."""
+    wanted = (0.1, 0.35, 0.6, 0.9)
+    found = [sure_editor.edit_many(readings, {"Smiling": p}, 0.3, method) for p in wanted]
+    for i in range(len(readings)):
+        after = [edits[i].after["Smiling"] for edits in found]
+        assert after == sorted(after)
+        for p, edits in zip(wanted, found, strict=True):
+            assert edits[i].converged == (abs(edits[i].after["Smiling"] - p) < 0.05) or method == "optimise"
+    if method == "optimise":
+        assert all(edit.converged for edits in found for edit in edits)
+
+
+def test_a_strength_stands_beside_other_changes(sure_editor: FaceEditor, readings: list[Reading]) -> None:
+    for edit in sure_editor.edit_many(readings, {"Male": True, "Young": False, "Smiling": 0.6}, 0.0, "optimise"):
+        assert edit.converged
+        assert edit.after["Smiling"] == pytest.approx(0.6, abs=0.05)
+        assert edit.after["Male"] > 0.7
+        assert edit.after["Young"] < 0.3
+
+
+def test_an_edit_of_an_edit_keeps_what_was_changed(tiny_editor: FaceEditor, reading: Reading) -> None:
+    first = tiny_editor.edit(reading, {"Blond_Hair": True, "Smiling": 0.6})
+    second = tiny_editor.edit(first, GLASSES)
+    whole = tiny_editor.edit(reading, {"Blond_Hair": True, "Smiling": 0.6, **GLASSES})
+    assert torch.equal(second.z_edited, whole.z_edited)
+    assert second.changes == {"Blond_Hair": True, "Smiling": 0.6, "Eyeglasses": True}
+    assert tiny_editor.edit(second, {"black hair": True, "smiling": False}).changes == {
+        "Eyeglasses": True,
+        "Black_Hair": True,
+        "Smiling": False,
+    }
+
+
+def test_made_up_faces_take_no_strength(tiny_editor: FaceEditor) -> None:
+    with pytest.raises(LatentConstraintsError, match="Smiling"):
+        tiny_editor.sample(1, {"Smiling": 0.6})
 
 
 def test_what_nobody_has_is_tried_with_a_warning(tiny_editor: FaceEditor, reading: Reading) -> None:

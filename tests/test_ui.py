@@ -52,9 +52,19 @@ def session(handlers: EditHandlers, astronaut: Path) -> Session:
     return shown.session
 
 
+def start(
+    handlers: EditHandlers,
+    session: Session | None,
+    boxes: set[str],
+    method: Any,
+    strength: float = 1.0,
+    asked: float = 0,
+) -> Iterator[Shown]:
+    return handlers.change(sorted(boxes), 0.5, strength, method, asked, session, VISITOR)  # type: ignore[arg-type]
+
+
 def change(handlers: EditHandlers, session: Session | None, boxes: set[str], method: Any = "actor") -> list[Shown]:
-    walk: Iterator[Shown] = handlers.change(sorted(boxes), 0.5, method, session, VISITOR)  # type: ignore[arg-type]
-    return list(walk)
+    return list(start(handlers, session, boxes, method))
 
 
 def is_skip(value: object) -> bool:
@@ -129,15 +139,56 @@ def test_one_of_a_group_comes_back_corrected(handlers: EditHandlers, session: Se
 
 def test_the_optimiser_shows_its_way_and_stops(handlers: EditHandlers, session: Session) -> None:
     wanted = set(session.now.boxes) ^ {"Young"}
-    walk = handlers.change(sorted(wanted), 0.5, "optimise", session, VISITOR)  # type: ignore[arg-type]
+    walk = start(handlers, session, wanted, "optimise")
     shown = next(walk)
     assert is_skip(shown.session)
     assert "polyline" in shown.trace
+    assert "step 0" in shown.status
+    assert "step 1" in next(walk).status  # a picture for each step
     handlers.stop(VISITOR)  # type: ignore[arg-type]
     *_, last = walk
     assert last.session.now.method == "optimise"
     assert last.session.now.edit.steps < 20
     handlers.stop(VISITOR)  # type: ignore[arg-type]  # nothing runs: nothing happens
+
+
+def test_a_newer_wish_overtakes_a_walk(handlers: EditHandlers, session: Session) -> None:
+    first, second = set(session.now.boxes) ^ {"Young"}, set(session.now.boxes) ^ {"Young", "Male"}
+    walk = start(handlers, session, first, "optimise", asked=100)
+    next(walk)
+    for boxes, asked in ((first, 110), (second, 90)):  # the walk's own wish, and one that was late on its way
+        handlers.overtake(sorted(boxes), 0.5, 1.0, "optimise", asked, VISITOR)  # type: ignore[arg-type]
+        assert not is_skip(next(walk).status)
+    handlers.overtake(sorted(second), 0.5, 1.0, "optimise", 120, VISITOR)  # type: ignore[arg-type]
+    assert list(walk) == []  # no picture, no edit to undo
+    *_, last = start(handlers, session, second, "optimise", asked=121)
+    assert set(last.session.now.boxes) == second
+    handlers.overtake(sorted(first), 0.5, 1.0, "optimise", 130, VISITOR)  # type: ignore[arg-type]  # nothing runs
+
+
+def test_a_walk_can_be_saved(handlers: EditHandlers, session: Session, warnings: list[str]) -> None:
+    assert handlers.film(session) is None
+    assert len(warnings) == 1
+    walk = start(handlers, session, set(session.now.boxes) ^ {"Young"}, "optimise")
+    for _ in range(4):
+        next(walk)
+    handlers.stop(VISITOR)  # type: ignore[arg-type]
+    *_, last = walk
+    assert last.film["visible"]
+    with Image.open(handlers.film(last.session) or "") as film:
+        assert film.format == "WEBP"
+        assert film.n_frames >= 4  # type: ignore[attr-defined]
+    (shown,) = change(handlers, last.session, set(session.now.boxes))
+    assert not shown.film["visible"]  # there is no walk to where the actor led
+
+
+def test_how_much_reaches_the_edit_and_comes_back(handlers: EditHandlers, session: Session) -> None:
+    seen = set(session.now.boxes)
+    *_, shown = start(handlers, session, seen ^ {"Young"}, "actor", strength=0.6)
+    assert shown.session.now.edit.changes == {"Young": pytest.approx(0.4 if "Young" in seen else 0.6)}
+    back = handlers.undo(shown.session)
+    assert back.strength == 1.0
+    assert handlers.redo(back.session).strength == 0.6
 
 
 def test_a_bad_upload_is_a_sentence_and_keeps_the_photo(

@@ -42,9 +42,9 @@ class CalibrateConfig:
     """Use only so many photos of the part: a dry run."""
     edits: int = 3
     """Photos per direction."""
-    actor: tuple[float, ...] = (-0.4, -0.2, 0.0, 0.33, 0.67, 1.0)
+    actor: tuple[float, ...] = (-0.4, 0.0, 0.5, 1.0)
     """Places of the actor's knob, ascending; see lc.identity."""
-    optimiser: tuple[float, ...] = (1.7, 1.5, 1.3, 1.15, 1.0)
+    optimiser: tuple[float, ...] = (1.7, 1.35, 1.0)
     """Places of the optimiser's knob, descending."""
     steps: int = 5
     """Places of the slider in the table."""

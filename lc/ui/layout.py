@@ -159,7 +159,7 @@ def _result_piece(fields: dict[str, Any], first: Shown, session: Session | None)
         fields["redo"] = gr.Button("Redo", size="sm", min_width=70, interactive=False)
         buttons = {
             "reset": gr.Button("Reset", size="sm", min_width=70),
-            "stop": gr.Button("Stop", size="sm", min_width=70, variant="stop", visible=False),
+            "stop": gr.Button("Stop", size="sm", min_width=70, variant="stop", visible=False, elem_id="stop"),
             "download": gr.Button("Download", size="sm", min_width=90, variant="primary"),
         }
         fields["kind"] = gr.Dropdown(

@@ -199,13 +199,73 @@ def test_two_quick_ticks_both_count(page: sync_api.Page) -> None:
     assert page.locator("#bars small").count() >= 2
 
 
-def test_the_optimiser_walks_and_stops(page: sync_api.Page) -> None:
+# Counts what a visitor sees move: the edited picture, the lines of the energies, the number of steps.
+WATCH = """() => {
+  window.seen = {};
+  const look = () => {
+    const now = {
+      picture: [...document.querySelectorAll("#stages img")].at(-1)?.src,
+      energies: document.querySelector("#trace polyline")?.getAttribute("points"),
+      steps: document.querySelector("#status")?.innerText.match(/step (\\d+)/)?.[1],
+    };
+    for (const key in now) if (now[key]) (window.seen[key] ??= new Set()).add(now[key]);
+  };
+  new MutationObserver(look).observe(document.body, { childList: true, subtree: true, attributes: true });
+}"""
+
+
+def test_the_optimiser_is_watched_and_its_walk_saved(page: sync_api.Page, tmp_path: Path) -> None:
+    page.evaluate(WATCH)
     page.locator("#method").get_by_label("Optimiser").click()
-    sync_api.expect(page.locator("#trace polyline").first).to_be_attached()
-    page.get_by_role("button", name="Stop").click()
     sync_api.expect(page.locator("#status")).to_contain_text("Optimiser,")
+    moved = page.evaluate("Object.fromEntries(Object.entries(seen).map(([key, values]) => [key, values.size]))")
+    assert min(moved["picture"], moved["energies"], moved["steps"]) >= 5, moved
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the walk").click()
+    download.value.save_as(tmp_path / "walk.webp")
+    with Image.open(tmp_path / "walk.webp") as film:
+        assert film.n_frames >= 5  # type: ignore[attr-defined]
+
+
+def test_stop_keeps_the_face_on_show(page: sync_api.Page) -> None:
+    page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+          if (!document.querySelector("#trace polyline")) return;
+          observer.disconnect();
+          document.querySelector("#stop").click();
+        }).observe(document.querySelector("#trace"), { childList: true, subtree: true })"""
+    )
+    page.locator("#method").get_by_label("Optimiser").click()
+    sync_api.expect(page.locator("#status")).to_contain_text("Optimiser,")
+    steps = int(re.search(r"Optimiser, (\d+) step", status(page)).group(1))  # type: ignore[union-attr]
+    polyline = page.locator("#trace polyline").first.get_attribute("points") or ""
+    assert len(polyline.split()) >= steps + 1  # the walk ended there, and shows that face
     page.get_by_role("button", name="Undo").last.click()
     sync_api.expect(page.locator("#status")).to_contain_text("Actor")
+
+
+def test_many_toggles_in_a_row_leave_one_walk_to_wait_for(page: sync_api.Page) -> None:
+    page.locator("#method").get_by_label("Optimiser").click()
+    sync_api.expect(page.locator("#status")).to_contain_text("Optimiser,")
+    before = ticked(page)
+    names = ["Smiling", "Male", "Young", "No_Beard", "Wearing_Hat"]
+    for name in names:
+        page.evaluate("name => document.querySelector(`#boxes input[name=${name}]`).click()", name)
+        page.wait_for_timeout(60)
+    wanted = ticked(page)
+    assert before ^ set(names) == wanted or "Wearing_Hat" in wanted - before  # a hat clears the colour of the hair
+    sync_api.expect(page.locator("#status")).to_contain_text("Optimiser,")
+    page.wait_for_timeout(500)
+    sync_api.expect(page.locator("#status")).to_contain_text("Optimiser,")
+    asked = page.locator("#bars small").count()
+    assert asked >= len(names) - 1  # the last wish was carried out
+    undone = 0
+    while page.get_by_role("button", name="Undo").last.is_enabled() and undone < 10:
+        old = after(page)
+        page.get_by_role("button", name="Undo").last.click()
+        wait_for_change(page, old)
+        undone += 1
+    assert undone < 2 + len(names)  # at least one walk was overtaken: it left no edit
 
 
 def test_download_is_a_full_size_png(page: sync_api.Page, tmp_path: Path) -> None:

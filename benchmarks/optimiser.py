@@ -1,0 +1,236 @@
+"""How many edits converge, how many an independent classifier confirms, and how well the person is kept.
+
+    python -m benchmarks.optimiser --weights weights/celeba-64 --judges weights/judges-64
+
+200 held-out photos, chosen so that each of the twenty directions has some, in every direction that they lack: by the
+actor, by the optimiser, and by the plain 300-step walk of the paper. Writes OUT.json and OUT.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.reference import plain
+from lc.attributes import ATTRIBUTES, resolve
+from lc.editor import FaceEditor, Method, Reading
+from train.classifier import load_classifier
+from train.data import load_celeba, to_tensor, to_unit
+from train.engine import parse
+from train.identity import FaceEmbedding
+from train.latents import DIRECTIONS
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Measure the reach of actor and optimiser."""
+
+    weights: Path = Path("weights/celeba-64")
+    judges: Path = Path("weights/judges-64")
+    celeba: Path = Path("data/celeba")
+    part: str = "validation"
+    pool: int = 500
+    """Photos of the part to choose from; train.calibrate leaves them alone."""
+    photos: int = 200
+    identity: float = 0.5
+    sweep: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    """Places of the slider at which both backends are compared."""
+    sweep_edits: int = 10
+    """Edits per direction for that, and for the plain walk."""
+    out: Path = Path("benchmarks/optimiser")
+    device: str = "auto"
+    threads: int = 0
+
+
+def choose(lacking: Sequence[Sequence[int]], count: int) -> list[int]:
+    """Up to `count` photos, from each direction's in turn, so that the rare ones are there too.
+
+    >>> choose([[0, 1, 2, 3], [3]], 3)
+    [0, 3, 1]
+    """
+    queues, chosen = [list(rows) for rows in lacking], []
+    while len(chosen) < count and any(queues):
+        for queue in queues:
+            while queue and queue[0] in chosen:
+                queue.pop(0)
+            if queue and len(chosen) < count:
+                chosen.append(queue.pop(0))
+    return chosen
+
+
+class Reach:
+    """The photos, the judges, and the figures of edits."""
+
+    def __init__(self, config: OptimiserConfig) -> None:
+        self.editor = FaceEditor.load(config.weights, config.device)
+        self.reader, self.embedding = load_classifier(config.judges, "reader"), FaceEmbedding()
+        names = load_celeba(config.celeba, config.part, config.pool).names
+        folder = config.celeba / "img_align_celeba"
+        self.readings = self.editor.read_located([self.editor.locate(folder / n, aligned=True) for n in names])
+        copies = to_unit(to_tensor([reading.reconstruction for reading in self.readings]))
+        self.seen = self.read(copies)
+        lacking = [torch.nonzero(self.seen[:, ATTRIBUTES.index(n)] != w)[:, 0].tolist() for n, w in DIRECTIONS]
+        rows = sorted(choose(lacking, config.photos))
+        self.lacking = [[row for row in rows if row in set(candidates)] for candidates in lacking]
+        self.photos, self.faces = len(rows), dict(zip(rows, self.embedding.crops(copies[rows]), strict=True))
+        self.strangers = float(torch.pdist(torch.stack(list(self.faces.values()))).mean())
+
+    @torch.no_grad()
+    def read(self, images: Tensor) -> Tensor:
+        """(N, 3, 64, 64) in [0, 1] -> bool (N, 10)."""
+        return torch.cat([self.reader.read(part) for part in images.split(128)])
+
+    @torch.no_grad()
+    def judge(self, rows: list[int], direction: int, images: Tensor, z: Tensor) -> dict[str, float]:
+        """Figures of edits of the photos `rows` in one direction, (N, 3, 64, 64) in [0, 1] and (N, latent)."""
+        name, wanted = DIRECTIONS[direction]
+        column, moves = ATTRIBUTES.index(name), self.editor.moves
+        others = [i for i, other in enumerate(ATTRIBUTES) if other not in resolve({name: wanted})]
+        got, seen = self.read(images), self.seen[rows]
+        z = z.to(self.editor.device)
+        reached = (moves.attribute_critic(z)[:, column] > 0) == wanted
+        real = torch.sigmoid(moves.critic(z)[:, 0]) > 0.3
+        far = (self.embedding.crops(images) - torch.stack([self.faces[row] for row in rows])).norm(dim=1)
+        return {
+            "edits": len(rows),
+            "converged": float((reached & real).float().mean()),
+            "confirmed": float((got[:, column] == wanted).float().mean()),
+            "held": float((got[:, others] == seen[:, others]).float().mean()),
+            "similarity": float((1 - far / self.strangers).mean()),
+        }
+
+    def edits(self, method: Method, identity: float, most: int | None = None) -> dict[str, Any]:
+        """The twenty directions by one of the editor's backends."""
+        directions: dict[str, Any] = {}
+        for i, (name, wanted) in enumerate(tqdm(DIRECTIONS, desc=f"{method} {identity:g}", leave=False)):
+            if not (rows := self.lacking[i][:most]):
+                continue
+            chosen: list[Reading] = [self.readings[row] for row in rows]
+            edits = self.editor.edit_many(chosen, {name: wanted}, identity, method)
+            images = to_unit(to_tensor([edit.edited for edit in edits]))
+            row = self.judge(rows, i, images, torch.stack([edit.z_edited for edit in edits]))
+            row["moved"] = sum(edit.z_distance for edit in edits) / len(edits)
+            row["steps"] = sum(edit.steps for edit in edits) / len(edits)
+            row["seconds"] = sum(edit.seconds for edit in edits) / len(edits)
+            directions[f"{name}={int(wanted)}"] = row
+        return _with_mean(directions)
+
+    def plain(self, most: int) -> dict[str, Any]:
+        """The same by the paper's walk, from the photo, with its stop rule."""
+        model, directions = self.editor.model, {}
+        for i, (name, wanted) in enumerate(tqdm(DIRECTIONS, desc="plain", leave=False)):
+            if not (rows := self.lacking[i][:most]):
+                continue
+            goal = self.editor.moves.goal(torch.stack([self.readings[row].z for row in rows]), {name: wanted})
+            target, mask = goal.target.round(), goal.mask
+            begun = time.perf_counter()
+            z, taken = plain(goal.z, model.critic, model.attribute_critic, target, mask, stop=True)
+            seconds = (time.perf_counter() - begun) / len(rows)
+            with torch.inference_mode():
+                images = (model.generator.decode(z).cpu() * 255).round() / 255
+            row = self.judge(rows, i, images, z)
+            row |= {"steps": float(taken.mean()), "seconds": seconds}
+            directions[f"{name}={int(wanted)}"] = row
+        return _with_mean(directions)
+
+
+def _with_mean(directions: dict[str, Any]) -> dict[str, Any]:
+    """Every direction counts the same in the means, however many photos lack it."""
+    columns = [key for key in next(iter(directions.values())) if key != "edits"]
+    means = {key: sum(row[key] for row in directions.values()) / len(directions) for key in columns}
+    return {"edits": sum(row["edits"] for row in directions.values()), **means, "directions": directions}
+
+
+def single(editor: FaceEditor, readings: Sequence[Reading]) -> dict[str, float]:
+    """Seconds for one photo at a time, medians: the walk, all 300 steps of the plain one, and that with its stop."""
+    times: dict[str, list[float]] = {"optimiser": [], "plain, 300 steps": [], "plain, with its stop": []}
+    for i, reading in enumerate(tqdm(readings, desc="one at a time", leave=False)):
+        name, wanted = ATTRIBUTES[i % len(ATTRIBUTES)], reading.attributes[ATTRIBUTES[i % len(ATTRIBUTES)]] < 0.5
+        begun = time.perf_counter()
+        editor.edit(reading, {name: wanted}, method="optimise")
+        times["optimiser"].append(time.perf_counter() - begun)
+        goal = editor.moves.goal(reading.z[None], {name: wanted})
+        for stop, title in ((False, "plain, 300 steps"), (True, "plain, with its stop")):
+            begun = time.perf_counter()
+            nets = editor.model.critic, editor.model.attribute_critic
+            plain(goal.z, *nets, goal.target.round(), goal.mask, stop=stop)
+            times[title].append(time.perf_counter() - begun)
+    return {title: float(np.median(values)) for title, values in times.items()}
+
+
+def equal_success(sweep: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Similarity of both backends where they are confirmed equally often: the highest success that both reach."""
+    curves = {m: sorted((r[m]["confirmed"], r[m]["similarity"]) for r in sweep.values()) for m in ("actor", "optimise")}
+    success = min(curve[-1][0] for curve in curves.values())
+    at = {m: float(np.interp(success, *zip(*curve, strict=True))) for m, curve in curves.items()}
+    return {"confirmed": success, **at}
+
+
+def measure(config: OptimiserConfig) -> dict[str, Any]:
+    """Every figure, as it is written to OUT.json."""
+    reach = Reach(config)
+    most = config.sweep_edits
+    sweep = {
+        str(place): {"actor": reach.edits("actor", place, most), "optimise": reach.edits("optimise", place, most)}
+        for place in config.sweep
+    }
+    return {
+        "settings": {key: str(value) for key, value in dataclasses.asdict(config).items()},
+        "photos": reach.photos,
+        "actor": reach.edits("actor", config.identity),
+        "optimise": reach.edits("optimise", config.identity),
+        "plain": reach.plain(most),
+        "single": single(reach.editor, reach.readings[:20]),
+        "sweep": sweep,
+        "equal_success": equal_success(sweep),
+    }
+
+
+def markdown(figures: dict[str, Any]) -> str:
+    """The tables."""
+    columns = ("converged", "confirmed", "held", "similarity", "steps", "seconds")
+    lines = ["| edits | number | " + " | ".join(columns) + " |", "|---" * 8 + "|"]
+    titles = {"actor": "actor", "optimise": "optimiser", "plain": "the paper's walk, plainly"}
+    for key, title in titles.items():
+        row = figures[key]
+        cells = [f"{row[c]:.3f}" if c in row else "-" for c in columns]
+        lines.append(f"| {title} | {row['edits']} | {' | '.join(cells)} |")
+    lines += ["", "| direction | " + " | ".join(f"{t}: converged | confirmed" for t in titles.values()) + " |"]
+    lines += ["|---" * 7 + "|"]
+    for name in figures["optimise"]["directions"]:
+        rows = [figures[key]["directions"][name] for key in titles]
+        lines.append(f"| {name} | " + " | ".join(f"{r['converged']:.2f} | {r['confirmed']:.2f}" for r in rows) + " |")
+    lines += ["", "| slider | actor: confirmed | similarity | optimiser: confirmed | similarity |", "|---" * 5 + "|"]
+    for place, row in figures["sweep"].items():
+        cells = [f"{row[m]['confirmed']:.2f} | {row[m]['similarity']:.2f}" for m in ("actor", "optimise")]
+        lines.append(f"| {place} | {' | '.join(cells)} |")
+    equal, single_ = figures["equal_success"], figures["single"]
+    lines += ["", f"At {equal['confirmed']:.2f} confirmed, similarity: actor {equal['actor']:.3f}, "]
+    lines[-1] += f"optimiser {equal['optimise']:.3f}."
+    lines += ["", "One photo at a time, median: "]
+    lines[-1] += ", ".join(f"{title} {seconds:.2f} s" for title, seconds in single_.items()) + "."
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    config = parse(OptimiserConfig)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    figures = measure(config)
+    config.out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
+    config.out.with_suffix(".md").write_text(markdown(figures))
+    print(markdown(figures))
+
+
+if __name__ == "__main__":
+    main()
