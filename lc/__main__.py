@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="NAME=0|1",
-        help="attributes to take away or to give, such as Eyeglasses=1; may be repeated",
+        help="attributes to take away or to give, such as Eyeglasses=1, or a strength: Smiling=0.6; may be repeated",
     )
     change.add_argument("--seed", type=_seed, default=0, help="source of chance, of which edits have none (default: 0)")
     change.add_argument("--out", required=True, type=Path, metavar="PATH", help="a picture file or a folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from lc.attributes import ATTRIBUTES, HAIR_COLOURS
 from lc.editor import FaceEditor
+from lc.results import animated
 from lc.ui.settings import Settings, parse
 
 gr = pytest.importorskip("gradio")
@@ -177,9 +179,20 @@ def test_a_walk_can_be_saved(handlers: EditHandlers, session: Session, warnings:
     assert last.film["visible"]
     with Image.open(handlers.film(last.session) or "") as film:
         assert film.format == "WEBP"
-        assert film.n_frames >= 4  # type: ignore[attr-defined]
+    assert len(last.session.walk) >= 4
     (shown,) = change(handlers, last.session, set(session.now.boxes))
     assert not shown.film["visible"]  # there is no walk to where the actor led
+
+
+def test_an_animation_has_every_face_and_comes_to_rest() -> None:
+    with Image.open(io.BytesIO(animated([Image.new("RGB", (64, 64), c) for c in ("red", "green", "blue")]))) as film:
+        assert (film.size, film.n_frames) == ((256, 256), 3)  # type: ignore[attr-defined]
+        pauses = []
+        for i in range(3):
+            film.seek(i)
+            film.load()
+            pauses.append(film.info["duration"])
+    assert pauses[0] == pauses[1] < pauses[2]
 
 
 def test_how_much_reaches_the_edit_and_comes_back(handlers: EditHandlers, session: Session) -> None:
