@@ -53,8 +53,10 @@ def aim(benchmark: Any, seconds: float) -> None:
 
 def traffic(benchmark: Any, megabytes: float) -> None:
     """Note the GB/s that were read, once the benchmark has run."""
+    if benchmark.stats is None:  # --benchmark-disable: everything runs once, untimed
+        return
     benchmark.extra_info["MB"] = megabytes
-    benchmark.extra_info["GB_per_s"] = megabytes / 1000 / benchmark.stats["median"]
+    benchmark.extra_info["GB_per_s"] = megabytes / 1000 / benchmark.stats.stats.median
 
 
 # --- memory --------------------------------------------------------------------------------------------------------
