@@ -69,15 +69,15 @@ class CriticsTraining(RunConfig):
     """Weight of -log D in the actor's loss for made-up faces."""
     realism_edit: float = 0.3
     """The same for edits."""
-    attribute: float = 1.5
+    attribute: float = 2.5
     """Weight of D_attr's and the guide's cross-entropies."""
-    match: float = 0.0
+    match: float = 4.0
     """Weight of the energy distance between a guide's features of made-up faces and of photos with such labels."""
-    hold: float = 0.4
+    hold: float = 0.5
     """Weight of an attribute to hold against one to change."""
     smoothing: float = 0.03
     """Distance of targets from 0 and 1: beyond that an attribute only burns."""
-    lambda_dist: tuple[float, float] = (0.02, 1.0)
+    lambda_dist: tuple[float, float] = (0.01, 0.5)
     """Distance weight at identity 0 and 1; between them it grows geometrically."""
     lambda_sample: float = 0.05
     """Distance weight for made-up faces."""

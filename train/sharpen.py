@@ -51,7 +51,7 @@ class SharpenTraining(RunConfig):
     """Channels of the decoder's fine lines; see VAEConfig."""
     width: int = 48
     """Channels of the discriminator's first layer."""
-    images: int = 36_000
+    images: int = 43_000
     """Photos to see in all."""
     batch: int = 64
     lr: float = 2e-4
@@ -60,18 +60,18 @@ class SharpenTraining(RunConfig):
     """Weight of the mean squared error."""
     features: float = 12.0
     """Weight of the feature matching."""
-    adversarial: float = 0.15
+    adversarial: float = 0.3
     """Weight of the hinge loss."""
     lpips: float = 1.0
     """Weight of the distance between the classifier's features."""
     spectrum: float = 0.3
     """Weight of the difference between the logarithms of local power spectra."""
-    r1: float = 1.0
+    r1: float = 0.05
     """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
     ema: float = 0.995
-    blend: float = 0.75
-    """Share of the sharpened weights in those that are written, the rest the VAE's (Wortsman et al. 2022): all of the
-    sharpness leaves grain on skin, and half of it costs hardly a tenth of a decibel."""
+    blend: float = 0.9
+    """Share of the sharpened weights in those that are written, the rest the VAE's (Wortsman et al. 2022): the last of
+    the sharpness costs the most decibels and leaves grain."""
     limit: int | None = None
     """Use only so many photos: a dry run."""
 
