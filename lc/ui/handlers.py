@@ -210,6 +210,8 @@ class EditHandlers:
         try:
             for progress in self.editor.edit_live(reading, changes, identity, stop=walk.ends):
                 if walk.overtaken.is_set():
+                    # Gradio empties every output of a handler that ends before it has said anything.
+                    yield Shown()
                     return
                 energies.append(progress.energies)
                 if progress.preview is not None:
