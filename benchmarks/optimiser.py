@@ -25,10 +25,11 @@ from benchmarks.reference import plain
 from lc.attributes import ATTRIBUTES, resolve
 from lc.editor import FaceEditor, Method, Reading
 from train.classifier import load_classifier
-from train.data import load_celeba, to_tensor, to_unit
+from train.data import load_celeba
 from train.engine import parse
 from train.identity import FaceEmbedding
 from train.latents import DIRECTIONS
+from train.rows import tensor
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Reach:
         names = load_celeba(config.celeba, config.part, config.pool).names
         folder = config.celeba / "img_align_celeba"
         self.readings = self.editor.read_located([self.editor.locate(folder / n, aligned=True) for n in names])
-        copies = to_unit(to_tensor([reading.reconstruction for reading in self.readings]))
+        copies = tensor([reading.reconstruction for reading in self.readings])
         self.seen = self.read(copies)
         lacking = [torch.nonzero(self.seen[:, ATTRIBUTES.index(n)] != w)[:, 0].tolist() for n, w in DIRECTIONS]
         rows = sorted(choose(lacking, config.photos))
@@ -117,7 +118,7 @@ class Reach:
                 continue
             chosen: list[Reading] = [self.readings[row] for row in rows]
             edits = self.editor.edit_many(chosen, {name: wanted}, identity, method)
-            images = to_unit(to_tensor([edit.edited for edit in edits]))
+            images = tensor([edit.edited for edit in edits])
             row = self.judge(rows, i, images, torch.stack([edit.z_edited for edit in edits]))
             row["moved"] = sum(edit.z_distance for edit in edits) / len(edits)
             row["steps"] = sum(edit.steps for edit in edits) / len(edits)

@@ -3,27 +3,36 @@
 The prior N(0, I) fills far more of the latent space than faces do. The realism critic and the actor repair a draw from
 it; a density fitted after training starts where faces are (Ghosh et al., ICLR 2020, arXiv 1903.12436, section 4).
 
-    >>> density = Density(latent=6, components=2, leading=3)
+    >>> density = Density(DensityConfig(latent=6, components=2, leading=3))
     >>> density.sample(4, torch.Generator().manual_seed(0)).shape
     torch.Size([4, 6])
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Density"]
+__all__ = ["Density", "DensityConfig"]
+
+
+@dataclass(frozen=True)
+class DensityConfig:
+    """Sizes of a density, saved as JSON beside its weights."""
+
+    latent: int
+    components: int  # of the mixture
+    leading: int  # principal axes that the mixture models jointly; the others vary independently
+
+    def __post_init__(self) -> None:
+        if not 0 < self.leading <= self.latent or self.components < 1:
+            raise ValueError(f"0 < leading <= latent and components > 0 must hold: {self}")
 
 
 class Density(nn.Module):
-    """z = centre + axes^T u: a full-covariance mixture over the `leading` principal axes, Gaussians over the rest.
-
-    Args:
-        latent: dimensions of z.
-        components: of the mixture.
-        leading: principal axes that the mixture models jointly; the others vary independently.
-    """
+    """z = centre + axes^T u: a full-covariance mixture over the leading principal axes, Gaussians over the rest."""
 
     weights: Tensor  # (components,), sum 1
     means: Tensor  # (components, leading)
@@ -32,10 +41,10 @@ class Density(nn.Module):
     centre: Tensor  # (latent,)
     axes: Tensor  # (latent, latent), a principal axis per row, in units of z
 
-    def __init__(self, latent: int, components: int, leading: int) -> None:
+    def __init__(self, config: DensityConfig) -> None:
         super().__init__()
-        if not 0 < leading <= latent or components < 1:
-            raise ValueError(f"0 < leading <= latent and components > 0, not {leading}, {latent}, {components}")
+        self.config = config
+        latent, components, leading = config.latent, config.components, config.leading
         self.register_buffer("weights", torch.full((components,), 1 / components))
         self.register_buffer("means", torch.zeros(components, leading))
         self.register_buffer("factors", torch.eye(leading).repeat(components, 1, 1))

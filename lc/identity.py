@@ -66,7 +66,7 @@ class Calibration:
         """
         knob = float(np.interp(identity, self.slider, self.actor))
         inside = min(max(knob, 0.0), 1.0)
-        return inside, 1.0 + inside - knob
+        return inside, 1.0 + (inside - knob)
 
     def for_optimiser(self, identity: float) -> float:
         """How far the walk follows the proposal at a place of the slider.

@@ -76,11 +76,10 @@ class Moves:
 
     def walk(self, goal: Goal, identity: float) -> Iterator[Step]:
         """Along the actor's line, then downhill until D_attr sees what was wanted and D a real latent."""
-        low, high = self.model.lambda_dist
         constraints: dict[str, Constraint] = {
             "attributes": Attributes(self.attribute_critic, goal.target, goal.mask),
             "realism": Realism(self.critic),
-            "distance": Distance(goal.z, self.sigma_bar, weight=low * (high / low) ** identity),
+            "distance": Distance(goal.z, self.sigma_bar, weight=self.model.distance_weight(identity)),
         }
         with torch.inference_mode():
             proposal = self.propose(goal, 1.0, self.model.calibration.for_optimiser(identity))

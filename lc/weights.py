@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lc.actor import Actor
 from lc.attributes import ATTRIBUTES
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
-from lc.density import Density
+from lc.density import Density, DensityConfig
 from lc.errors import WeightsError
 from lc.generator import VAE, VAEConfig
 from lc.identity import Calibration, load_calibration
@@ -141,8 +141,7 @@ def save_generator(folder: Path, vae: VAE) -> None:
 
 def save_density(folder: Path, density: Density) -> None:
     """Write a density of the latents and its section of config.json."""
-    components, leading = density.means.shape
-    save_config(folder, density={"latent": len(density.centre), "components": components, "leading": leading})
+    save_config(folder, density=dataclasses.asdict(density.config))
     save_module(folder, "density", density)
 
 
@@ -218,6 +217,11 @@ class Model:
     config: dict[str, Any]
     density: Density | None = None
 
+    def distance_weight(self, identity: float) -> float:
+        """lambda_dist at a place of the actor's identity input, in [0, 1]: it grows geometrically."""
+        low, high = self.lambda_dist
+        return low * (high / low) ** identity
+
 
 def save_editing_nets(
     folder: Path,
@@ -291,11 +295,8 @@ def _density(folder: Path, config: Mapping[str, Any], latent: int, place: torch.
     """The density of the latents, or None where config.json speaks of none."""
     if "density" not in config:
         return None
-    try:
-        density = Density(**config["density"])
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError("The section 'density' of config.json does not fit this program: fetch it again.") from error
-    if len(density.centre) != latent:
+    density = _build(Density, config, "density", DensityConfig)
+    if density.config.latent != latent:
         raise WeightsError(f"The density in {folder} was made for another generator: fetch the folder again.")
     load_module(folder, "density", density)
     return density.to(place)

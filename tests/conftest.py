@@ -61,6 +61,18 @@ def astronaut() -> Path:
 
 
 @pytest.fixture(scope="session")
+def two_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The astronaut twice in one photo of 900x512, the larger face on the left."""
+    path = tmp_path_factory.mktemp("photos") / "two.png"
+    with Image.open(ASTRONAUT) as image:
+        two = Image.new("RGB", (900, 512), "white")
+        two.paste(image, (0, 0))
+        two.paste(image.resize((350, 350)), (530, 100))
+    two.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def celeba(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty made-up pictures in CelebA's official layout, half size."""
     root = tmp_path_factory.mktemp("celeba")

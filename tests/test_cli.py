@@ -182,19 +182,14 @@ def test_a_rare_combination_is_warned_of_and_done(
 
 
 def test_another_face_can_be_chosen(
-    lc: Callable[..., int], astronaut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lc: Callable[..., int], two_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Image.open(astronaut) as image:
-        two = Image.new("RGB", (900, 512), "white")
-        two.paste(image, (0, 0))
-        two.paste(image.resize((350, 350)), (530, 100))
-    two.save(tmp_path / "two.png")
     for number, part in ((1, np.s_[:, :450]), (2, np.s_[:, 530:])):
         out = tmp_path / f"{number}.png"
         assert (
             lc(
                 "edit",
-                tmp_path / "two.png",
+                two_faces,
                 "--face",
                 number,
                 "--set",
@@ -206,13 +201,13 @@ def test_another_face_can_be_chosen(
             )
             == 0
         )
-        changed = (pixels(out) != np.asarray(two)).any(2)
+        changed = (pixels(out) != pixels(two_faces)).any(2)
         assert changed.any()
         changed[part] = False
         assert not changed.any()
-    assert lc("edit", tmp_path / "two.png", "--face", 3, "--out", tmp_path / "3.png") == 3
+    assert lc("edit", two_faces, "--face", 3, "--out", tmp_path / "3.png") == 3
     assert "2 face(s): there is no face 3" in capsys.readouterr().err
-    assert lc("describe", tmp_path / "two.png", "--face", 2) == 0
+    assert lc("describe", two_faces, "--face", 2) == 0
     line = json.loads(capsys.readouterr().out)
     assert line["face_box"] == line["face_boxes"][1]
 
@@ -352,7 +347,14 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_an_interrupt_is_quiet(tiny_weights: Path, astronaut: Path, tmp_path: Path) -> None:
     arguments = ["edit", *[str(astronaut)] * 200, "--weights", str(tiny_weights), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A job in the background of a script inherits a deaf ear to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         deadline = time.monotonic() + 60
         while not (tmp_path / "out").exists() and time.monotonic() < deadline:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from processes import finish
 
-from lc.density import Density
+from lc.density import Density, DensityConfig
 from lc.errors import WeightsError
 from lc.weights import load_model, save_config
-from train.density import DensityConfig, fit
+from train.density import DensityTraining, fit
 
 
 def two_blobs(count: int) -> torch.Tensor:
@@ -24,7 +24,7 @@ def two_blobs(count: int) -> torch.Tensor:
 def test_fitting_finds_the_shape_of_the_latents() -> None:
     torch.manual_seed(0)
     z = two_blobs(3000)
-    config = DensityConfig(components=2, leading=2)
+    config = DensityTraining(components=2, leading=2)
     density = fit(z, torch.zeros_like(z), z.mean(0), z.std(0), config)
     drawn = density.sample(3000, torch.Generator().manual_seed(1))
     torch.testing.assert_close(drawn.mean(0), z.mean(0), atol=0.15, rtol=0)
@@ -37,13 +37,13 @@ def test_fitting_finds_the_shape_of_the_latents() -> None:
 def test_the_encoders_own_noise_is_part_of_the_density() -> None:
     torch.manual_seed(0)
     mean, std = torch.zeros(2000, 4), torch.tensor([0.1, 1.0, 2.0, 0.5]).expand(2000, 4)
-    density = fit(mean, std, torch.zeros(4), torch.ones(4), DensityConfig(components=1, leading=2))
+    density = fit(mean, std, torch.zeros(4), torch.ones(4), DensityTraining(components=1, leading=2))
     drawn = density.sample(4000, torch.Generator().manual_seed(0))
     torch.testing.assert_close(drawn.std(0), std[0], rtol=0.1, atol=0.02)
 
 
 def test_the_same_seed_gives_the_same_draws() -> None:
-    density = Density(latent=8, components=3, leading=2)
+    density = Density(DensityConfig(latent=8, components=3, leading=2))
     first, again, other = (density.sample(5, torch.Generator().manual_seed(seed)) for seed in (7, 7, 8))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -306,11 +306,6 @@ def test_an_edit_of_an_edit_keeps_what_was_changed(tiny_editor: FaceEditor, read
     }
 
 
-def test_made_up_faces_take_no_strength(tiny_editor: FaceEditor) -> None:
-    with pytest.raises(LatentConstraintsError, match="Smiling"):
-        tiny_editor.sample(1, {"Smiling": 0.6})
-
-
 def test_what_nobody_has_is_tried_with_a_warning(tiny_editor: FaceEditor, reading: Reading) -> None:
     edit = tiny_editor.edit(reading, {"Bald": True, "Blond_Hair": True})
     assert edit.warning is not None
@@ -358,57 +353,3 @@ def test_a_live_walk_to_nowhere_is_a_reconstruction(tiny_editor: FaceEditor, rea
     *_, last = tiny_editor.edit_live(readings[0], {})
     assert last.edit is not None
     assert same(last.edit.edited, readings[0].reconstruction)
-
-
-# --- made-up faces -------------------------------------------------------------------------------------------------
-
-both = pytest.mark.parametrize("realism", [True, False], ids=["realism", "prior"])
-
-
-@both
-def test_a_sample_does_not_depend_on_how_many_there_are(tiny_editor: FaceEditor, realism: bool) -> None:
-    few = tiny_editor.sample(3, {"Male": True}, seed=4, realism=realism)
-    many = tiny_editor.sample(66, {"Male": True}, seed=4, realism=realism)
-    for a, b in zip(few, many[:3], strict=True):
-        torch.testing.assert_close(a.z, b.z, rtol=1e-3, atol=1e-3)
-        assert a.wanted == b.wanted
-        assert same(a.image, b.image, levels=1)
-    assert len(many) == 66
-
-
-@both
-def test_a_seed_repeats_and_another_does_not(tiny_editor: FaceEditor, realism: bool) -> None:
-    one, again, other = (tiny_editor.sample(2, seed=seed, realism=realism) for seed in (1, 1, 2))
-    assert all(torch.equal(a.z, b.z) and same(a.image, b.image) for a, b in zip(one, again, strict=True))
-    assert not torch.allclose(one[0].z, other[0].z)
-    assert not torch.allclose(one[0].z, one[1].z)
-
-
-def test_what_is_set_holds_and_the_rest_is_as_people_are(tiny_editor: FaceEditor) -> None:
-    model = tiny_editor.model
-    known = {tuple(row) for row in model.label_vectors.bool().tolist()}
-    samples = tiny_editor.sample(40, {"young": True, "Male": False})
-    for sample in samples:
-        assert (sample.wanted["Young"], sample.wanted["Male"]) == (True, False)
-        assert tuple(sample.wanted[name] for name in ATTRIBUTES) in known
-    assert len({tuple(sample.wanted.values()) for sample in samples}) > 5
-
-
-def test_a_whole_label_vector_can_be_set(tiny_editor: FaceEditor) -> None:
-    # 1 in 1024, which nobody in the made-up labels has: asked for all the same.
-    vector = dict(zip(ATTRIBUTES, (True,) * 9 + (False,), strict=True))
-    assert not (tiny_editor.model.label_vectors == torch.tensor([*[1.0] * 9, 0.0])).all(1).any()
-    assert tiny_editor.sample(1, vector)[0].wanted == vector
-
-
-def test_samples_are_pictures_of_their_latents(tiny_editor: FaceEditor) -> None:
-    (sample,) = tiny_editor.sample(1)
-    assert sample.image.size == (64, 64)
-    assert same(sample.image, tiny_editor.decode(sample.z), levels=1)
-    assert list(sample.attributes) == list(sample.wanted) == list(ATTRIBUTES)
-
-
-@pytest.mark.parametrize("n", [0, -1])
-def test_fewer_than_one_face_is_refused(tiny_editor: FaceEditor, n: int) -> None:
-    with pytest.raises(LatentConstraintsError, match="at least one"):
-        tiny_editor.sample(n)

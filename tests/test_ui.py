@@ -162,7 +162,7 @@ def test_a_newer_wish_overtakes_a_walk(handlers: EditHandlers, session: Session)
         handlers.overtake(sorted(boxes), 0.5, 1.0, "optimise", asked, VISITOR)  # type: ignore[arg-type]
         assert not is_skip(next(walk).status)
     handlers.overtake(sorted(second), 0.5, 1.0, "optimise", 120, VISITOR)  # type: ignore[arg-type]
-    assert list(walk) == []  # no picture, no edit to undo
+    assert all(is_skip(field) for shown in walk for field in shown)  # no picture, no edit to undo
     *_, last = start(handlers, session, second, "optimise", asked=121)
     assert set(last.session.now.boxes) == second
     handlers.overtake(sorted(first), 0.5, 1.0, "optimise", 130, VISITOR)  # type: ignore[arg-type]  # nothing runs
@@ -223,13 +223,8 @@ def test_a_toggle_without_a_photo_asks_for_one(handlers: EditHandlers) -> None:
     assert handlers.export("PNG", None) is None
 
 
-def test_several_faces_can_be_chosen(handlers: EditHandlers, astronaut: Path, tmp_path: Path) -> None:
-    with Image.open(astronaut) as image:
-        two = Image.new("RGB", (900, 512), "white")
-        two.paste(image, (0, 0))
-        two.paste(image.resize((350, 350)), (530, 100))
-    two.save(tmp_path / "two.png")
-    shown = handlers.open_upload({"path": str(tmp_path / "two.png")}, None)
+def test_several_faces_can_be_chosen(handlers: EditHandlers, two_faces: Path) -> None:
+    shown = handlers.open_upload({"path": str(two_faces)}, None)
     assert shown.faces["visible"]
     assert shown.choice["value"] == "Face 1"
     other = handlers.choose_face("Face 2", shown.session)
@@ -260,14 +255,9 @@ def test_export_is_the_whole_photo(handlers: EditHandlers, session: Session, kin
 
 
 def test_a_face_that_cannot_be_edited_is_a_sentence_and_the_other_stays(
-    handlers: EditHandlers, astronaut: Path, tmp_path: Path, warnings: list[str]
+    handlers: EditHandlers, two_faces: Path, warnings: list[str]
 ) -> None:
-    with Image.open(astronaut) as image:
-        two = Image.new("RGB", (900, 512), "white")
-        two.paste(image, (0, 0))
-        two.paste(image.resize((350, 350)), (530, 100))
-    two.save(tmp_path / "two.png")
-    session = handlers.open_upload({"path": str(tmp_path / "two.png")}, None).session
+    session = handlers.open_upload({"path": str(two_faces)}, None).session
     faces = session.reading.faces
     turned = faces[1].landmarks.copy()
     turned[2] = turned[1] + (15, 20)

@@ -15,16 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.identity import FILE, Calibration, save_calibration
-from train.data import load_celeba, to_tensor, to_unit
+from train.data import load_celeba
 from train.engine import parse
 from train.identity import FaceEmbedding
 from train.latents import DIRECTIONS
+from train.rows import tensor
 
 __all__ = ["CalibrateConfig", "Curve", "lay_out", "similarity_by_distance"]
 
@@ -109,7 +108,7 @@ class Measurement:
             raise SystemExit(f"--skip {config.skip} leaves no photos to calibrate with: lower it.")
         self.chosen = [(n, w, self._lacking(n, w)[: config.edits]) for n, w in DIRECTIONS]
         everyone = {id(reading): reading for *_, readings in self.chosen for reading in readings}
-        faces = self.embedding.crops(pictures([reading.reconstruction for reading in everyone.values()]))
+        faces = self.embedding.crops(tensor([reading.reconstruction for reading in everyone.values()]))
         self.faces = dict(zip(everyone, faces, strict=True))
         # CelebA's people are in no order: nearly all pairs are of two.
         self.strangers = float(torch.pdist(faces).mean())
@@ -123,16 +122,11 @@ class Measurement:
         edits: list[Edit] = []
         for name, wanted, readings in self.chosen:
             edits += editor.edit_many(readings, {name: wanted}, 0.5, method)
-        after = self.embedding.crops(pictures([edit.edited for edit in edits]))
+        after = self.embedding.crops(tensor([edit.edited for edit in edits]))
         before = torch.stack([self.faces[id(edit.reading)] for edit in edits])
         similar = 1 - (after - before).norm(dim=1) / self.strangers
         converged = sum(edit.converged for edit in edits) / len(edits)
         return np.array([edit.z_distance for edit in edits]), similar.numpy(), converged
-
-
-def pictures(images: list[Image.Image]) -> Tensor:
-    """64x64 pictures -> (N, 3, 64, 64) in [0, 1]."""
-    return to_unit(to_tensor(images))
 
 
 def main() -> None:

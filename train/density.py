@@ -15,14 +15,14 @@ import torch
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from lc.density import Density
+from lc.density import Density, DensityConfig
 from lc.weights import load_generator, load_statistics, save_density
 from train.engine import parse
 from train.latents import load_or_encode
 
 
 @dataclass(frozen=True)
-class DensityConfig:
+class DensityTraining:
     """Fit a density of latents."""
 
     vae: Path = Path("runs/vae/weights")
@@ -47,7 +47,7 @@ class DensityConfig:
     """Use only so many photos: a dry run."""
 
 
-def fit(mean: Tensor, std: Tensor, centre: Tensor, scale: Tensor, config: DensityConfig) -> Density:
+def fit(mean: Tensor, std: Tensor, centre: Tensor, scale: Tensor, config: DensityTraining) -> Density:
     """Fit to q(z|x) of N photos: mean, std (N, latent) each; centre, scale (latent,) whiten them."""
     torch.manual_seed(config.seed)
     rows = torch.randperm(len(mean))[: config.rows]
@@ -60,7 +60,7 @@ def fit(mean: Tensor, std: Tensor, centre: Tensor, scale: Tensor, config: Densit
     components = min(config.components, len(u) // 2)
     settings = {"init_params": "k-means++", "reg_covar": config.floor, "max_iter": 40, "random_state": config.seed}
     mixture = GaussianMixture(components, **settings).fit(u[:, :leading].numpy())
-    density = Density(z.shape[1], len(mixture.weights_), leading)
+    density = Density(DensityConfig(z.shape[1], components, leading))
     density.weights.copy_(torch.from_numpy(mixture.weights_))
     density.means.copy_(torch.from_numpy(mixture.means_))
     density.factors.copy_(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))
@@ -71,7 +71,7 @@ def fit(mean: Tensor, std: Tensor, centre: Tensor, scale: Tensor, config: Densit
 
 
 def main() -> None:
-    config = parse(DensityConfig)
+    config = parse(DensityTraining)
     vae, statistics = load_generator(config.vae), load_statistics(config.vae)
     arguments = (vae, config.celeba, config.extra, config.looks, config.limit, torch.device("cpu"))
     latents = load_or_encode(config.latents, *arguments)

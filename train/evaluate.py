@@ -66,7 +66,7 @@ def judges(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
     figures = {
         "photos": len(evaluation.labels),
         "settings": dataclasses.asdict(config),
-        "lambda_dist": {str(place): _lambda(evaluation.editor, place) for place in config.sweep},
+        "lambda_dist": {str(place): evaluation.editor.model.distance_weight(place) for place in config.sweep},
         "real": evaluation.row(evaluation.photos),
         "frechet_floor": evaluation.frechet_floor(config.celeba, "train" if config.part != "train" else "validation"),
         "reconstruction": evaluation.reconstructions(),
@@ -125,12 +125,6 @@ def measure(config: EvaluateConfig, say: Callable[[str], None] = print) -> dict[
     say(report.judges_table(figures))
     figures |= made_up(config, evaluation) | edits(config, evaluation)
     return {**figures, "reach": report.reach(figures)}
-
-
-def _lambda(editor: FaceEditor, place: float) -> float:
-    """The distance weight that a place of the identity slider stands for; see `FaceEditor`."""
-    low, high = editor.model.lambda_dist
-    return low * (high / low) ** place
 
 
 def main() -> None:

@@ -33,9 +33,9 @@ from lc.faces import EDITED, Aligned, detector, encode_picture, iter_photos
 from lc.faces.align import warp
 from lc.faces.blend import REACH
 from train.classifier import load_classifier
-from train.data import to_tensor, to_unit
 from train.engine import parse
 from train.identity import CHIP, SAME, FaceEmbedding, MissingEmbeddingError, chips
+from train.rows import tensor
 
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 
@@ -91,14 +91,14 @@ class Judges:
 
     @torch.no_grad()
     def read(self, photo: Image.Image, aligned: Aligned) -> dict[str, bool]:
-        values = self.reader.read(to_unit(to_tensor([at(photo, aligned, 64)])))[0].tolist()
+        values = self.reader.read(tensor([at(photo, aligned, 64)]))[0].tolist()
         return dict(zip(ATTRIBUTES, values, strict=True))
 
     @torch.no_grad()
     def person(self, photo: Image.Image, aligned: Aligned) -> torch.Tensor:
         """(128,), of a chip drawn from the photo at its full resolution."""
         side = 2 * CHIP
-        return self.embedding(chips(to_unit(to_tensor([at(photo, aligned, side)]))))[0]
+        return self.embedding(chips(tensor([at(photo, aligned, side)])))[0]
 
 
 def outside(before: Image.Image, after: Image.Image, aligned: Aligned) -> int:

@@ -22,6 +22,7 @@ from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop
 from lc.generator import VAE
 from lc.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
+from lc.optimiser import rms
 from train.classifier import Classifier, load_classifier
 from train.data import centre, load_celeba, to_tensor, to_unit
 from train.identity import SAME, FaceEmbedding, MissingEmbeddingError
@@ -156,7 +157,7 @@ class Evaluation:
         step = moved - z
         row = self.row(images)
         row["z_mse"] = float(step.square().mean())
-        row["z_distance"] = float((step / model.statistics.sigma_bar).square().mean(1).sqrt().mean())
+        row["z_distance"] = float(rms(step, model.statistics.sigma_bar).mean())
         return {**row, "seconds": seconds}
 
     @torch.no_grad()

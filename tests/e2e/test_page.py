@@ -169,15 +169,9 @@ def test_a_bad_upload_is_a_sentence_and_the_picture_stays(
     sync_api.expect(page.locator("#photo img")).to_have_attribute("src", re.compile("astronaut"))
 
 
-def test_several_faces_are_outlined_and_one_can_be_chosen(page: sync_api.Page, astronaut: Path, tmp_path: Path) -> None:
-    path = tmp_path / "two.jpg"
-    with Image.open(astronaut) as image:
-        two = Image.new("RGB", (900, 512), "white")
-        two.paste(image, (0, 0))
-        two.paste(image.resize((350, 350)), (530, 100))
-    two.save(path)
+def test_several_faces_are_outlined_and_one_can_be_chosen(page: sync_api.Page, two_faces: Path) -> None:
     assert not page.locator("#choice").is_visible()
-    upload(page, path)
+    upload(page, two_faces)
     sync_api.expect(page.locator("#choice").get_by_label("Face 1")).to_be_checked()
     first = page.locator("#stages img").first.get_attribute("src")
     page.locator("#choice").get_by_label("Face 2").check()
