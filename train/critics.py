@@ -67,9 +67,9 @@ class CriticsTraining(RunConfig):
     """Critic updates per actor update."""
     realism: float = 2.5
     """Weight of -log D in the actor's loss for made-up faces."""
-    realism_edit: float = 0.3
-    """The same for edits."""
-    attribute: float = 2.5
+    realism_edit: float = 1.2
+    """The same for edits. With 0.3 an edit that fails often learns to ruin the face instead."""
+    attribute: float = 2.0
     """Weight of D_attr's and the guide's cross-entropies."""
     match: float = 4.0
     """Weight of the energy distance between a guide's features of made-up faces and of photos with such labels."""
