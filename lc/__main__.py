@@ -118,8 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument(
         "--blend",
         choices=("change", "crop"),
-        default="change",
-        help="carry over only the change, or the model's whole 64x64 face, blurred as it is (default: change)",
+        help="carry over only the change, or the model's whole 64x64 face, blurred as it is (default: change; crop "
+        "where nothing is set, which shows the reconstruction)",
     )
     edit.add_argument("--stages", action="store_true", help="write the 64x64 stages and the figures too")
 

@@ -46,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _edit(arguments: argparse.Namespace) -> int:
     changes = parse_assignments(arguments.set)
+    # A photo with nothing set is asked for to see what the model makes of it.
+    blend = arguments.blend or ("change" if changes else "crop")
     paths = _photos(arguments.inputs)
     targets = _targets(paths, arguments.out, arguments.stages)
     editor = _load(arguments)
@@ -55,7 +57,7 @@ def _edit(arguments: argparse.Namespace) -> int:
     failed: list[Path] = []
 
     def save(index: int, edit: Edit) -> None:
-        picture = edit.crop_result if arguments.blend == "crop" else edit.result
+        picture = edit.result if blend == "change" else edit.crop_result
         save_picture(picture, targets[index], EDITED, edit.reading.photo)
         if arguments.stages:
             _save_stages(edit, targets[index], {"input": str(paths[index]), "set": changes, **settings})

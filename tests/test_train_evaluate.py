@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from lc.attributes import ATTRIBUTES
-from lc.density import Density
+from lc.density import Density, DensityConfig
 from lc.optimiser import optimise
 from lc.ui.layout import model_card
 from lc.weights import save_density
@@ -52,7 +52,7 @@ def weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The tiny model, with a density."""
     folder = tmp_path_factory.mktemp("evaluated") / "weights"
     shutil.copytree(tiny_weights, folder)
-    save_density(folder, Density(latent=24, components=2, leading=4))
+    save_density(folder, Density(DensityConfig(latent=24, components=2, leading=4)))
     return folder
 
 
