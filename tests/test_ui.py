@@ -385,3 +385,14 @@ def test_a_taken_port_is_a_sentence(tiny_weights: Path, capsys: pytest.CaptureFi
         settings = Settings(weights=str(tiny_weights), device="cpu", port=taken.getsockname()[1])
         assert app.serve(settings) == 1
     assert str(settings.port) in capsys.readouterr().err
+
+
+def test_a_file_on_its_way_to_a_browser_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    picture = Image.effect_noise((64, 64), 80).convert("RGB")
+    path = Path(views.jpeg_file(picture))
+    sent = path.stat().st_ino
+    with path.open("rb"):  # held open, so that its number is not given to another
+        assert Path(views.jpeg_file(picture)) == path  # the same picture is shown again meanwhile
+        assert path.stat().st_ino != sent  # another file took its place: nobody wrote into the one being sent
+    assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import tempfile
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -198,8 +199,10 @@ def film_file(faces: Sequence[Image.Image], name: str) -> str:
 def _file(data: bytes, name: str) -> str:
     folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(data)
-    return str(folder / name)
+    # The same picture may be on its way to a browser from this very file: put a whole one in its place.
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as partial:
+        partial.write(data)
+    return str(Path(partial.name).replace(folder / name))
 
 
 def _data(image: Image.Image) -> str:
