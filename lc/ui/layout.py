@@ -21,7 +21,7 @@ __all__ = ["build_page", "model_card"]
 
 _TEXTS = Path(__file__).parent / "texts"
 _BOXES = [(DISPLAY_NAMES[name], name) for name in ATTRIBUTES]
-_KINDS = [("PNG: every pixel kept", "PNG"), ("JPEG: smaller", "JPEG"), ("WebP: smallest", "WEBP")]
+_KINDS = [("PNG", "PNG"), ("JPEG", "JPEG"), ("WebP", "WEBP")]
 _METHODS = [("Actor: instant", "actor"), ("Optimiser: watch it walk", "optimise")]
 _SWEEP, _AGE = 600, 3000  # seconds: every ten minutes files older than fifty go, so none is an hour old
 

@@ -93,7 +93,7 @@ def status(moment: Moment) -> str:
     way = "Actor" if moment.method == "actor" else f"Optimiser, {edit.steps} steps"
     facts = f"{way} \N{MIDDLE DOT} moved {edit.z_distance:.2f} \N{GREEK SMALL LETTER SIGMA}\N{COMBINING MACRON}"
     if edit.similarity is not None:
-        facts += f" \N{MIDDLE DOT} about {edit.similarity:.0%} the same person"
+        facts += f" \N{MIDDLE DOT} likeness {edit.similarity:.2f} (1 the same picture, 0 a stranger)"
     facts += f" \N{MIDDLE DOT} {_seconds(edit.seconds)}"
     if edit.warning:
         return _line("warn", edit.warning, facts)
