@@ -4,15 +4,16 @@ Both backends have a knob of their own. The actor's is its place between the two
 its move is lengthened, above 1 shortened. The optimiser's is how far along the actor's most careful move, and beyond,
 its walk goes before it descends. How far a person is still that person at a given place of either knob can only be
 measured, so it is, and the slider is laid out so that equal steps of it are equal steps of measured similarity, the
-same for both.
+same for both. Some changes need a longer way than others before an eye sees them (a bald head) and some a shorter one
+(glasses): the length of each of the twenty is measured too.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Calibration:
         distance: ascending distances moved, root mean square in sigma_bar, from 0.
         similarity: how similar the person is found at each distance: 1 the same picture, 0 two strangers. Empty where
             it was not measured.
+        lengths: how much longer than others the move of each change is, as "Bald=1"; 1 where nothing is said.
     """
 
     slider: tuple[float, ...] = (0.0, 1.0)
@@ -43,6 +45,7 @@ class Calibration:
     optimiser: tuple[float, ...] = (1.6, 1.0)
     distance: tuple[float, ...] = ()
     similarity: tuple[float, ...] = ()
+    lengths: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (
@@ -52,7 +55,7 @@ class Calibration:
             and _ascending(self.distance)
             and (self.slider[0], self.slider[-1]) == (0, 1)
             and all(-1 <= value < 2 for value in self.actor)
-            and all(0 < value < 10 for value in self.optimiser)
+            and all(0 < value < 10 for value in (*self.optimiser, *self.lengths.values()))
         ):
             raise ValueError("tables of unequal lengths, out of order or out of range")
 
@@ -76,6 +79,14 @@ class Calibration:
         """
         return float(np.interp(identity, self.slider, self.optimiser))
 
+    def length(self, changes: Iterable[str]) -> float:
+        """The length of a move for several changes at once, that of the one with the longest way.
+
+        >>> Calibration(lengths={"Bald=1": 1.3, "Smiling=1": 0.8}).length(["Smiling=1"])
+        0.8
+        """
+        return max((self.lengths.get(change, 1.0) for change in changes), default=1.0)
+
     def similar(self, distance: float) -> float | None:
         """How similar a person is, as a rule, after a move of `distance` (in sigma_bar); None where nobody knows."""
         return float(np.interp(distance, self.distance, self.similarity)) if self.distance else None
@@ -93,11 +104,13 @@ def load_calibration(folder: Path) -> Calibration:
     """
     try:
         found = json.loads((folder / FILE).read_text())
-        names = [field.name for field in dataclasses.fields(Calibration)]
-        return Calibration(**{name: tuple(map(float, found[name])) for name in names})
+        names = ("slider", "actor", "optimiser", "distance", "similarity")
+        tables = {name: tuple(map(float, found[name])) for name in names}
+        lengths = {str(change): float(value) for change, value in found.get("lengths", {}).items()}
+        return Calibration(**tables, lengths=lengths)
     except FileNotFoundError:
         return Calibration()
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{folder / FILE} is damaged: fetch it again, or run python -m train.calibrate.") from error
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lc.attributes import ATTRIBUTES, Strength, apply_changes, partial
+from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial
 from lc.constraints import Attributes, Constraint, Distance, Realism
 from lc.critics import folded
 from lc.optimiser import Step, optimise
@@ -37,6 +37,7 @@ class Goal:
         before: (B, 10), the probabilities that D_attr reads there.
         target: (B, 10) in [0, 1], and mask: (B, 10) bool; see `lc.attributes.apply_changes`.
         strengths: attributes wanted by a probability between 0 and 1.
+        length: how much longer than others the move for these changes is; see `lc.identity`.
     """
 
     z: Tensor
@@ -44,6 +45,7 @@ class Goal:
     target: Tensor
     mask: Tensor
     strengths: Mapping[str, float]
+    length: float = 1.0
 
 
 class Moves:
@@ -59,8 +61,11 @@ class Moves:
         with torch.inference_mode():
             before = torch.sigmoid(self.attribute_critic(z))
         target, mask = apply_changes(before, changes)
+        strengths = partial(changes)
+        whole = [f"{name}={int(value)}" for name, value in canonical(changes).items() if name not in strengths]
+        length = self.model.calibration.length(whole)
         # Clones, for what was made in inference mode cannot take part in gradients.
-        return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), partial(changes))
+        return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), strengths, length)
 
     def still(self, goal: Goal) -> Step:
         """Nothing is wanted: nothing moves."""
@@ -90,7 +95,7 @@ class Moves:
 
         Args:
             careful: the actor's identity input, in [0, 1].
-            reach: how far to follow its line; 1 is its own proposal.
+            reach: how far to follow its line, in the goal's lengths; 1 is its own proposal where that is 1.
 
         Returns:
             (B, latent).
@@ -103,7 +108,7 @@ class Moves:
         if bool(mask.any()):
             # A row of which nothing is asked but a strength does not move yet.
             proposal = self.model.actor(z, whole, mask, slider)
-            z = torch.where(mask.any(1, keepdim=True), z + reach * (proposal - z), z)
+            z = torch.where(mask.any(1, keepdim=True), z + reach * goal.length * (proposal - z), z)
         for column, probability in zip(columns, goal.strengths.values(), strict=True):
             z = self._to_strength(z, whole, column, probability, slider)
         return z

@@ -1,15 +1,18 @@
 """Measure what the identity slider does, and lay it out so that it means the same in both backends.
 
-    python -m train.calibrate --weights weights/celeba-64
+    python -m train.calibrate --weights weights/celeba-64 --guide runs/guide/weights runs/guide2/weights
 
-For places of the actor's knob and of the optimiser's, held-out photos are edited in the twenty directions, and a face
-embedding says how similar the person still is. The slider then runs over the range that both can reach, in equal steps
-of similarity: 1 is the same picture, 0 two strangers. Writes calibration.json beside the weights; see lc.identity.
+With guides (see train.critics), first the length of the move of each of the twenty changes: as long as most of its
+edits need before the guides see it. Then, for places of the actor's knob and of the optimiser's, held-out photos are
+edited in the twenty directions, and a face embedding says how similar the person still is. The slider runs over the
+range that both can reach, in equal steps of similarity: 1 is the same picture, 0 two strangers. Writes calibration.json
+beside the weights; see lc.identity.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +20,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lc.attributes import ATTRIBUTES
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.identity import FILE, Calibration, save_calibration
+from train.classifier import load_classifier
 from train.data import load_celeba
 from train.engine import parse
 from train.identity import FaceEmbedding
@@ -39,6 +44,14 @@ class CalibrateConfig:
     """Photos of the part left to others: the first ones are those that figures are reported on."""
     limit: int | None = None
     """Use only so many photos of the part: a dry run."""
+    guide: tuple[Path, ...] = ()
+    """Folders of the classifiers that helped training; without any, the lengths stay as they are."""
+    reach: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
+    """Lengths that are tried, as parts of the actor's most careful move."""
+    seen: float = 0.9
+    """Share of a direction's edits in which a guide must see what was wanted."""
+    tried: int = 40
+    """Photos per direction for the lengths."""
     edits: int = 3
     """Photos per direction."""
     actor: tuple[float, ...] = (-0.4, 0.0, 0.5, 1.0)
@@ -80,6 +93,20 @@ def lay_out(actor: Curve, optimiser: Curve, steps: int) -> Calibration:
     return Calibration(places, actor.at(wanted), optimiser.at(wanted))
 
 
+def shortest(reach: Sequence[float], success: np.ndarray, seen: float) -> float:
+    """The first length at which the success (R,) is `seen`, or near the most that any length gives.
+
+    >>> shortest((0.5, 1.0, 1.5), np.array([0.2, 0.8, 1.0]), 0.9)
+    1.25
+    """
+    rising = np.maximum.accumulate(success)
+    enough = min(seen, float(rising[-1]) - 0.02)
+    if rising[0] >= enough:
+        return float(reach[0])
+    after = int(np.argmax(rising >= enough))
+    return float(np.interp(enough, rising[after - 1 : after + 1], reach[after - 1 : after + 1]))
+
+
 def similarity_by_distance(
     distance: np.ndarray, similarity: np.ndarray, bins: int = 8
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -116,6 +143,26 @@ class Measurement:
     def _lacking(self, name: str, wanted: bool) -> list[Reading]:
         return [reading for reading in self.readings if (reading.attributes[name] >= 0.5) != wanted]
 
+    @torch.inference_mode()
+    def lengths(self, config: CalibrateConfig) -> dict[str, float]:
+        """Of each change, as a share of their mean: how long its move must be."""
+        guides = [load_classifier(folder, "guide").to(self.editor.device) for folder in config.guide]
+        moves, found = self.editor.moves, {}
+        for name, wanted in tqdm(DIRECTIONS, desc="lengths", leave=False):
+            if not (readings := self._lacking(name, wanted)[: config.tried]):
+                continue
+            start = torch.stack([reading.z for reading in readings]).to(self.editor.device)
+            goal = dataclasses.replace(moves.goal(start, {name: wanted}), length=1.0)
+            success = []
+            for reach in config.reach:
+                pictures = self.editor.model.generator.decode(moves.propose(goal, 1.0, reach))
+                read = torch.stack([guide.read(pictures)[:, ATTRIBUTES.index(name)] for guide in guides])
+                success.append(float((read == wanted).float().mean()))
+            found[f"{name}={int(wanted)}"] = shortest(config.reach, np.array(success), config.seen)
+            tqdm.write(f"{name}={int(wanted)}: {found[f'{name}={int(wanted)}']:.2f} of {np.round(success, 2).tolist()}")
+        mean = sum(found.values()) / len(found)
+        return {change: round(value / mean, 3) for change, value in found.items()}
+
     def at(self, calibration: Calibration, method: Method) -> tuple[np.ndarray, np.ndarray, float]:
         """Distances and similarities (N,) of the edits with a slider that stands still, and how many converged."""
         editor = FaceEditor(dataclasses.replace(self.editor.model, calibration=calibration))
@@ -134,14 +181,15 @@ def main() -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     measurement = Measurement(config)
+    lengths = measurement.lengths(config) if config.guide else measurement.editor.model.calibration.lengths
     knobs: dict[Method, tuple[float, ...]] = {"actor": config.actor, "optimise": config.optimiser}
     curves: dict[Method, Curve] = {}
     distances, similarities = [], []
     for method, places in knobs.items():
         means = []
         for place in tqdm(places, desc=method, leave=False):
-            still = Calibration(actor=(place, place)) if method == "actor" else Calibration(optimiser=(place, place))
-            distance, similarity, converged = measurement.at(still, method)
+            still = {"actor": (place, place)} if method == "actor" else {"optimiser": (place, place)}
+            distance, similarity, converged = measurement.at(Calibration(**still, lengths=lengths), method)
             distances.append(distance)
             similarities.append(similarity)
             means.append(float(similarity.mean()))
@@ -151,7 +199,7 @@ def main() -> None:
         curves[method] = Curve(places, tuple(means))
     table = lay_out(curves["actor"], curves["optimise"], config.steps)
     x, y = similarity_by_distance(np.concatenate(distances), np.concatenate(similarities))
-    table = dataclasses.replace(table, distance=tuple(x.tolist()), similarity=tuple(y.tolist()))
+    table = dataclasses.replace(table, distance=tuple(x.tolist()), similarity=tuple(y.tolist()), lengths=lengths)
     measured = {method: dataclasses.asdict(curve) for method, curve in curves.items()}
     edits = len(distances[0])
     save_calibration(config.weights, table, edits=edits, strangers=measurement.strangers, **measured)

@@ -151,6 +151,18 @@ def load_classifier(folder: Path, name: Kind) -> Classifier:
     return classifier.eval().requires_grad_(False)
 
 
+def feature_distance(classifier: Classifier, copies: Tensor, photos: Tensor) -> Tensor:
+    """Squared distance between unit-length features, averaged over places, summed over stages: 2 x (B, ...) -> (B,).
+
+    LPIPS (Zhang et al. 2018, equation 1) with weights of one.
+    """
+    total = copies.new_zeros(len(copies))
+    for pair in classifier.maps(torch.cat([copies, photos])):
+        copy, photo = F.normalize(pair.float(), dim=1).chunk(2)
+        total = total + (copy - photo).square().sum(1).mean((1, 2))
+    return total
+
+
 @torch.no_grad()
 def degrade(x: Tensor, vae: VAE | None, generator: torch.Generator) -> Tensor:
     """Blur a quarter of the batch and pass another quarter through the VAE. (B, 3, 64, 64) -> the same."""

@@ -6,8 +6,10 @@
 Source: arXiv 1711.05772, section 4. What differs from the paper, and why:
 - D's label is left out half of the time, so that the same net says "real" without vetoing label combinations that
   nobody has; edits use it so.
-- D_attr also learns from decoded latents (the actor's, the prior's) that a training-time pixel classifier, the guide,
-  has read back, so that it is right where the actor goes and not only where photos are.
+- D_attr also learns from decoded latents (the actor's, and others on the line from an edited photo to them and beyond)
+  that a training-time pixel classifier, the guide, has read back, so that it is right where edits go and not only where
+  photos are.
+- Changes that fail are drawn more often, and count more.
 - The actor hears the guide too, through the decoder: an edit that fools D_attr but not the eye earns nothing.
 - One actor serves every distance weight: it is told the place of the identity slider.
 """
@@ -73,7 +75,11 @@ class CriticsTraining(RunConfig):
     """Weight of D_attr's and the guide's cross-entropies."""
     match: float = 4.0
     """Weight of the energy distance between a guide's features of made-up faces and of photos with such labels."""
-    hold: float = 0.5
+    failing: float = 1.0
+    """How many times more a change counts that always fails than one that never does, less one."""
+    cycle: float = 0.5
+    """Weight of the distance that is left after an edit and its undoing, against the edit's own."""
+    hold: float = 0.8
     """Weight of an attribute to hold against one to change."""
     smoothing: float = 0.03
     """Distance of targets from 0 and 1: beyond that an attribute only burns."""
@@ -87,6 +93,9 @@ class CriticsTraining(RunConfig):
     limit: int | None = None
     """Use only so many photos: a dry run."""
 
+
+#: Parts of an edit's way, 1 the actor's proposal, between which the slider and the optimiser may end.
+LINE = (0.3, 1.6)
 
 PRESETS = {
     "cpu": CriticsTraining(),
@@ -113,7 +122,9 @@ class Training:
             "actor": ActorTask(
                 nets["actor"],
                 judges,
-                ActorWeights(config.attribute, config.hold, config.smoothing, config.diversity, config.match),
+                ActorWeights(
+                    config.attribute, config.hold, config.smoothing, config.cycle, config.diversity, config.match
+                ),
             ),
             "critic": CriticTask(nets["critic"], config.gradient_penalty),
             "attribute_critic": AttributeTask(nets["attribute_critic"]),
@@ -256,8 +267,11 @@ class Draw:
         noise = (torch.rand(len(rows), 1) < 0.5).float()
         return self.latents.draw(rows, noise).to(self.device)
 
-    def toggles(self, count: int) -> tuple[Tensor, Goals, Tensor, Tensor]:
-        """Photos to edit, goals, places of the identity slider, directions: one toggle each or now and then none."""
+    def toggles(self, count: int) -> tuple[Tensor, Goals, Tensor, Tensor, Tensor]:
+        """Photos to edit, goals, places of the identity slider, directions, and the targets that undo the edits.
+
+        One toggle each or now and then none.
+        """
         directions = torch.multinomial(0.15 + self.failing, count, replacement=True)
         z = self.photos(self.latents.without(directions))
         directions = torch.where(torch.rand(count) < 0.06, -1, directions)
@@ -265,16 +279,19 @@ class Draw:
             before = torch.sigmoid(self.judges.attribute_critic.eval()(z)).float().cpu()
         goals = toggle_goals(before, directions)
         goals = Goals(goals.target.to(self.device), goals.mask.to(self.device))
-        return z, goals, torch.rand(count).to(self.device), directions
+        back = before.to(self.device)
+        back = torch.where(goals.mask > 0.5, back.round(), back)
+        return z, goals, torch.rand(count).to(self.device), directions, back
 
-    def moved(self, actor: Actor, samples: int, edits: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The actor's outputs from the prior and from photos, the labels D is asked about, the edits' directions."""
+    def moved(self, actor: Actor, samples: int, edits: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The actor's outputs from the prior and from photos, the labels D is asked about, the edits' directions, and
+        the latents that were edited."""
         y = self.labels(samples)
         ones, zeros = torch.ones_like(y), torch.zeros(samples, device=self.device)
         made = actor(self.prior(samples), y, ones, zeros)
-        z, goals, identity, directions = self.toggles(edits)
+        z, goals, identity, directions, _ = self.toggles(edits)
         edited = actor(z, goals.target, goals.mask, identity)
-        return torch.cat([made, edited]).float(), torch.cat([y, torch.full_like(goals.target, 0.5)]), directions
+        return torch.cat([made, edited]).float(), torch.cat([y, torch.full_like(goals.target, 0.5)]), directions, z
 
     def for_critic(self, actor: Actor) -> tuple[Tensor, ...]:
         """real, y, fake, y_fake, wrong, y_wrong: see CriticTask."""
@@ -287,7 +304,7 @@ class Draw:
         y_labelled = torch.where(torch.rand(len(labelled), 1) < 0.25, 0.5, y_labelled)
         real = self.photos(torch.cat([labelled, anyone]))
         y = torch.cat([y_labelled, unknown]).to(self.device)
-        fake, y_fake, _ = self.moved(actor.eval(), 2 * self.part, self.part)
+        fake, y_fake, *_ = self.moved(actor.eval(), 2 * self.part, self.part)
         tenth = max(1, len(fake) // 10)
         fake[:tenth] = self.prior(tenth)
         wrong = self.photos(torch.randint(len(self.latents.labels), (self.part // 2,)))
@@ -298,9 +315,12 @@ class Draw:
         """Latents and their labels: photos', and a guide's reading of what the actor makes of prior and photos."""
         rows = self.latents.rare_rows(2 * self.part)
         samples = self.part // 2
-        moved, _, directions = self.moved(actor.eval(), samples, self.part - samples)
+        edits = self.part - samples
+        moved, _, directions, start = self.moved(actor.eval(), samples, edits)
+        part = torch.empty(edits, 1, device=self.device).uniform_(*LINE)
+        moved = torch.cat([moved, start + part * (moved[samples:] - start)])
         read = torch.sigmoid(self.judges.read(moved, self.judges.choose()))
-        self.learn_failing(directions, read[samples:].cpu())
+        self.learn_failing(directions, read[samples : samples + edits].cpu())
         smooth = self.latents.labels[rows].to(self.device) * 0.96 + 0.02
         return torch.cat([self.photos(rows), moved]), torch.cat([smooth, read])
 
@@ -312,13 +332,17 @@ class Draw:
                 failed = float((row[ATTRIBUTES.index(name)] >= 0.5) != wanted)
                 self.failing[direction] += 0.02 * (failed - self.failing[direction])
 
+    def failing_of(self, directions: Tensor) -> Tensor:
+        """How often edits in these directions (B,) fail, (B,); -1 is never a failure."""
+        return torch.where(directions < 0, 0.0, self.failing[directions.clamp_min(0)]).to(self.device)
+
     def for_actor(self) -> ActorBatch:
         """A third of made-up faces, two for a label, the rest edits."""
         config, pairs = self.config, self.part // 2
         samples = 2 * pairs
         rows = self.latents.rare_rows(pairs)
         y = self.latents.labels[rows].to(self.device).repeat(2, 1)
-        z, goals, identity, _ = self.toggles(config.batch - samples)
+        z, goals, identity, directions, back = self.toggles(config.batch - samples)
         low, high = config.lambda_dist
         ones, zeros = torch.ones_like(y), torch.zeros(samples, device=self.device)
         guide = self.judges.choose()
@@ -327,11 +351,13 @@ class Draw:
             goals=Goals(torch.cat([y, goals.target]), torch.cat([ones, goals.mask])),
             identity=torch.cat([zeros, identity]),
             weight=torch.cat([zeros + config.lambda_sample, low * (high / low) ** identity]),
+            push=torch.cat([zeros + 1, 1 + config.failing * self.failing_of(directions)]),
             y=torch.cat([y, torch.full_like(goals.target, 0.5)]),
             realism=torch.cat([zeros + config.realism, torch.full_like(identity, config.realism_edit)]),
             pairs=pairs,
             guide=guide,
             seen=torch.sigmoid(self.judges.read(z, guide)),
+            back=back,
             photos=self.photo_features[guide][self.latents.rare_rows(4 * samples).to(self.device)],
         )
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from lc.generator import VAE, Decoder
 from lc.metrics import gradient_energy, psnr
 from lc.weights import load_generator, save_generator
-from train.classifier import Classifier, load_classifier
+from train.classifier import Classifier, feature_distance, load_classifier
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
 from train.vae import grow
@@ -132,18 +132,6 @@ class CriticTask(nn.Module):
         return loss
 
 
-def feature_distance(classifier: Classifier, copies: Tensor, photos: Tensor) -> Tensor:
-    """Squared distance between unit-length features, averaged over places, summed over stages: a scalar.
-
-    LPIPS (Zhang et al. 2018, equation 1) with weights of one.
-    """
-    total = copies.new_zeros(())
-    for pair in classifier.maps(torch.cat([copies, photos])):
-        copy, photo = F.normalize(pair.float(), dim=1).chunk(2)
-        total = total + (copy - photo).square().sum(1).mean()
-    return total
-
-
 def spectrum_distance(copies: Tensor, photos: Tensor, generator: torch.Generator) -> Tensor:
     """Mean absolute difference between the log power spectra of patches of 8x8 pixels at the same places: a scalar.
 
@@ -178,7 +166,7 @@ class DecoderTask(nn.Module):
         pairs = [layer.float().chunk(2) for layer in features]
         matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
         opinion = -logits.float().chunk(2)[1].mean()
-        alike = feature_distance(classifier, copies, x) if classifier else error.new_zeros(())
+        alike = feature_distance(classifier, copies, x).mean() if classifier else error.new_zeros(())
         waves = spectrum_distance(copies, x, generator)
         parts = torch.stack([error, matching, opinion, alike, waves])
         weights = (config.pixel, config.features, config.adversarial, config.lpips, config.spectrum)

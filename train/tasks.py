@@ -85,11 +85,13 @@ class ActorBatch:
     Attributes:
         z: (B, latent). goals: see `Goals`. identity: (B,).
         weight: (B,), lambda_dist of each row.
+        push: (B,), how much the attributes to change count in each row.
         y: (B, 10), the label D is asked about; 0.5 throughout for "any".
         realism: (B,), weight of -log D of each row.
         pairs: rows i and i + pairs, for i < pairs, are made-up faces for one label.
         guide: which guide judges.
         seen: (edits, 10) in [0, 1], what that guide reads in the unedited faces, to be held.
+        back: (edits, 10) in [0, 1], what undoes the edits: the target that would bring the unedited faces back.
         photos: (N, D), that guide's features of photos drawn as the made-up faces' labels are.
     """
 
@@ -97,11 +99,13 @@ class ActorBatch:
     goals: Goals
     identity: Tensor
     weight: Tensor
+    push: Tensor
     y: Tensor
     realism: Tensor
     pairs: int
     guide: int
     seen: Tensor
+    back: Tensor
     photos: Tensor
 
 
@@ -124,6 +128,7 @@ class ActorWeights:
     attribute: float
     hold: float
     smoothing: float
+    cycle: float
     diversity: float
     match: float
 
@@ -143,7 +148,7 @@ class ActorTask(nn.Module):
         moved = self.actor(batch.z, goals.target, goals.mask, batch.identity)
         real = satisfied(judges.critic(moved, batch.y).float())[:, 0]
         target = goals.target.clamp(weights.smoothing, 1 - weights.smoothing)
-        counts = torch.where(goals.mask > 0.5, 1.0, weights.hold)
+        counts = torch.where(goals.mask > 0.5, batch.push[:, None], weights.hold)
         latent = attribute_loss(judges.attribute_critic(moved).float(), target, counts)
         features = judges.features(moved, batch.guide)
         # What is held is held at what this judge saw before the edit: two judges seldom agree to the decimal.
@@ -153,6 +158,10 @@ class ActorTask(nn.Module):
             judges.guides[batch.guide].head(features).float(), torch.cat([target[:samples], held]), counts
         )
         far = distance(moved, batch.z, judges.sigma_bar)
+        # An edit that can be undone has lost nothing of the person (CycleGAN, Zhu et al. 2017).
+        returned = self.actor(moved[samples:], batch.back, goals.mask[samples:], batch.identity[samples:])
+        lost = distance(returned, batch.z[samples:], judges.sigma_bar)
+        far = far + weights.cycle * torch.cat([far.new_zeros(samples), lost])
         total = batch.realism * real + weights.attribute * (latent + pixel) + batch.weight * far
         pairs = 2 * batch.pairs
         apart = energy_distance(features[:samples].float(), batch.photos)

@@ -5,6 +5,8 @@
     torchrun --nproc_per_node 2 -m train.vae --celeba data/celeba --out runs/vae
 
 L = E_q[ sum_pixels (x - decode(z))^2 / (2 sigma_x^2) ] + beta KL(q(z|x) || N(0, I)), Kingma and Welling 2014.
+With --perceptual, plus the distance between a classifier's features of photo and copy (as VAE/GAN adds a learned
+similarity, Larsen et al. 2016), so that the latent has room for what a few pixels decide: thin frames, stubble.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from lc.generator import IMAGE_SIZE, VAE, ResidualBlock, VAEConfig
 from lc.losses import kl_divergence, pixel_nll
 from lc.metrics import psnr
 from lc.weights import load_generator, save_generator, save_statistics
+from train.classifier import Classifier, feature_distance, load_classifier
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
 
@@ -42,6 +45,10 @@ class VAETraining(RunConfig):
     focus: float = 0.0
     """How many times more a pixel counts in the middle of the face than in a corner, less one: what a latent has no
     room for should be background before it is glasses, lips or stubble. The mean weight is 1."""
+    perceptual: Path | None = None
+    """Folder of a "perceptual" classifier."""
+    lpips: float = 0.0
+    """Weight of the distance between its features, in nats per unit: the pixels of a photo cost about 2,500."""
     colour: float = 0.0
     """Augmentation: largest relative change of brightness."""
     zoom: float = 0.0
@@ -76,17 +83,23 @@ PRESETS = {
 class Trainee(nn.Module):
     """One forward pass from photos to losses, so that the distributed wrapper sees a single module."""
 
-    def __init__(self, vae: VAE, sigma_x: float, focus: float = 0.0) -> None:
+    def __init__(
+        self, vae: VAE, sigma_x: float, focus: float = 0.0, classifier: Classifier | None = None, lpips: float = 0.0
+    ) -> None:
         super().__init__()
-        self.vae, self.sigma_x = vae, sigma_x
+        self.vae, self.sigma_x, self.lpips = vae, sigma_x, lpips
+        self._judge = [classifier]  # in a list, so that it becomes no part of this module
         self.register_buffer("weight", focus_map(focus), persistent=False)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, 64, 64) -> pixel negative log-likelihood and KL, (B,) each, in nats."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, 64, 64) -> pixel negative log-likelihood, weighted feature distance and KL, (B,) each, in nats."""
         posterior = self.vae.encode(images)
         reconstruction = self.vae.decode(posterior.sample())
         root = self.weight.sqrt()
-        return pixel_nll(images * root, reconstruction * root, self.sigma_x), kl_divergence(posterior)
+        nll = pixel_nll(images * root, reconstruction * root, self.sigma_x)
+        (classifier,) = self._judge
+        unlike = self.lpips * feature_distance(classifier, reconstruction, images) if classifier else 0 * nll
+        return nll, unlike, kl_divergence(posterior)
 
 
 def focus_map(focus: float) -> Tensor:
@@ -101,6 +114,8 @@ def focus_map(focus: float) -> Tensor:
 def grow(small: VAE, config: VAEConfig) -> VAE:
     """A VAE with more residual blocks, or with detail, that computes what `small` does: what is new adds nothing yet.
 
+    Detail that `config` has no room for is left out.
+
     Raises:
         RuntimeError: the sizes differ by more than that.
     """
@@ -108,7 +123,7 @@ def grow(small: VAE, config: VAEConfig) -> VAE:
     pairs = [(small.encoder, vae.encoder), (small.decoder, vae.decoder)]
     for old, new in pairs:
         for name, linear in old.named_children():
-            if name != "features":
+            if name != "features" and getattr(new, name) is not None:
                 getattr(new, name).load_state_dict(linear.state_dict())
         kept = list(old.features)
         for module in new.features:
@@ -151,8 +166,11 @@ def main() -> None:
     torch.manual_seed(config.seed)
     vae = grow(load_generator(config.init), config.model) if config.init else VAE(config.model)
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = load_classifier(config.perceptual, "perceptual").to(engine.device) if config.perceptual else None
+    if classifier:
+        classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr, fused=True)
-    trainee, optimiser = engine.prepare(Trainee(vae, config.sigma_x, config.focus), optimiser)
+    trainee, optimiser = engine.prepare(Trainee(vae, config.sigma_x, config.focus, classifier, config.lpips), optimiser)
     steps = config.images // (config.batch * engine.num_processes)
     start = 0
     if state := run.load():
@@ -169,14 +187,14 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = cosine(step, steps, config.lr, config.lr_final, config.warmup)
         with engine.autocast():
-            nll, kl = trainee(x)
+            nll, unlike, kl = trainee(x)
         beta = config.beta * min(1.0, (step + 1) / config.beta_warmup)
         optimiser.zero_grad()
-        engine.backward((nll + beta * kl).mean())
+        engine.backward((nll + unlike + beta * kl).mean())
         optimiser.step()
         done = step + 1
         if done % config.log_steps == 0 and engine.is_main_process:
-            values = {"nll": nll.mean().item(), "kl": kl.mean().item(), "beta": beta}
+            values = {"nll": nll.mean().item(), "unlike": unlike.mean().item(), "kl": kl.mean().item(), "beta": beta}
             bar.set_postfix({name: f"{value:.1f}" for name, value in values.items()})
             if done % (10 * config.log_steps) == 0:
                 both = [reconstruction_psnr(vae, x[:256]) for x in (held_out, seen)]
