@@ -259,8 +259,7 @@ class FaceEditor:
             y = torch.stack([vectors[torch.multinomial(weights, 1, generator=draw)[0]] for draw in draws])
             z, y = z.to(self.device), y.to(self.device)
             if realism:
-                with torch.inference_mode():
-                    z = self.model.actor(z, y, torch.ones_like(y), z.new_zeros(len(z)))
+                z = self.moves.make(z, y)
             elif set:
                 target, mask = apply_changes(y, set)
                 constraint: dict[str, Constraint] = {

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lc.editor import FaceEditor
+from lc.editor import FaceEditor, Method
 from lc.errors import WeightsError
 from lc.identity import FILE, Calibration, load_calibration, save_calibration
 
@@ -28,7 +29,7 @@ def test_a_place_further_right_keeps_more_of_the_person(a: float, b: float) -> N
 
 
 def test_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
-    table = Calibration((0.0, 0.5, 1.0), (-0.2, 0.0, 1.0), (1.5, 1.2, 1.0), (0.0, 2.0), (1.0, 0.3))
+    table = Calibration((0.0, 0.5, 1.0), (-0.2, 0.0, 1.0), (1.5, 1.2, 1.0), (0.0, 2.0), (1.0, 0.3), {"Bald=1": 1.3})
     save_calibration(tmp_path, table, edits=7)
     assert load_calibration(tmp_path) == table
     assert table.similar(1.0) == pytest.approx(0.65)
@@ -39,7 +40,7 @@ def test_weights_that_nobody_calibrated_still_load(tmp_path: Path) -> None:
     assert Calibration().similar(1.0) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"slider": [0, 1]}', '{"slider": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"slider": [0, 1]}', '{"slider": 3}', '{"lengths": [1]}'])
 def test_a_damaged_table_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     with pytest.raises(WeightsError, match=r"\.$"):
@@ -62,6 +63,26 @@ def test_an_edit_says_how_similar_the_person_is(tiny_editor: FaceEditor, astrona
     edit = editor.edit(astronaut, {"Smiling": True}, 0.0)
     assert edit.similarity == pytest.approx(1 - edit.z_distance / 50)
     assert tiny_editor.edit(edit.reading, {"Smiling": True}).similarity is None
+
+
+@pytest.mark.parametrize("method", ["actor", "optimise"])
+def test_a_change_goes_as_far_as_it_needs(tiny_editor: FaceEditor, astronaut: Path, method: Method) -> None:
+    # A walk that has no end of its own, so that both of its lengths show.
+    table = Calibration(optimiser=(1.0, 1.0), lengths={"Smiling=1": 0.5})
+    shorter = FaceEditor(dataclasses.replace(tiny_editor.model, calibration=table))
+    plain = FaceEditor(dataclasses.replace(tiny_editor.model, calibration=Calibration(optimiser=(1.0, 1.0))))
+    reading = plain.read(astronaut)
+    for changes, ratio in (
+        ({"Smiling": True}, 0.5),
+        ({"Smiling": False}, 1.0),
+        ({"Smiling": True, "Young": True}, 1.0),
+    ):
+        near, far = (editor.moves.goal(reading.z[None], changes) for editor in (shorter, plain))
+        knob = (1.0, 1.0)
+        moved = [editor.moves.propose(goal, *knob) - reading.z for editor, goal in ((shorter, near), (plain, far))]
+        torch.testing.assert_close(moved[0], ratio * moved[1])
+    edits = [editor.edit(reading, {"Smiling": True}, 0.5, method) for editor in (shorter, plain)]
+    assert edits[0].z_distance < edits[1].z_distance
 
 
 def test_the_slider_runs_in_equal_steps_over_what_both_reach() -> None:

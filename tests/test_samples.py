@@ -65,3 +65,15 @@ def test_fewer_than_one_face_is_refused(tiny_editor: FaceEditor, n: int) -> None
 def test_made_up_faces_take_no_strength(tiny_editor: FaceEditor) -> None:
     with pytest.raises(LatentConstraintsError, match="Smiling"):
         tiny_editor.sample(1, {"Smiling": 0.6})
+
+
+def test_no_made_up_face_is_further_out_than_photos_are(tiny_editor: FaceEditor) -> None:
+    moves, whiten = tiny_editor.moves, tiny_editor.model.actor.whiten
+    z = 3 * torch.randn(16, tiny_editor.model.generator.latent, generator=torch.Generator().manual_seed(0))
+    y = torch.ones(16, 10)
+    with torch.no_grad():
+        free = tiny_editor.model.actor(z, y, y, torch.zeros(16))
+        far, made = whiten(free).norm(dim=1), moves.make(z, y)
+    assert (far > moves.shell).any()
+    assert (whiten(made).norm(dim=1) <= moves.shell * 1.001).all()
+    torch.testing.assert_close(made[far <= moves.shell], free[far <= moves.shell])

@@ -1,9 +1,10 @@
-"""The parts of the actor's loss that are formulas of their own."""
+"""The parts of the actor's and the decoder's losses that are formulas of their own."""
 
 from __future__ import annotations
 
 import torch
 
+from train.sharpen import hatching
 from train.tasks import energy_distance
 
 
@@ -26,3 +27,11 @@ def test_energy_distance_pulls_a_batch_towards_the_other() -> None:
     a, b = torch.randn(32, 4).requires_grad_(True), torch.randn(64, 4) + 3
     (gradient,) = torch.autograd.grad(energy_distance(a, b), a)
     assert (gradient.mean(0) < 0).all()
+
+
+def test_hatching_is_seen_and_texture_is_not() -> None:
+    torch.manual_seed(0)
+    noise = torch.randn(4, 3, 64, 64)
+    pattern = torch.randn(4, 3, 4, 4).repeat(1, 1, 16, 16)
+    assert hatching(pattern) > 8 * hatching(noise)
+    assert hatching(torch.full((1, 3, 64, 64), 0.7)) < 1e-12

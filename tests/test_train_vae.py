@@ -11,7 +11,8 @@ from processes import finish, kill_in_the_middle, same
 
 from lc.generator import VAE, VAEConfig
 from lc.weights import load_generator, load_statistics
-from train.vae import focus_map, grow
+from train.classifier import Classifier, ClassifierConfig
+from train.vae import Trainee, focus_map, grow
 
 STEPS, BATCH = 60, 4
 MODEL = VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8)
@@ -63,8 +64,27 @@ def test_a_grown_vae_computes_what_the_small_one_did() -> None:
     x = torch.rand(2, 3, 64, 64)
     torch.testing.assert_close(large.encode(x).mean, small.encode(x).mean)
     torch.testing.assert_close(large.decode(small.encode(x).mean), small.decode(small.encode(x).mean))
+    without = grow(large, replace(large.config, detail=0)).eval()
+    torch.testing.assert_close(without.encode(x).mean, large.encode(x).mean)
     with pytest.raises(RuntimeError, match="size mismatch"):
         grow(small, replace(MODEL, widths=(8, 8, 8, 16)))
+
+
+def test_a_classifier_teaches_the_encoder_and_learns_nothing() -> None:
+    torch.manual_seed(0)
+    vae, classifier = VAE(MODEL), Classifier(ClassifierConfig((8, 8, 8, 8))).eval().requires_grad_(False)
+    images = torch.rand(4, 3, 64, 64)
+    trainee = Trainee(vae, 0.1, 0.0, classifier, 7.0)
+    _, unlike, _ = trainee(images)
+    assert unlike[:2].eq(0).all()
+    assert unlike[2:].gt(0).all()
+    assert not any(
+        p is q for p in Trainee(vae, 0.1, 0.0, classifier, 7.0).parameters() for q in classifier.parameters()
+    )
+    unlike.sum().backward()
+    gradients = [p.grad for p in vae.encoder.parameters() if p.grad is not None]
+    assert sum(float(g.abs().sum()) for g in gradients) > 0
+    assert Trainee(vae, 0.1)(images)[1].eq(0).all()
 
 
 def test_the_focus_favours_the_face_and_keeps_the_total() -> None:

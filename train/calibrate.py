@@ -23,7 +23,7 @@ from tqdm import tqdm
 from lc.attributes import ATTRIBUTES
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.identity import FILE, Calibration, save_calibration
-from train.classifier import load_classifier
+from train.classifier import load_guide
 from train.data import load_celeba
 from train.engine import parse
 from train.identity import FaceEmbedding
@@ -146,7 +146,7 @@ class Measurement:
     @torch.inference_mode()
     def lengths(self, config: CalibrateConfig) -> dict[str, float]:
         """Of each change, as a share of their mean: how long its move must be."""
-        guides = [load_classifier(folder, "guide").to(self.editor.device) for folder in config.guide]
+        guides = [load_guide(folder).to(self.editor.device) for folder in config.guide]
         moves, found = self.editor.moves, {}
         for name, wanted in tqdm(DIRECTIONS, desc="lengths", leave=False):
             if not (readings := self._lacking(name, wanted)[: config.tried]):

@@ -8,8 +8,8 @@
 Four of them, trained apart. "reader" reads attributes off photos and decoded pictures alike, so half of what it sees
 is blurred or passed through the VAE. "realism" sees sharp photos only, since features trained on blur are blind to it;
 its features measure Frechet distances. These two are for evaluation only: never a loss, never in the app. "guide" is a
-third, and the one that may help to train the critics. "perceptual" sees sharp photos only; the decoder may be sharpened
-by its features.
+third, and may help to train the critics. "perceptual" sees sharp photos only; VAE and decoder may be trained by its
+features, and it may be a guide.
 """
 
 from __future__ import annotations
@@ -151,16 +151,25 @@ def load_classifier(folder: Path, name: Kind) -> Classifier:
     return classifier.eval().requires_grad_(False)
 
 
+def load_guide(folder: Path) -> Classifier:
+    """The classifier of a folder that may help to train the critics: a "guide", or a "perceptual" one.
+
+    Raises:
+        WeightsError: there is neither, or it is damaged.
+    """
+    return load_classifier(folder, "perceptual" if "perceptual" in load_config(folder) else "guide")
+
+
 def feature_distance(classifier: Classifier, copies: Tensor, photos: Tensor) -> Tensor:
     """Squared distance between unit-length features, averaged over places, summed over stages: 2 x (B, ...) -> (B,).
 
     LPIPS (Zhang et al. 2018, equation 1) with weights of one.
     """
-    total = copies.new_zeros(len(copies))
-    for pair in classifier.maps(torch.cat([copies, photos])):
-        copy, photo = F.normalize(pair.float(), dim=1).chunk(2)
-        total = total + (copy - photo).square().sum(1).mean((1, 2))
-    return total
+    with torch.no_grad():  # they do not change
+        wanted = [F.normalize(photo.float(), dim=1) for photo in classifier.maps(photos)]
+    pairs = zip(classifier.maps(copies), wanted, strict=True)
+    parts = [(F.normalize(copy.float(), dim=1) - photo).square().sum(1).mean((1, 2)) for copy, photo in pairs]
+    return torch.stack(parts).sum(0)
 
 
 @torch.no_grad()

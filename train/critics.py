@@ -31,7 +31,7 @@ from lc.attributes import ATTRIBUTES
 from lc.critics import AttributeCritic, Critic, NetConfig
 from lc.generator import VAE
 from lc.weights import load_generator, load_module, load_statistics, save_editing_nets
-from train.classifier import load_classifier
+from train.classifier import load_guide
 from train.data import centre, load_celeba
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
 from train.latents import DIRECTIONS, Goals, Latents, load_or_encode, toggle_goals
@@ -184,7 +184,7 @@ def main() -> None:
     latents = load_or_encode(config.latents, vae, config.celeba, config.extra, config.looks, config.limit, device)
     torch.manual_seed(config.seed)
     actor, critic, attribute_critic = (net.to(device) for net in build(config))
-    guides = [load_classifier(folder, "guide").to(device) for folder in config.guide]
+    guides = [load_guide(folder).to(device) for folder in config.guide]
     judges = Judges(critic, attribute_critic, guides, vae, load_statistics(config.vae).sigma_bar.to(device))
     nets = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
     training, start = Training(config, engine, judges, nets), 0

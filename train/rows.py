@@ -165,7 +165,7 @@ class Evaluation:
         """All ten attributes pushed: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
         y = self.labels.float().to(z.device)
         if walk == "actor":
-            return self.editor.model.actor(z, y, torch.ones_like(y), torch.full((len(y),), identity, device=z.device))
+            return self.editor.moves.make(z, y, identity)
         moved = torch.empty_like(z)
         for vector in self.labels.unique(dim=0):
             rows = (self.labels == vector).all(1).nonzero()[:, 0]

@@ -6,7 +6,8 @@
 A pixel likelihood gives the mean of all faces that a latent may stand for, which is soft. Here the decoder learns on,
 from the features of a patch discriminator trained beside it (VAE/GAN, Larsen et al. 2016; spectral norm and hinge loss,
 Miyato et al. 2018), from those of a classifier of sharp photos (as LPIPS does, Zhang et al. 2018, but trained here on
-the same photos), and from local power spectra (after Durall et al. 2020), while the pixel term keeps the person.
+the same photos), and from local power spectra (after Durall et al. 2020), while the pixel term keeps the person and
+patterns that repeat from pixel to pixel are penalised.
 Critics and actor work on unchanged: z means what it meant.
 """
 
@@ -66,6 +67,8 @@ class SharpenTraining(RunConfig):
     """Weight of the distance between the classifier's features."""
     spectrum: float = 0.3
     """Weight of the difference between the logarithms of local power spectra."""
+    hatching: float = 1000.0
+    """Weight of what repeats every four pixels in the error."""
     r1: float = 0.05
     """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
     ema: float = 0.995
@@ -77,7 +80,8 @@ class SharpenTraining(RunConfig):
 
 
 PATCH = 8  # pixels, side of the patches whose spectra are compared
-PARTS = ("mse", "features", "adversarial", "lpips", "spectrum")
+PERIOD, TILES = 4, 4  # pixels of the pattern that two doublings of resolution can leave; patterns side by side
+PARTS = ("mse", "features", "adversarial", "lpips", "spectrum", "hatching")
 
 PRESETS = {"cpu": SharpenTraining(), "paper": SharpenTraining(width=96, images=2_000_000, batch=128)}
 
@@ -147,6 +151,18 @@ def spectrum_distance(copies: Tensor, photos: Tensor, generator: torch.Generator
     return (copy_power - photo_power).abs().mean()
 
 
+def hatching(error: Tensor) -> Tensor:
+    """Mean square of the pattern that repeats over a square of 16x16 pixels in an error (B, 3, 64, 64): a scalar.
+
+    Transposed convolutions can draw the same few pixels over and over. To a power spectrum that looks like texture;
+    no photo has it, and at these few frequencies nothing else is lost with it.
+    """
+    side = error.shape[-1] // (PERIOD * TILES)
+    tiles = error.float().reshape(*error.shape[:2], side, TILES, PERIOD, side, TILES, PERIOD)
+    pattern = tiles.mean((3, 6))  # (B, 3, side, PERIOD, side, PERIOD)
+    return (pattern - pattern.mean((3, 5), keepdim=True)).square().mean()
+
+
 class DecoderTask(nn.Module):
     """What the decoder learns from: pixels, features, spectrum, and the discriminator's opinion."""
 
@@ -168,8 +184,15 @@ class DecoderTask(nn.Module):
         opinion = -logits.float().chunk(2)[1].mean()
         alike = feature_distance(classifier, copies, x).mean() if classifier else error.new_zeros(())
         waves = spectrum_distance(copies, x, generator)
-        parts = torch.stack([error, matching, opinion, alike, waves])
-        weights = (config.pixel, config.features, config.adversarial, config.lpips, config.spectrum)
+        parts = torch.stack([error, matching, opinion, alike, waves, hatching(copies - x)])
+        weights = (
+            config.pixel,
+            config.features,
+            config.adversarial,
+            config.lpips,
+            config.spectrum,
+            config.hatching,
+        )
         return torch.cat([(parts * parts.new_tensor(weights)).sum()[None], parts.detach()])
 
 
