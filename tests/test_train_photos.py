@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +12,8 @@ pytest.importorskip("train.identity", exc_type=ImportError)
 
 from lc.faces import Aligned
 from lc.faces.blend import REACH
-from train.evaluate_photos import grid, large_photo, missed, outside, seam
+from train.evaluate_photos import grid, large_photo, markdown, missed, outside, seam
+from train.report import write_card
 
 
 def photo() -> Image.Image:
@@ -52,3 +55,23 @@ def test_targets_missed_are_named() -> None:
 def test_pictures() -> None:
     assert grid([(photo(), photo())] * 7, columns=3).size == (6 * 160, 3 * 120)
     assert large_photo(0.5, 0)[:2] == b"\xff\xd8"
+
+
+def test_the_card_gets_the_table_and_keeps_the_rest(tmp_path: Path) -> None:
+    row = {"same_person": 0.97, "distance": 0.3, "read": 0.9, "seam_median": 1.0, "seam_95": 1.05, "outside": 0.0}
+    row |= {"moved": 6.0, "moved_after_return": 3.0}
+    edits = {"nothing": {"photos": 3.0, "unchanged": 0.0}, "Hair_Colour/change": row, "Hair_Colour/crop": row}
+    report = {"identity": 0.5, "method": "actor", "refused": ["x.jpg: no face."], "edits": edits}
+    card = tmp_path / "README.md"
+    parts = "<!-- evaluation -->\nkept\n<!-- /evaluation -->\n<!-- photos -->\nold\n<!-- /photos -->\n"
+    card.write_text(f"# A card\n\n{parts}")
+    write_card(card, markdown(report), "photos")
+    text = card.read_text()
+    assert "kept" in text
+    assert "old" not in text
+    assert "| Hair Colour | 0.97 | 0.3 | 0.9 | 1 | 1.05 | 0 | 6 | 3 |" in text
+    assert text.count("Hair Colour") == 1
+    assert "1 more were refused" in text
+    assert "megapixels" not in text
+    large = {"megapixels": 12.0, "seconds": 0.5, "peak_gigabytes": 0.1}
+    assert "12 megapixels takes 0.50 s" in markdown(report | {"large": large})

@@ -191,7 +191,8 @@ def main() -> None:
     if state := run.load():
         training.load(state)
         start = state["step"]
-    draw = Draw(config, latents, judges, device)
+    with engine.autocast():
+        draw = Draw(config, latents, judges, device)
     if state:
         draw.failing = state["failing"]
     bar = tqdm(range(start, config.steps), initial=start, total=config.steps, disable=not engine.is_main_process)
@@ -246,10 +247,8 @@ class Draw:
         # The guides' features of the photos, once.
         photos = self.latents.mean[: len(self.latents.labels), 0]
         with torch.no_grad():
-            self.photo_features = [
-                torch.cat([self.judges.features(z.to(self.device), i).float() for z in photos.split(256)])
-                for i in range(len(self.judges.guides))
-            ]
+            found = [self.judges.all_features(z.to(self.device)) for z in photos.split(256)]
+        self.photo_features = [torch.cat(parts).float() for parts in zip(*found, strict=True)]
 
     @property
     def part(self) -> int:

@@ -35,6 +35,7 @@ from lc.faces.blend import REACH
 from train.classifier import load_classifier
 from train.engine import parse
 from train.identity import CHIP, SAME, FaceEmbedding, MissingEmbeddingError, chips
+from train.report import write_card
 from train.rows import tensor
 
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
@@ -61,6 +62,8 @@ class PhotosConfig:
     method: Method = "actor"
     out: Path | None = None
     """JSON file for the figures; they are printed in any case."""
+    card: Path | None = None
+    """Model card to put the table into."""
     grids: Path | None = None
     """Folder for pictures of the first thirty edits of each kind, to be looked at."""
     megapixels: float = 12.0
@@ -251,6 +254,40 @@ def missed(table: dict[str, dict[str, float]]) -> list[str]:
     return lines
 
 
+def markdown(report: dict[str, Any]) -> str:
+    """The table for a model card."""
+    columns = {
+        "same person": "same_person",
+        "embedding distance": "distance",
+        "read in the result": "read",
+        "seam, median": "seam_median",
+        "seam, 95th percentile": "seam_95",
+        "largest change outside": "outside",
+        "moved": "moved",
+        "moved after return": "moved_after_return",
+    }
+    photos = int(report["edits"]["nothing"]["photos"])
+    text = f"{photos} photos of LFW at their own size, by {report['method']} at identity {report['identity']:g}"
+    text += f"; {len(report['refused'])} more were refused. "
+    text += (
+        "Same person: dlib's embedding of the edited photo and of the photo, at full resolution. Read: the classifier "
+        "of the tables above, in the result cropped and reduced again. Seam: gradient across the border of what was "
+        "changed, the photo's being 1. Outside: in grey levels, further than the margin from the crop. Moved: mean "
+        "change under the crop in grey levels, and what is left of it when the result is read from its file and edited "
+        "back."
+    )
+    lines = [text, "", "| edit | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+    for kind, row in report["edits"].items():
+        if kind.endswith("/change"):
+            cells = [f"{row[key]:.3g}" for key in columns.values()]
+            lines.append(f"| {kind.removesuffix('/change').replace('_', ' ')} | {' | '.join(cells)} |")
+    lines += ["", f"With nothing set, the largest change is {report['edits']['nothing']['unchanged']:g} grey levels."]
+    if large := report.get("large"):
+        lines[-1] += f" A photo of {large['megapixels']:g} megapixels takes {large['seconds']:.2f} s from its JPEG to "
+        lines[-1] += f"the edited JPEG, and {large['peak_gigabytes']:.2f} GB beside the loaded model."
+    return "\n".join(lines)
+
+
 def main() -> None:
     config = parse(PhotosConfig)
     try:
@@ -278,6 +315,8 @@ def main() -> None:
     if config.out:
         config.out.parent.mkdir(parents=True, exist_ok=True)
         config.out.write_text(text + "\n")
+    if config.card:
+        write_card(config.card, markdown(report), "photos")
     if config.grids:
         config.grids.mkdir(parents=True, exist_ok=True)
         for kind, pairs in measurement.pairs.items():

@@ -22,7 +22,6 @@ from train.plots import write_plots
 
 __all__ = ["judges_table", "markdown", "reach", "short", "table", "write_card"]
 
-MARKS = ("<!-- evaluation -->", "<!-- /evaluation -->")
 Figures = Mapping[str, Any]
 
 ROWS = {
@@ -342,12 +341,13 @@ def short(figures: Any) -> Any:
     return float(f"{figures:.5g}") if isinstance(figures, float) else figures
 
 
-def write_card(card: Path, table: str) -> None:
-    """Replace what stands between the marks of the model card, or append it."""
+def write_card(card: Path, table: str, part: str = "evaluation") -> None:
+    """Replace what stands between the marks of a part of the model card, or append it."""
     text = card.read_text() if card.exists() else ""
-    block = f"{MARKS[0]}\n{table}\n{MARKS[1]}"
-    if all(mark in text for mark in MARKS):
-        head, tail = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+    marks = f"<!-- {part} -->", f"<!-- /{part} -->"
+    block = f"{marks[0]}\n{table}\n{marks[1]}"
+    if all(mark in text for mark in marks):
+        head, tail = text.split(marks[0])[0], text.split(marks[1])[1]
         card.write_text(head + block + tail)
     else:
         card.write_text(f"{text}\n{block}\n")

@@ -69,9 +69,17 @@ class Judges:
 
     def features(self, z: Tensor, guide: int) -> Tensor:
         """The guide's features (B, D) of the decoded latents, shifted a little so that no single pixel decides."""
+        return self.guides[guide].features(self._shown(z))
+
+    def all_features(self, z: Tensor) -> list[Tensor]:
+        """Every guide's features (B, D) of the same pictures."""
+        images = self._shown(z)
+        return [guide.features(images) for guide in self.guides]
+
+    def _shown(self, z: Tensor) -> Tensor:
         images = self.vae.decode(z)
         down, right = torch.randint(-2, 3, (2,)).tolist()
-        return self.guides[guide].features(torch.roll(images, (down, right), dims=(2, 3)))
+        return torch.roll(images, (down, right), dims=(2, 3))
 
     def read(self, z: Tensor, guide: int) -> Tensor:
         """The guide's logits (B, 10) of the decoded latents."""
