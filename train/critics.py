@@ -79,6 +79,8 @@ class CriticsTraining(RunConfig):
     """How many times more a change counts that always fails than one that never does, less one."""
     cycle: float = 0.5
     """Weight of the distance that is left after an edit and its undoing, against the edit's own."""
+    pixels: float = 40.0
+    """Weight of the mean absolute change of an edit's pixels, in [0, 1], against its distance in latents."""
     hold: float = 0.8
     """Weight of an attribute to hold against one to change."""
     smoothing: float = 0.03
@@ -123,7 +125,13 @@ class Training:
                 nets["actor"],
                 judges,
                 ActorWeights(
-                    config.attribute, config.hold, config.smoothing, config.cycle, config.diversity, config.match
+                    config.attribute,
+                    config.hold,
+                    config.smoothing,
+                    config.cycle,
+                    config.pixels,
+                    config.diversity,
+                    config.match,
                 ),
             ),
             "critic": CriticTask(nets["critic"], config.gradient_penalty),
@@ -211,7 +219,7 @@ def main() -> None:
         losses = training.update("actor", step, batch)
         done = step + 1
         if done % config.log_steps == 0:
-            names = ("actor", "realism", "latent", "pixel", "distance", "match")
+            names = ("actor", "realism", "latent", "pixel", "distance", "change", "match")
             values = dict(zip(names, losses.tolist(), strict=True))
             run.log(done, **values, critic=critic_loss.item(), attribute=attribute.item())
             bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
@@ -247,8 +255,12 @@ class Draw:
         # The guides' features of the photos, once.
         photos = self.latents.mean[: len(self.latents.labels), 0]
         with torch.no_grad():
-            found = [self.judges.all_features(z.to(self.device)) for z in photos.split(256)]
-        self.photo_features = [torch.cat(parts).float() for parts in zip(*found, strict=True)]
+            guides = range(len(self.judges.guides))
+            found = [
+                [self.judges.features(images, guide).float() for guide in guides]
+                for images in (self.judges.vae.decode(z.to(self.device)) for z in photos.split(256))
+            ]
+        self.photo_features = [torch.cat(parts) for parts in zip(*found, strict=True)]
 
     @property
     def part(self) -> int:
@@ -318,7 +330,7 @@ class Draw:
         moved, _, directions, start = self.moved(actor.eval(), samples, edits)
         part = torch.empty(edits, 1, device=self.device).uniform_(*LINE)
         moved = torch.cat([moved, start + part * (moved[samples:] - start)])
-        read = torch.sigmoid(self.judges.read(moved, self.judges.choose()))
+        read = torch.sigmoid(self.judges.read(self.judges.vae.decode(moved), self.judges.choose()))
         self.learn_failing(directions, read[samples : samples + edits].cpu())
         smooth = self.latents.labels[rows].to(self.device) * 0.96 + 0.02
         return torch.cat([self.photos(rows), moved]), torch.cat([smooth, read])
@@ -344,7 +356,7 @@ class Draw:
         z, goals, identity, directions, back = self.toggles(config.batch - samples)
         low, high = config.lambda_dist
         ones, zeros = torch.ones_like(y), torch.zeros(samples, device=self.device)
-        guide = self.judges.choose()
+        guide, unedited = self.judges.choose(), self.judges.vae.decode(z)
         return ActorBatch(
             z=torch.cat([self.prior(samples), z]),
             goals=Goals(torch.cat([y, goals.target]), torch.cat([ones, goals.mask])),
@@ -355,7 +367,8 @@ class Draw:
             realism=torch.cat([zeros + config.realism, torch.full_like(identity, config.realism_edit)]),
             pairs=pairs,
             guide=guide,
-            seen=torch.sigmoid(self.judges.read(z, guide)),
+            unedited=unedited,
+            seen=torch.sigmoid(self.judges.read(unedited, guide)),
             back=back,
             photos=self.photo_features[guide][self.latents.rare_rows(4 * samples).to(self.device)],
         )

@@ -67,23 +67,14 @@ class Judges:
         """One guide at random: an edit that fools one of several classifiers earns little."""
         return int(torch.randint(len(self.guides), (1,)))
 
-    def features(self, z: Tensor, guide: int) -> Tensor:
-        """The guide's features (B, D) of the decoded latents, shifted a little so that no single pixel decides."""
-        return self.guides[guide].features(self._shown(z))
-
-    def all_features(self, z: Tensor) -> list[Tensor]:
-        """Every guide's features (B, D) of the same pictures."""
-        images = self._shown(z)
-        return [guide.features(images) for guide in self.guides]
-
-    def _shown(self, z: Tensor) -> Tensor:
-        images = self.vae.decode(z)
+    def features(self, images: Tensor, guide: int) -> Tensor:
+        """A guide's features (B, D) of pictures (B, 3, 64, 64), shifted a little so that no single pixel decides."""
         down, right = torch.randint(-2, 3, (2,)).tolist()
-        return torch.roll(images, (down, right), dims=(2, 3))
+        return self.guides[guide].features(torch.roll(images, (down, right), dims=(2, 3)))
 
-    def read(self, z: Tensor, guide: int) -> Tensor:
-        """The guide's logits (B, 10) of the decoded latents."""
-        return self.guides[guide].head(self.features(z, guide)).float()
+    def read(self, images: Tensor, guide: int) -> Tensor:
+        """A guide's logits (B, 10) of pictures (B, 3, 64, 64)."""
+        return self.guides[guide].head(self.features(images, guide)).float()
 
 
 @dataclass
@@ -98,6 +89,7 @@ class ActorBatch:
         realism: (B,), weight of -log D of each row.
         pairs: rows i and i + pairs, for i < pairs, are made-up faces for one label.
         guide: which guide judges.
+        unedited: (edits, 3, 64, 64), the faces that are edited.
         seen: (edits, 10) in [0, 1], what that guide reads in the unedited faces, to be held.
         back: (edits, 10) in [0, 1], what undoes the edits: the target that would bring the unedited faces back.
         photos: (N, D), that guide's features of photos drawn as the made-up faces' labels are.
@@ -112,6 +104,7 @@ class ActorBatch:
     realism: Tensor
     pairs: int
     guide: int
+    unedited: Tensor
     seen: Tensor
     back: Tensor
     photos: Tensor
@@ -137,6 +130,7 @@ class ActorWeights:
     hold: float
     smoothing: float
     cycle: float
+    pixels: float
     diversity: float
     match: float
 
@@ -158,7 +152,8 @@ class ActorTask(nn.Module):
         target = goals.target.clamp(weights.smoothing, 1 - weights.smoothing)
         counts = torch.where(goals.mask > 0.5, batch.push[:, None], weights.hold)
         latent = attribute_loss(judges.attribute_critic(moved).float(), target, counts)
-        features = judges.features(moved, batch.guide)
+        images = judges.vae.decode(moved)
+        features = judges.features(images, batch.guide)
         # What is held is held at what this judge saw before the edit: two judges seldom agree to the decimal.
         samples = len(moved) - len(batch.seen)
         held = torch.where(goals.mask[samples:] > 0.5, target[samples:], batch.seen)
@@ -169,14 +164,16 @@ class ActorTask(nn.Module):
         # An edit that can be undone has lost nothing of the person (CycleGAN, Zhu et al. 2017).
         returned = self.actor(moved[samples:], batch.back, goals.mask[samples:], batch.identity[samples:])
         lost = distance(returned, batch.z[samples:], judges.sigma_bar)
-        far = far + weights.cycle * torch.cat([far.new_zeros(samples), lost])
+        # What need not change is left as it is, to the pixel: a smile is not another skin, nor another wall behind it.
+        seen = (images[samples:] - batch.unedited).float().abs().mean((1, 2, 3))
+        far[samples:] = far[samples:] + weights.cycle * lost + weights.pixels * seen
         total = batch.realism * real + weights.attribute * (latent + pixel) + batch.weight * far
         pairs = 2 * batch.pairs
         apart = energy_distance(features[:samples].float(), batch.photos)
         total = (
             total.mean() + weights.diversity * self._collapse(batch.z[:pairs], moved[:pairs]) + weights.match * apart
         )
-        parts = torch.stack([real.mean(), latent.mean(), pixel.mean(), far.mean(), apart])
+        parts = torch.stack([real.mean(), latent.mean(), pixel.mean(), far.mean(), seen.mean(), apart])
         return torch.cat([total[None], parts.detach()])
 
     def _collapse(self, z: Tensor, moved: Tensor) -> Tensor:
