@@ -31,7 +31,10 @@ def test_energy_distance_pulls_a_batch_towards_the_other() -> None:
 
 def test_hatching_is_seen_and_texture_is_not() -> None:
     torch.manual_seed(0)
-    noise = torch.randn(4, 3, 64, 64)
-    pattern = torch.randn(4, 3, 4, 4).repeat(1, 1, 16, 16)
-    assert hatching(pattern) > 8 * hatching(noise)
-    assert hatching(torch.full((1, 3, 64, 64), 0.7)) < 1e-12
+    photos = torch.rand(4, 3, 64, 64)
+    noise = 0.1 * torch.randn(4, 3, 64, 64)
+    pattern = 0.1 * torch.randn(4, 3, 4, 4).repeat(1, 1, 16, 16)
+    assert hatching(photos + pattern, photos) > 8 * hatching(photos + noise, photos)
+    assert hatching(photos + 0.2, photos) < 1e-6
+    # It shows where the photo is smooth.
+    assert hatching(0.1 * photos + pattern, 0.1 * photos) > 2 * hatching(photos + pattern, photos)

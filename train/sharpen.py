@@ -67,8 +67,8 @@ class SharpenTraining(RunConfig):
     """Weight of the distance between the classifier's features."""
     spectrum: float = 0.3
     """Weight of the difference between the logarithms of local power spectra."""
-    hatching: float = 1000.0
-    """Weight of what repeats every four pixels in the error."""
+    hatching: float = 30.0
+    """Weight of what repeats every four pixels in the error, against the photo's contrast there."""
     r1: float = 0.05
     """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
     ema: float = 0.995
@@ -151,16 +151,21 @@ def spectrum_distance(copies: Tensor, photos: Tensor, generator: torch.Generator
     return (copy_power - photo_power).abs().mean()
 
 
-def hatching(error: Tensor) -> Tensor:
-    """Mean square of the pattern that repeats over a square of 16x16 pixels in an error (B, 3, 64, 64): a scalar.
+def hatching(copies: Tensor, photos: Tensor) -> Tensor:
+    """Mean square of the pattern that repeats over a square of 16x16 pixels in the error: 2 x (B, 3, 64, 64) -> scalar.
 
     Transposed convolutions can draw the same few pixels over and over. To a power spectrum that looks like texture;
-    no photo has it, and at these few frequencies nothing else is lost with it.
+    no photo has it, and at these few frequencies nothing else is lost with it. It counts against the photo's contrast
+    in the square: smooth skin and hair are where it shows.
     """
-    side = error.shape[-1] // (PERIOD * TILES)
-    tiles = error.float().reshape(*error.shape[:2], side, TILES, PERIOD, side, TILES, PERIOD)
-    pattern = tiles.mean((3, 6))  # (B, 3, side, PERIOD, side, PERIOD)
-    return (pattern - pattern.mean((3, 5), keepdim=True)).square().mean()
+    side = photos.shape[-1] // (PERIOD * TILES)
+    error, photo = (
+        x.float().reshape(*photos.shape[:2], side, TILES, PERIOD, side, TILES, PERIOD)
+        for x in (copies - photos, photos)
+    )
+    pattern = error.mean((3, 6))  # (B, 3, side, PERIOD, side, PERIOD)
+    contrast = photo.var((3, 4, 6, 7), correction=0)  # (B, 3, side, side)
+    return (pattern.var((3, 5), correction=0) / (contrast + 2e-3)).mean()
 
 
 class DecoderTask(nn.Module):
@@ -184,7 +189,7 @@ class DecoderTask(nn.Module):
         opinion = -logits.float().chunk(2)[1].mean()
         alike = feature_distance(classifier, copies, x).mean() if classifier else error.new_zeros(())
         waves = spectrum_distance(copies, x, generator)
-        parts = torch.stack([error, matching, opinion, alike, waves, hatching(copies - x)])
+        parts = torch.stack([error, matching, opinion, alike, waves, hatching(copies, x)])
         weights = (
             config.pixel,
             config.features,
