@@ -72,7 +72,9 @@ class SharpenTraining(RunConfig):
     r1: float = 0.05
     """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
     ema: float = 0.995
-    blend: float = 0.9
+    crispness: float = 0.14
+    """Amount of unsharp masking in what is written; see VAEConfig."""
+    blend: float = 0.75
     """Share of the sharpened weights in those that are written, the rest the VAE's (Wortsman et al. 2022): the last of
     the sharpness costs the most decibels and leaves grain."""
     limit: int | None = None
@@ -222,7 +224,7 @@ def main() -> None:
     torch.manual_seed(config.seed)
     vae = load_generator(config.vae).to(engine.device)
     # Batch norm keeps the statistics it has: the average of the weights below would not fit moving ones.
-    sharp = grow(vae, dataclasses.replace(vae.config, detail=config.detail)).eval()
+    sharp = grow(vae, dataclasses.replace(vae.config, detail=config.detail, crispness=0.0)).eval()
     decoder = sharp.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = load_classifier(config.perceptual, "perceptual").to(engine.device) if config.perceptual else None
     if classifier:
@@ -289,9 +291,10 @@ def main() -> None:
             }
         )
         sharp.decoder = averaged
+        sharp = grow(sharp, dataclasses.replace(sharp.config, crispness=config.crispness)).eval()
         folder = config.weights or config.out / "weights"
         save_generator(folder, sharp)
-        print(f"{report(vae, averaged, held_out, config.out / 'sharpened.png')}; decoder in {folder}")
+        print(f"{report(vae, sharp.decoder, held_out, config.out / 'sharpened.png')}; decoder in {folder}")
     engine.end_training()
 
 
