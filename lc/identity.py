@@ -1,11 +1,11 @@
 """What the identity slider means for one set of weights: measured by `train.calibrate`, kept beside them as JSON.
 
-Both backends have a knob of their own. The actor's is its place between the two ends of lambda_dist, 0 to 1; below 0
-its move is lengthened, above 1 shortened. The optimiser's is how far along the actor's most careful move, and beyond,
-its walk goes before it descends. How far a person is still that person at a given place of either knob can only be
-measured, so it is, and the slider is laid out so that equal steps of it are equal steps of measured similarity, the
+Both backends follow the move that the actor makes when it is told to keep the person: the actor jumps to a point on
+its line, the optimiser walks to one and descends from there. (A larger lambda_dist made up for by a longer way was
+confirmed more often, at equal likeness, than a smaller one.) How far a person is still that person at a point can only
+be measured, so it is, and the slider is laid out so that equal steps of it are equal steps of measured similarity, the
 same for both. Some changes need a longer way than others before an eye sees them (a bald head) and some a shorter one
-(glasses): the length of each of the twenty is measured too.
+(a smile): the length of each of the twenty is measured too.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Calibration:
 
     Attributes:
         slider: places of the slider, from 0 to 1.
-        actor: the actor's knob at each of them.
-        optimiser: the optimiser's knob at each of them; 1 is the actor's proposal.
+        actor: how far along the actor's line its jump goes at each of them; 1 is its own proposal.
+        optimiser: how far the walk goes before it descends.
         distance: ascending distances moved, root mean square in sigma_bar, from 0.
         similarity: how similar the person is found at each distance: 1 the same picture, 0 two strangers. Empty where
             it was not measured.
@@ -41,7 +41,7 @@ class Calibration:
     """
 
     slider: tuple[float, ...] = (0.0, 1.0)
-    actor: tuple[float, ...] = (0.0, 1.0)
+    actor: tuple[float, ...] = (1.6, 1.0)
     optimiser: tuple[float, ...] = (1.6, 1.0)
     distance: tuple[float, ...] = ()
     similarity: tuple[float, ...] = ()
@@ -54,25 +54,20 @@ class Calibration:
             and _ascending(self.slider)
             and _ascending(self.distance)
             and (self.slider[0], self.slider[-1]) == (0, 1)
-            and all(-1 <= value < 2 for value in self.actor)
-            and all(0 < value < 10 for value in (*self.optimiser, *self.lengths.values()))
+            and all(0 < value < 10 for value in (*self.actor, *self.optimiser, *self.lengths.values()))
         ):
             raise ValueError("tables of unequal lengths, out of order or out of range")
 
-    def for_actor(self, identity: float) -> tuple[float, float]:
-        """The actor's identity input, in [0, 1], and the length of its move at a place of the slider.
+    def for_actor(self, identity: float) -> float:
+        """How far the actor jumps along its line at a place of the slider.
 
-        >>> Calibration().for_actor(0.25)
-        (0.25, 1.0)
-        >>> Calibration(actor=(-0.5, 1.0)).for_actor(0)
-        (0.0, 1.5)
+        >>> Calibration().for_actor(0.5)
+        1.3
         """
-        knob = float(np.interp(identity, self.slider, self.actor))
-        inside = min(max(knob, 0.0), 1.0)
-        return inside, 1.0 + (inside - knob)
+        return float(np.interp(identity, self.slider, self.actor))
 
     def for_optimiser(self, identity: float) -> float:
-        """How far the walk follows the proposal at a place of the slider.
+        """How far the walk follows that line at a place of the slider.
 
         >>> Calibration().for_optimiser(0.5)
         1.3

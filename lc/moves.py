@@ -77,7 +77,7 @@ class Moves:
     @torch.inference_mode()
     def act(self, goal: Goal, identity: float) -> Step:
         """One jump; done where D_attr sees what was wanted."""
-        z = self.propose(goal, *self.model.calibration.for_actor(identity))
+        z = self.propose(goal, self.model.calibration.for_actor(identity))
         _, met = Attributes(self.attribute_critic, goal.target, goal.mask, margin=0.0).judge(z)
         return Step(0, z, {}, met, torch.zeros(len(z), dtype=torch.long))
 
@@ -101,39 +101,38 @@ class Moves:
             "distance": Distance(goal.z, self.sigma_bar, weight=self.model.distance_weight(identity)),
         }
         with torch.inference_mode():
-            proposal = self.propose(goal, 1.0, self.model.calibration.for_optimiser(identity))
+            proposal = self.propose(goal, self.model.calibration.for_optimiser(identity))
         yield from optimise(goal.z, constraints, self.sigma_bar, proposal=proposal.clone(), radius=_RADIUS)
 
-    def propose(self, goal: Goal, careful: float, reach: float) -> Tensor:
-        """Where the actor would go.
+    def propose(self, goal: Goal, reach: float) -> Tensor:
+        """Where the actor would go, told to keep the person, or a point on that line.
 
         Args:
-            careful: the actor's identity input, in [0, 1].
             reach: how far to follow its line, in the goal's lengths; 1 is its own proposal where that is 1.
 
         Returns:
             (B, latent).
         """
         z, columns = goal.z, [ATTRIBUTES.index(name) for name in goal.strengths]
-        slider = z.new_full((len(z),), careful)
+        careful = z.new_ones(len(z))
         mask = goal.mask.clone()
         mask[:, columns] = False
         whole = torch.where(mask, goal.target, goal.before)
         if bool(mask.any()):
             # A row of which nothing is asked but a strength does not move yet.
-            proposal = self.model.actor(z, whole, mask, slider)
+            proposal = self.model.actor(z, whole, mask, careful)
             z = torch.where(mask.any(1, keepdim=True), z + reach * goal.length * (proposal - z), z)
         for column, probability in zip(columns, goal.strengths.values(), strict=True):
-            z = self._to_strength(z, whole, column, probability, slider)
+            z = self._to_strength(z, whole, column, probability, careful)
         return z
 
-    def _to_strength(self, z: Tensor, y: Tensor, column: int, probability: float, slider: Tensor) -> Tensor:
+    def _to_strength(self, z: Tensor, y: Tensor, column: int, probability: float, careful: Tensor) -> Tensor:
         """Along the actor's line for one attribute, to where D_attr first reads `probability`."""
         wanted = torch.logit(torch.tensor(probability, device=z.device))
         here = self.attribute_critic(z)[:, column]
         up = wanted > here
         only = torch.zeros_like(y).index_fill(1, torch.tensor([column], device=z.device), 1.0)
-        line = self.model.actor(z, torch.where(only > 0, up[:, None].float(), y), only, slider) - z
+        line = self.model.actor(z, torch.where(only > 0, up[:, None].float(), y), only, careful) - z
         places = torch.linspace(0, _FURTHEST, _PLACES, device=z.device)
         read = torch.stack([self.attribute_critic(z + place * line)[:, column] for place in places])  # (P, B)
         # The highest (or lowest) so far: so the first place to reach a level is further the higher the level is.

@@ -1,12 +1,13 @@
 """Measure what the identity slider does, and lay it out so that it means the same in both backends.
 
-    python -m train.calibrate --weights weights/celeba-64 --guide runs/guide/weights runs/guide2/weights
+    python -m train.calibrate --weights weights/celeba-64 --guide runs/guide3/weights
 
-With guides (see train.critics), first the length of the move of each of the twenty changes: as long as most of its
-edits need before the guides see it. Then, for places of the actor's knob and of the optimiser's, held-out photos are
-edited in the twenty directions, and a face embedding says how similar the person still is. The slider runs over the
-range that both can reach, in equal steps of similarity: 1 is the same picture, 0 two strangers. Writes calibration.json
-beside the weights; see lc.identity.
+With guides (see train.classifier), first the length of the move of each of the twenty changes: as long as most of its
+edits need before the guides see it. They must not be those that the actor was trained by, which it has learned to
+please. Then, for points on the actor's line where its jump or the optimiser's walk may end, held-out photos are edited
+in the twenty directions, and a face embedding says how similar the person still is. The slider runs over the range that
+both can reach, in equal steps of similarity: 1 is the same picture, 0 two strangers. Writes calibration.json beside the
+weights; see lc.identity.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class CalibrateConfig:
     limit: int | None = None
     """Use only so many photos of the part: a dry run."""
     guide: tuple[Path, ...] = ()
-    """Folders of the classifiers that helped training; without any, the lengths stay as they are."""
+    """Folders of classifiers that took no part in training the actor; without any, the lengths stay as they are."""
     reach: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
     """Lengths that are tried, as parts of the actor's most careful move."""
     seen: float = 0.9
@@ -54,10 +55,10 @@ class CalibrateConfig:
     """Photos per direction for the lengths."""
     edits: int = 3
     """Photos per direction."""
-    actor: tuple[float, ...] = (-0.4, 0.0, 0.5, 1.0)
-    """Places of the actor's knob, ascending; see lc.identity."""
-    optimiser: tuple[float, ...] = (1.7, 1.35, 1.0)
-    """Places of the optimiser's knob, descending."""
+    actor: tuple[float, ...] = (1.5, 1.25, 1.0)
+    """How far the actor goes along its line, descending; see lc.identity."""
+    optimiser: tuple[float, ...] = (1.5, 1.25, 1.0)
+    """How far the optimiser does."""
     steps: int = 5
     """Places of the slider in the table."""
     device: str = "auto"
@@ -66,20 +67,20 @@ class CalibrateConfig:
 
 @dataclass(frozen=True)
 class Curve:
-    """A knob's places, and the mean similarity at each; the last keeps the person best."""
+    """How far along the line, and the mean similarity at each; the last keeps the person best."""
 
     knob: tuple[float, ...]
     similarity: tuple[float, ...]
 
     def at(self, similarity: np.ndarray) -> tuple[float, ...]:
-        """The knob's places at which these similarities (K,) are reached."""
+        """The points at which these similarities (K,) are reached."""
         # What noise lowers on the way up is levelled, and tilted by nothing to speak of, so that it can be inverted.
         rising = np.maximum.accumulate(self.similarity) + 1e-9 * np.arange(len(self.similarity))
         return tuple(float(value) for value in np.interp(similarity, rising, self.knob))
 
 
 def lay_out(actor: Curve, optimiser: Curve, steps: int) -> Calibration:
-    """The slider over the range of similarities that both knobs reach.
+    """The slider over the range of similarities that both backends reach.
 
     Raises:
         SystemExit: there is no such range.
@@ -124,7 +125,7 @@ def similarity_by_distance(
 
 
 class Measurement:
-    """Held-out photos, edited at places of a knob and compared with what they were."""
+    """Held-out photos, edited to points on the actor's line and compared with what they were."""
 
     def __init__(self, config: CalibrateConfig) -> None:
         self.editor, self.embedding = FaceEditor.load(config.weights, config.device), FaceEmbedding()
@@ -145,7 +146,10 @@ class Measurement:
 
     @torch.inference_mode()
     def lengths(self, config: CalibrateConfig) -> dict[str, float]:
-        """Of each change, as a share of their mean: how long its move must be."""
+        """Of each change, as a share of their mean: how long its move must be.
+
+        Half-way between what was measured and one length for all (the root): classifiers differ in what they need.
+        """
         guides = [load_guide(folder).to(self.editor.device) for folder in config.guide]
         moves, found = self.editor.moves, {}
         for name, wanted in tqdm(DIRECTIONS, desc="lengths", leave=False):
@@ -155,13 +159,13 @@ class Measurement:
             goal = dataclasses.replace(moves.goal(start, {name: wanted}), length=1.0)
             success = []
             for reach in config.reach:
-                pictures = self.editor.model.generator.decode(moves.propose(goal, 1.0, reach))
+                pictures = self.editor.model.generator.decode(moves.propose(goal, reach))
                 read = torch.stack([guide.read(pictures)[:, ATTRIBUTES.index(name)] for guide in guides])
                 success.append(float((read == wanted).float().mean()))
             found[f"{name}={int(wanted)}"] = shortest(config.reach, np.array(success), config.seen)
             tqdm.write(f"{name}={int(wanted)}: {found[f'{name}={int(wanted)}']:.2f} of {np.round(success, 2).tolist()}")
         mean = sum(found.values()) / len(found)
-        return {change: round(value / mean, 3) for change, value in found.items()}
+        return {change: round((value / mean) ** 0.5, 3) for change, value in found.items()}
 
     def at(self, calibration: Calibration, method: Method) -> tuple[np.ndarray, np.ndarray, float]:
         """Distances and similarities (N,) of the edits with a slider that stands still, and how many converged."""
