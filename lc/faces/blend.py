@@ -31,7 +31,7 @@ _STRIP = 256  # rows of the photo in work at a time, to bound the memory that a 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 # Lengths are in crop pixels, strengths in grey levels. All were set by eye on photos of LFW and the astronaut.
-_FAINT = (0.08, 0.30)  # changes below and above these parts of the strongest one are left out and kept whole
+_FAINT = (0.03, 0.18)  # changes below and above these parts of the strongest one are left out and kept whole
 _LEAST = 16.0  # a strongest change below this counts as this: else an edit that does nearly nothing adds noise
 _STRUCTURE = (11.0, 28.0)  # a change of local structure by this much replaces matter: not at all, wholly;
 _RELATIVE = (0.2, 0.5)  # where the strongest changes more, these parts of it: an eye need not go with a mouth
