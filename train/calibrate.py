@@ -55,9 +55,9 @@ class CalibrateConfig:
     """Photos per direction for the lengths."""
     edits: int = 3
     """Photos per direction."""
-    actor: tuple[float, ...] = (1.5, 1.25, 1.0)
+    actor: tuple[float, ...] = (1.7, 1.35, 1.0)
     """How far the actor goes along its line, descending; see lc.identity."""
-    optimiser: tuple[float, ...] = (1.5, 1.25, 1.0)
+    optimiser: tuple[float, ...] = (1.7, 1.35, 1.0)
     """How far the optimiser does."""
     steps: int = 5
     """Places of the slider in the table."""
