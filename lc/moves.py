@@ -63,11 +63,10 @@ class Moves:
         with torch.inference_mode():
             before = torch.sigmoid(self.attribute_critic(z))
         target, mask = apply_changes(before, changes)
-        strengths = partial(changes)
-        whole = [f"{name}={int(value)}" for name, value in canonical(changes).items() if name not in strengths]
+        whole = [f"{name}={int(value)}" for name, value in canonical(changes).items() if isinstance(value, bool)]
         length = self.model.calibration.length(whole)
         # Clones, for what was made in inference mode cannot take part in gradients.
-        return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), strengths, length)
+        return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), partial(changes), length)
 
     def still(self, goal: Goal) -> Step:
         """Nothing is wanted: nothing moves."""
@@ -86,7 +85,7 @@ class Moves:
         """Faces made up: z (B, latent) from the prior and wanted attributes y (B, 10) -> (B, latent).
 
         What lands further from the mean than photos do looks burnt, so it is drawn back to `shell` (truncation, Brock
-        et al. 2019, section 3.1): about one face in five, at no cost that the evaluation sees.
+        et al. 2019, section 3.1). The model card says what that costs.
         """
         moved: Tensor = self.model.actor(z, y, torch.ones_like(y), z.new_full((len(z),), identity))
         inside = (self.shell / self.model.actor.whiten(moved).norm(dim=1)).clamp_max(1)

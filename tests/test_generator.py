@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from lc.generator import VAE, Posterior, VAEConfig
 from lc.losses import kl_divergence, pixel_nll
+from lc.metrics import gradient_energy
 
 SMALL = VAEConfig(latent=12, widths=(4, 6, 8, 10), bottleneck=5)
 CONFIGS = [SMALL, VAEConfig(latent=7, widths=(4, 4, 8, 8), bottleneck=4, encoder_blocks=1, decoder_blocks=2)]
@@ -95,3 +98,16 @@ def test_a_posterior_draws_the_same_from_the_same_seed() -> None:
 def test_impossible_sizes_are_refused(sizes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="sizes"):
         VAEConfig(**sizes)  # type: ignore[arg-type]
+
+
+def test_a_crisp_decoder_draws_the_same_with_more_contrast() -> None:
+    torch.manual_seed(0)
+    plain, z = VAE(SMALL).eval(), 3 * torch.randn(4, SMALL.latent)
+    crisp = VAE(replace(SMALL, crispness=0.5)).eval()
+    crisp.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        before, after = plain.decode(z), crisp.decode(z)
+    assert after.min() >= 0
+    assert after.max() <= 1
+    assert (gradient_energy(after) > gradient_energy(before)).all()
+    torch.testing.assert_close(after.mean((2, 3)), before.mean((2, 3)), atol=0.01, rtol=0)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lc.editor import FaceEditor, Method
+from lc.editor import FaceEditor
 from lc.errors import WeightsError
 from lc.identity import FILE, Calibration, load_calibration, save_calibration
 
@@ -63,23 +63,29 @@ def test_an_edit_says_how_similar_the_person_is(tiny_editor: FaceEditor, astrona
     assert tiny_editor.edit(edit.reading, {"Smiling": True}).similarity is None
 
 
-@pytest.mark.parametrize("method", ["actor", "optimise"])
-def test_a_change_goes_as_far_as_it_needs(tiny_editor: FaceEditor, astronaut: Path, method: Method) -> None:
-    # A walk that has no end of its own, so that both of its lengths show.
-    table = Calibration(actor=(1.0, 1.0), optimiser=(1.0, 1.0), lengths={"Smiling=1": 0.5})
-    shorter = FaceEditor(dataclasses.replace(tiny_editor.model, calibration=table))
-    plain = FaceEditor(dataclasses.replace(tiny_editor.model, calibration=Calibration(optimiser=(1.0, 1.0))))
+def test_a_change_goes_as_far_as_it_needs(tiny_editor: FaceEditor, astronaut: Path) -> None:
+    def with_lengths(lengths: dict[str, float]) -> FaceEditor:
+        table = Calibration(actor=(1.0, 1.0), lengths=lengths)
+        return FaceEditor(dataclasses.replace(tiny_editor.model, calibration=table))
+
+    shorter, plain = with_lengths({"Smiling=1": 0.5}), with_lengths({})
     reading = plain.read(astronaut)
     for changes, ratio in (
         ({"Smiling": True}, 0.5),
         ({"Smiling": False}, 1.0),
         ({"Smiling": True, "Young": True}, 1.0),
     ):
-        near, far = (editor.moves.goal(reading.z[None], changes) for editor in (shorter, plain))
-        moved = [editor.moves.propose(goal, 1.0) - reading.z for editor, goal in ((shorter, near), (plain, far))]
-        torch.testing.assert_close(moved[0], ratio * moved[1])
-    edits = [editor.edit(reading, {"Smiling": True}, 0.5, method) for editor in (shorter, plain)]
-    assert edits[0].z_distance < edits[1].z_distance
+        near, far = (editor.edit(reading, changes).z_edited - reading.z for editor in (shorter, plain))
+        torch.testing.assert_close(near, ratio * far)
+
+
+def test_a_length_is_the_first_that_shows() -> None:
+    calibrate = pytest.importorskip("train.calibrate", exc_type=ImportError)
+    reach = (0.5, 1.0, 1.5)
+    assert calibrate.shortest(reach, np.array([0.2, 0.8, 1.0]), 0.9) == pytest.approx(1.25)
+    assert calibrate.shortest(reach, np.array([0.95, 1.0, 1.0]), 0.9) == 0.5
+    # Where nothing shows it, as far as anything changes.
+    assert 0.9 < calibrate.shortest(reach, np.array([0.1, 0.4, 0.4]), 0.9) <= 1.0
 
 
 def test_the_slider_runs_in_equal_steps_over_what_both_reach() -> None:

@@ -94,6 +94,7 @@ def test_sharpening_changes_the_decoder_alone(
     assert torch.equal(before.generator.encode(images).mean, after.generator.encode(images).mean)
     assert not torch.equal(before.generator.decode(z), after.generator.decode(z))
     assert after.generator.config.detail == 4
+    assert after.generator.config.crispness > 0
 
 
 def test_a_toggle_asks_what_the_app_asks() -> None:

@@ -78,9 +78,7 @@ def test_a_classifier_teaches_the_encoder_and_learns_nothing() -> None:
     _, unlike, _ = trainee(images)
     assert unlike[:2].eq(0).all()
     assert unlike[2:].gt(0).all()
-    assert not any(
-        p is q for p in Trainee(vae, 0.1, 0.0, classifier, 7.0).parameters() for q in classifier.parameters()
-    )
+    assert len(list(trainee.parameters())) == len(list(vae.parameters()))
     unlike.sum().backward()
     gradients = [p.grad for p in vae.encoder.parameters() if p.grad is not None]
     assert sum(float(g.abs().sum()) for g in gradients) > 0

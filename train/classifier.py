@@ -160,6 +160,17 @@ def load_guide(folder: Path) -> Classifier:
     return load_classifier(folder, "perceptual" if "perceptual" in load_config(folder) else "guide")
 
 
+def load_perceptual(folder: Path | None, device: torch.device) -> Classifier | None:
+    """The classifier whose features a copy is compared by, in the memory format that suits it; none without a folder.
+
+    Raises:
+        WeightsError: missing or damaged.
+    """
+    if not folder:
+        return None
+    return load_classifier(folder, "perceptual").to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def feature_distance(classifier: Classifier, copies: Tensor, photos: Tensor) -> Tensor:
     """Squared distance between unit-length features, averaged over places, summed over stages: 2 x (B, ...) -> (B,).
 

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from lc.generator import VAE, Decoder
 from lc.metrics import gradient_energy, psnr
 from lc.weights import load_generator, save_generator
-from train.classifier import Classifier, feature_distance, load_classifier
+from train.classifier import Classifier, feature_distance, load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
 from train.vae import grow
@@ -226,9 +226,7 @@ def main() -> None:
     # Batch norm keeps the statistics it has: the average of the weights below would not fit moving ones.
     sharp = grow(vae, dataclasses.replace(vae.config, detail=config.detail, crispness=0.0)).eval()
     decoder = sharp.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    classifier = load_classifier(config.perceptual, "perceptual").to(engine.device) if config.perceptual else None
-    if classifier:
-        classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = load_perceptual(config.perceptual, engine.device)
     plain = copy.deepcopy(decoder.state_dict())
     critic = PatchCritic(config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = [

@@ -23,7 +23,7 @@ from lc.generator import IMAGE_SIZE, VAE, ResidualBlock, VAEConfig
 from lc.losses import kl_divergence, pixel_nll
 from lc.metrics import psnr
 from lc.weights import load_generator, save_generator, save_statistics
-from train.classifier import Classifier, feature_distance, load_classifier
+from train.classifier import Classifier, feature_distance, load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
 
@@ -47,7 +47,7 @@ class VAETraining(RunConfig):
     room for should be background before it is glasses, lips or stubble. The mean weight is 1."""
     perceptual: Path | None = None
     """Folder of a "perceptual" classifier."""
-    lpips: float = 0.0
+    lpips: float = 1_500.0
     """Weight of the distance between its features, in nats per unit: the pixels of a photo cost about 2,500."""
     colour: float = 0.0
     """Augmentation: largest relative change of brightness."""
@@ -169,9 +169,7 @@ def main() -> None:
     torch.manual_seed(config.seed)
     vae = grow(load_generator(config.init), config.model) if config.init else VAE(config.model)
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    classifier = load_classifier(config.perceptual, "perceptual").to(engine.device) if config.perceptual else None
-    if classifier:
-        classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = load_perceptual(config.perceptual, engine.device)
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr, fused=True)
     trainee, optimiser = engine.prepare(Trainee(vae, config.sigma_x, config.focus, classifier, config.lpips), optimiser)
     steps = config.images // (config.batch * engine.num_processes)

@@ -30,7 +30,8 @@ _FINEST = 8  # a crop pixel becomes at most 8x8 canvas pixels; between those, a 
 _STRIP = 256  # rows of the photo in work at a time, to bound the memory that a large face takes
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
-# Lengths are in crop pixels, strengths in grey levels. All were set by eye on photos of LFW and the astronaut.
+# Lengths are in crop pixels, strengths in grey levels. All were set by eye on photos of LFW and the astronaut,
+# but the first, which is low so that weak changes of hair are read: the model card's table of photos shows the trade.
 _FAINT = (0.03, 0.18)  # changes below and above these parts of the strongest one are left out and kept whole
 _LEAST = 16.0  # a strongest change below this counts as this: else an edit that does nearly nothing adds noise
 _STRUCTURE = (11.0, 28.0)  # a change of local structure by this much replaces matter: not at all, wholly;
