@@ -43,8 +43,9 @@ class RunConfig:
     """CPU threads per process; 0 leaves it to torch. 1 is best beside other work: OpenMP's threads spin."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
-    bf16: bool = True
-    """Run the networks in bfloat16 where that is safe; weights and losses stay float32."""
+    bf16: bool | None = None
+    """Run the networks in bfloat16 where that is safe; weights and losses stay float32. When not said: where the
+    processor multiplies in it, since one that must emulate it is a hundred times slower."""
     save_minutes: float = 3.0
     """How often a checkpoint is written."""
     log_steps: int = 100
@@ -74,7 +75,17 @@ def accelerator(config: RunConfig) -> Accelerator:
         torch.set_num_threads(config.threads)
     # Cheaper than the deterministic default where shapes do not change; no effect on a CPU.
     torch.backends.cudnn.benchmark = True
-    return Accelerator(cpu=config.device == "cpu", mixed_precision="bf16" if config.bf16 else "no")
+    bf16 = native_bf16(config.device) if config.bf16 is None else config.bf16
+    return Accelerator(cpu=config.device == "cpu", mixed_precision="bf16" if bf16 else "no")
+
+
+def native_bf16(device: str) -> bool:
+    """Whether the processor that accelerate would choose multiplies in bfloat16 itself."""
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device != "cpu" and torch.backends.mps.is_available():
+        return True
+    return any(torch.cpu.get_capabilities().get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def seeded(config: RunConfig, step: int, rank: int = 0) -> torch.Generator:
