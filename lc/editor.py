@@ -21,6 +21,7 @@ from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partia
 from lc.constraints import Attributes, Constraint
 from lc.errors import LatentConstraintsError, NoFaceError
 from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
+from lc.inference import infer
 from lc.moves import Goal, Moves
 from lc.optimiser import Step, optimise, rms
 from lc.results import Edit, Progress, Reading, Sample
@@ -104,7 +105,7 @@ class FaceEditor:
         for chunk in _chunks(located, _BATCH):
             crops = np.stack([np.asarray(aligned.crop) for *_, aligned in chunk])  # (B, 64, 64, 3)
             images = torch.from_numpy(crops).permute(0, 3, 1, 2).to(self.device).float() / 255
-            z = self.model.generator.encode(images).mean
+            z = infer(self.model.generator, images)
             pictures, probabilities = self._show(z), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
                 readings.append(

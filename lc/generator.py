@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
-__all__ = ["VAE", "Decoder", "Encoder", "Generator", "Posterior", "VAEConfig"]
+__all__ = ["VAE", "Decoder", "Encoder", "Generator", "Posterior", "VAEConfig", "unsharp"]
 
 IMAGE_SIZE = 64
 
@@ -153,9 +153,12 @@ class Decoder(nn.Module):
         if self.detail is not None:
             logits = logits + self.detail(h)
         images = torch.sigmoid(logits.float())
-        if self.crispness:
-            images = (images + self.crispness * (images - gaussian_blur(images, [7, 7], [1.2, 1.2]))).clamp(0, 1)
-        return images
+        return unsharp(images, self.crispness).clamp(0, 1) if self.crispness else images
+
+
+def unsharp(images: Tensor, amount: float) -> Tensor:
+    """Unsharp masking: (B, 3, H, W) with `amount` more of what is finer than about three pixels."""
+    return images + amount * (images - gaussian_blur(images, [7, 7], [1.2, 1.2]))
 
 
 class Detail(nn.Module):

@@ -48,7 +48,7 @@ def readings(tiny_editor: FaceEditor) -> list[Reading]:
 def sure_editor(tiny_editor: FaceEditor) -> FaceEditor:
     """An untrained critic is never sure of anything; with louder logits it can be convinced, and walks converge."""
     critic = copy.deepcopy(tiny_editor.model.attribute_critic)
-    critic.body[-1].weight.mul_(30)
+    critic.body[-1].weight.mul_(60)
     return FaceEditor(dataclasses.replace(tiny_editor.model, attribute_critic=critic))
 
 

@@ -21,6 +21,7 @@ from lc.attributes import ATTRIBUTES, resolve
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop
 from lc.generator import VAE
+from lc.inference import infer
 from lc.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
 from lc.optimiser import rms
 from train.classifier import Classifier, load_classifier
@@ -115,8 +116,8 @@ class Evaluation:
         return scores
 
     def reconstructions(self, decoder: VAE | None = None) -> dict[str, Any]:
-        """The photos passed through the model, or its latents decoded by another decoder."""
-        images = self.copies if decoder is None else self._decode(decoder, self._z())
+        """The photos passed through the model, or through another VAE."""
+        images = self.copies if decoder is None else self._decode(decoder, self._inferred(decoder))
         row = self.row(images)
         row["psnr"] = float(psnr(images, self.photos).mean())
         row["gradient_energy"] = float((gradient_energy(images) / gradient_energy(self.photos)).mean())
@@ -245,8 +246,8 @@ class Evaluation:
                 columns |= {f"{key}{end}": value for key, value in _person(seen, reference[rows]).items()}
         return columns, images
 
-    def _z(self) -> Tensor:
-        return torch.stack([reading.z for reading in self.readings]).to(self.editor.device)
+    def _inferred(self, vae: VAE) -> Tensor:
+        return torch.cat([infer(vae, part.to(self.editor.device)) for part in self.photos.split(128)])
 
     @torch.no_grad()
     def _decode(self, decoder: VAE, z: Tensor) -> Tensor:

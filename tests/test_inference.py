@@ -1,0 +1,72 @@
+"""lc.inference: the encoder's guess, finished by descent."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lc.editor import FaceEditor
+from lc.generator import VAE, VAEConfig
+from lc.inference import SIGMA_X, infer
+from lc.metrics import psnr
+
+
+def energy(vae: VAE, images: Tensor, z: Tensor) -> Tensor:
+    """-log p(x, z) but for a constant, (B,)."""
+    with torch.no_grad():
+        missed = (vae.decode(z) - images).square().sum((1, 2, 3))
+    return missed / (2 * SIGMA_X**2) + z.square().sum(1) / 2
+
+
+def tiny(seed: int) -> VAE:
+    torch.manual_seed(seed)
+    vae = VAE(VAEConfig(latent=12, widths=(8, 8, 8, 8), bottleneck=8)).eval().requires_grad_(False)
+    # Steeper than any trained decoder: a step of fixed length would climb out of the valley.
+    vae.decoder.project.weight *= 30
+    return vae
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1000), st.integers(0, 6))
+def test_no_latent_is_less_likely_than_the_first(seed: int, steps: int) -> None:
+    vae, images = tiny(seed), torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+    first = vae.encode(images).mean
+    found = energy(vae, images, infer(vae, images, steps, contrast=0.0))
+    assert (found <= energy(vae, images, first) * (1 + 1e-5)).all()
+    elsewhere = torch.randn_like(first)
+    found = energy(vae, images, infer(vae, images, steps, contrast=0.0, start=elsewhere))
+    assert (found <= energy(vae, images, elsewhere) * (1 + 1e-5)).all()
+
+
+def test_a_photo_does_not_depend_on_those_beside_it() -> None:
+    vae, images = tiny(0), torch.rand(4, 3, 64, 64)
+    together = infer(vae, images)
+    alone = torch.cat([infer(vae, image[None]) for image in images])
+    torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
+
+
+def test_no_step_is_the_encoders_mean() -> None:
+    vae, images = tiny(1), torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(infer(vae, images, 0), vae.encode(images).mean)
+
+
+def test_it_works_where_gradients_are_off() -> None:
+    vae = tiny(2)
+    with torch.inference_mode():
+        images = torch.rand(2, 3, 64, 64)
+        assert (
+            energy(vae, images, infer(vae, images, contrast=0.0)) < energy(vae, images, vae.encode(images).mean)
+        ).all()
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_a_face_comes_back_clearer_with_the_committed_weights(editor: FaceEditor, steps: int) -> None:
+    generator = editor.model.generator
+    with torch.inference_mode():
+        z = torch.stack([sample.z for sample in editor.sample(4, seed=3)])
+        images = generator.decode(z)
+        guess, found = (generator.decode(infer(generator, images, n)) for n in (0, steps))
+    assert (psnr(found, images) > psnr(guess, images) + 0.5).all()
