@@ -1,9 +1,11 @@
-"""From latents and what is wanted of them to moved latents: the actor's jump, the optimiser's walk. No pictures here.
+"""From latents and what is wanted of them to moved latents: the actor's jump, the optimiser's walk.
 
 Measured on held-out photos: beyond the actor's own proposal, along the same line, an edit is confirmed by an
 independent classifier far more often than after as much gradient descent, which finds what only D_attr believes. So a
 walk goes to the actor's most careful proposal (that which moves least) and past it, and descends from there for what
-the actor leaves undone: a latent that D finds real, and attributes that it missed.
+the actor leaves undone: a latent that D finds real, and attributes that it missed. The walk has time to look at what it
+does, which the jump has not: it leaves out what the proposal changes only a little in the picture, and keeps the person
+better for it.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial
 from lc.constraints import Attributes, Constraint, Distance, Realism
 from lc.critics import folded
+from lc.inference import infer
 from lc.optimiser import Step, optimise
 from lc.weights import Model
 
@@ -26,6 +30,10 @@ __all__ = ["Goal", "Moves"]
 _FURTHEST, _PLACES = 1.5, 25
 # How far descent may lead away from the line's end, in sigma_bar: as far as the line is long. It needs a tenth of that.
 _RADIUS = 2.0
+# Changes of pixels below and above these parts of the strongest are left out of a walk and kept whole, ...
+_SLIGHT = (0.1, 0.5)
+# ... by so many steps of inference.
+_TRIMMING = 4
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,21 @@ class Moves:
         }
         with torch.inference_mode():
             proposal = self.propose(goal, self.model.calibration.for_optimiser(identity))
+            if not goal.strengths:  # a strength is a place on the line
+                proposal = torch.where(goal.mask.any(1, keepdim=True), self._trimmed(goal.z, proposal), proposal)
         yield from optimise(goal.z, constraints, self.sigma_bar, proposal=proposal.clone(), radius=_RADIUS)
+
+    def _trimmed(self, z: Tensor, proposal: Tensor) -> Tensor:
+        """The latents, (B, latent), of the proposal's pictures with those of z where the two differ only a little."""
+        generator = self.model.generator
+        before, after = generator.decode(z), generator.decode(proposal)
+        change = after - before
+        size = gaussian_blur(change.abs().mean(1, keepdim=True), [9, 9], [2.0, 2.0])  # (B, 1, H, W)
+        # Not the very strongest: one bright pixel of glasses must not make the rest of them slight.
+        size = size / size.flatten(1).quantile(0.98, dim=1)[:, None, None, None].clamp_min(1e-6)
+        low, high = _SLIGHT
+        kept = ((size - low) / (high - low)).clamp(0, 1)
+        return infer(generator, before + kept * kept * (3 - 2 * kept) * change, _TRIMMING, contrast=0.0, start=proposal)
 
     def propose(self, goal: Goal, reach: float) -> Tensor:
         """Where the actor would go, told to keep the person, or a point on that line.
