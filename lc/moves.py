@@ -110,7 +110,7 @@ class Moves:
         with torch.inference_mode():
             proposal = self.propose(goal, self.model.calibration.for_optimiser(identity))
             if not goal.strengths:  # a strength is a place on the line
-                proposal = torch.where(goal.mask.any(1, keepdim=True), self._trimmed(goal.z, proposal), proposal)
+                proposal = self._trimmed(goal.z, proposal)
         yield from optimise(goal.z, constraints, self.sigma_bar, proposal=proposal.clone(), radius=_RADIUS)
 
     def _trimmed(self, z: Tensor, proposal: Tensor) -> Tensor:
