@@ -3,11 +3,11 @@
     python -m train.calibrate --weights weights/celeba-64 --guide runs/guide3/weights
 
 With guides (see train.classifier), first the length of the move of each of the twenty changes: as long as most of its
-edits need before the guides see it. They must not be those that the actor was trained by, which it has learned to
-please. Then, for points on the actor's line where its jump or the optimiser's walk may end, held-out photos are edited
-in the twenty directions, and a face embedding says how similar the person still is. The slider runs over the range that
-both can reach, in equal steps of similarity: 1 is the same picture, 0 two strangers. Writes calibration.json beside the
-weights; see lc.identity.
+edits need before the guides see it in the photo that a user gets. They must not be those that the actor was trained by,
+which it has learned to please. Then, for points on the actor's line where its jump or the optimiser's walk may end,
+held-out photos are edited in the twenty directions, and a face embedding says how similar the person still is. The
+slider runs over the range that both can reach, in equal steps of similarity: 1 is the same picture, 0 two strangers.
+Writes calibration.json beside the weights; see lc.identity.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torchvision.transforms.v2.functional import to_pil_image
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES
 from lc.editor import Edit, FaceEditor, Method, Reading
+from lc.faces import frame_crop, paste
 from lc.identity import FILE, Calibration, save_calibration
 from train.classifier import load_guide
 from train.data import load_celeba
@@ -160,6 +163,8 @@ class Measurement:
             success = []
             for reach in config.reach:
                 pictures = self.editor.model.generator.decode(moves.propose(goal, reach))
+                pictures = tensor([_pasted(*pair) for pair in zip(readings, pictures.cpu(), strict=True)])
+                pictures = pictures.to(self.editor.device)
                 read = torch.stack([guide.read(pictures)[:, ATTRIBUTES.index(name)] for guide in guides])
                 success.append(float((read == wanted).float().mean()))
             found[f"{name}={int(wanted)}"] = shortest(config.reach, np.array(success), config.seen)
@@ -178,6 +183,11 @@ class Measurement:
         similar = 1 - (after - before).norm(dim=1) / self.strangers
         converged = sum(edit.converged for edit in edits) / len(edits)
         return np.array([edit.z_distance for edit in edits]), similar.numpy(), converged
+
+
+def _pasted(reading: Reading, picture: torch.Tensor) -> Image.Image:
+    """The face as a user gets it: (3, 64, 64) in [0, 1], put into the photo, cut out again."""
+    return frame_crop(paste(reading.photo.rgb, to_pil_image(picture), reading.aligned, reading.reconstruction)).crop
 
 
 def main() -> None:
