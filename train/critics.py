@@ -9,7 +9,7 @@ Source: arXiv 1711.05772, section 4. What differs from the paper, and why:
 - D_attr also learns from decoded latents (the actor's, and others on the line from an edited photo to them and beyond)
   that a training-time pixel classifier, the guide, has read back, so that it is right where edits go and not only where
   photos are.
-- Changes that fail are drawn more often, and count more; so does what a change takes along that should stay.
+- Changes that fail are drawn more often, and count more.
 - The actor hears the guide too, through the decoder: an edit that fools D_attr but not the eye earns nothing.
 - One actor serves every distance weight: it is told the place of the identity slider.
 """
@@ -84,8 +84,6 @@ class CriticsTraining(RunConfig):
     """Weight of the mean absolute change of an edit's pixels, in [0, 1], against its distance in latents."""
     hold: float = 0.8
     """Weight of an attribute to hold against one to change."""
-    leaking: float = 4.0
-    """How many times more a held attribute counts that a change always takes along, less one."""
     smoothing: float = 0.03
     """Distance of targets from 0 and 1: beyond that an attribute only burns."""
     lambda_dist: tuple[float, float] = (0.01, 0.5)
@@ -126,6 +124,7 @@ class Training:
                 judges,
                 ActorWeights(
                     config.attribute,
+                    config.hold,
                     config.smoothing,
                     config.cycle,
                     config.pixels,
@@ -201,7 +200,7 @@ def main() -> None:
     with engine.autocast():
         draw = Draw(config, latents, judges, device)
     if state:
-        draw.failing, draw.leaking = state["failing"], state["leaking"]
+        draw.failing = state["failing"]
     bar = tqdm(range(start, config.steps), initial=start, total=config.steps, disable=not engine.is_main_process)
     for step in bar:
         seeded(config, step, engine.process_index)
@@ -222,8 +221,7 @@ def main() -> None:
             values = dict(zip(names, losses.tolist(), strict=True))
             run.log(done, **values, critic=critic_loss.item(), attribute=attribute.item())
             bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
-        state = {**training.state(), "failing": draw.failing, "leaking": draw.leaking}
-        run.save(done, state, force=done == config.steps)
+        run.save(done, {**training.state(), "failing": draw.failing}, force=done == config.steps)
         if engine.is_main_process and (done % (5 * config.log_steps) == 0 or done == config.steps):
             finish(config, training.averages, latents, vae)
     engine.end_training()

@@ -32,8 +32,6 @@ class Draw:
     device: torch.device
     failing: Tensor = field(default_factory=lambda: torch.full((len(DIRECTIONS),), 0.5))
     """(20,) how often each direction's edits failed of late, as a guide reads them: those are drawn more often."""
-    leaking: Tensor = field(default_factory=lambda: torch.zeros(len(DIRECTIONS), len(ATTRIBUTES)))
-    """(20, 10) how often each direction's edits changed each attribute of late: those are held more."""
 
     def __post_init__(self) -> None:
         # The guides' features of the photos, once.
@@ -76,9 +74,7 @@ class Draw:
         goals = Goals(goals.target.to(self.device), goals.mask.to(self.device))
         back = before.to(self.device)
         back = torch.where(goals.mask > 0.5, back.round(), back)
-        # The app's edits are told to keep the person, so most are here.
-        identity = torch.where(torch.rand(count) < 0.7, 1.0, torch.rand(count))
-        return z, goals, identity.to(self.device), directions, back
+        return z, goals, torch.rand(count).to(self.device), directions, back
 
     def moved(self, actor: Actor, samples: int, edits: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The actor's outputs from the prior and from photos, the labels D is asked about, the edits' directions, and
@@ -116,29 +112,22 @@ class Draw:
         moved, _, directions, start = self.moved(actor.eval(), samples, edits)
         part = torch.empty(edits, 1, device=self.device).uniform_(*LINE)
         moved = torch.cat([moved, start + part * (moved[samples:] - start)])
-        images = self.judges.vae.decode(torch.cat([moved, start]))
-        read = torch.sigmoid(self.judges.read(images, self.judges.choose()))
-        read, before = read[: len(moved)], read[len(moved) :]
-        self.learn(directions, before.cpu(), read[samples : samples + edits].cpu())
+        read = torch.sigmoid(self.judges.read(self.judges.vae.decode(moved), self.judges.choose()))
+        self.learn_failing(directions, read[samples : samples + edits].cpu())
         smooth = self.latents.labels[rows].to(self.device) * 0.96 + 0.02
         return torch.cat([self.photos(rows), moved]), torch.cat([smooth, read])
 
-    def learn(self, directions: Tensor, before: Tensor, after: Tensor) -> None:
-        """Update `failing` and `leaking` from edits in these directions (B,), -1 for none, as read (B, 10)."""
-        changed = ((after >= 0.5) != (before >= 0.5)).float()
-        for direction, row, leaks in zip(directions.tolist(), after, changed, strict=True):
+    def learn_failing(self, directions: Tensor, read: Tensor) -> None:
+        """Update `failing` from edits in these directions (B,), -1 for none, and what was read in them (B, 10)."""
+        for direction, row in zip(directions.tolist(), read, strict=True):
             if direction >= 0:
                 name, wanted = DIRECTIONS[direction]
                 failed = float((row[ATTRIBUTES.index(name)] >= 0.5) != wanted)
                 self.failing[direction] += 0.02 * (failed - self.failing[direction])
-                self.leaking[direction] += 0.02 * (leaks - self.leaking[direction])
 
-    def counts(self, directions: Tensor, mask: Tensor) -> Tensor:
-        """What each attribute of edits in these directions (B,) counts, pushed where `mask` (B, 10): (B, 10)."""
-        config, known = self.config, (directions >= 0).float()[:, None]
-        failing, leaking = (known * x[directions.clamp_min(0)] for x in (self.failing[:, None], self.leaking))
-        push, hold = 1 + config.failing * failing, config.hold * (1 + config.leaking * leaking)
-        return torch.where(mask > 0.5, push.to(self.device), hold.to(self.device))
+    def failing_of(self, directions: Tensor) -> Tensor:
+        """How often edits in these directions (B,) fail, (B,); -1 is never a failure."""
+        return torch.where(directions < 0, 0.0, self.failing[directions.clamp_min(0)]).to(self.device)
 
     def for_actor(self) -> ActorBatch:
         """A third of made-up faces, two for a label, the rest edits."""
@@ -155,7 +144,7 @@ class Draw:
             goals=Goals(torch.cat([y, goals.target]), torch.cat([ones, goals.mask])),
             identity=torch.cat([zeros, identity]),
             weight=torch.cat([zeros + config.lambda_sample, low * (high / low) ** identity]),
-            counts=torch.cat([ones, self.counts(directions, goals.mask)]),
+            push=torch.cat([zeros + 1, 1 + config.failing * self.failing_of(directions)]),
             y=torch.cat([y, torch.full_like(goals.target, 0.5)]),
             realism=torch.cat([zeros + config.realism, torch.full_like(identity, config.realism_edit)]),
             pairs=pairs,

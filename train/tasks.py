@@ -84,7 +84,7 @@ class ActorBatch:
     Attributes:
         z: (B, latent). goals: see `Goals`. identity: (B,).
         weight: (B,), lambda_dist of each row.
-        counts: (B, 10), what each attribute counts in each row, to be changed or held.
+        push: (B,), how much the attributes to change count in each row.
         y: (B, 10), the label D is asked about; 0.5 throughout for "any".
         realism: (B,), weight of -log D of each row.
         pairs: rows i and i + pairs, for i < pairs, are made-up faces for one label.
@@ -99,7 +99,7 @@ class ActorBatch:
     goals: Goals
     identity: Tensor
     weight: Tensor
-    counts: Tensor
+    push: Tensor
     y: Tensor
     realism: Tensor
     pairs: int
@@ -127,6 +127,7 @@ class ActorWeights:
     """What each part of the actor's loss counts; see `train.critics.CriticsTraining`."""
 
     attribute: float
+    hold: float
     smoothing: float
     cycle: float
     pixels: float
@@ -149,14 +150,15 @@ class ActorTask(nn.Module):
         moved = self.actor(batch.z, goals.target, goals.mask, batch.identity)
         real = satisfied(judges.critic(moved, batch.y).float())[:, 0]
         target = goals.target.clamp(weights.smoothing, 1 - weights.smoothing)
-        latent = attribute_loss(judges.attribute_critic(moved).float(), target, batch.counts)
+        counts = torch.where(goals.mask > 0.5, batch.push[:, None], weights.hold)
+        latent = attribute_loss(judges.attribute_critic(moved).float(), target, counts)
         images = judges.vae.decode(moved)
         features = judges.features(images, batch.guide)
         # What is held is held at what this judge saw before the edit: two judges seldom agree to the decimal.
         samples = len(moved) - len(batch.seen)
         held = torch.where(goals.mask[samples:] > 0.5, target[samples:], batch.seen)
         pixel = attribute_loss(
-            judges.guides[batch.guide].head(features).float(), torch.cat([target[:samples], held]), batch.counts
+            judges.guides[batch.guide].head(features).float(), torch.cat([target[:samples], held]), counts
         )
         far = distance(moved, batch.z, judges.sigma_bar)
         # An edit that can be undone has lost nothing of the person (CycleGAN, Zhu et al. 2017).
