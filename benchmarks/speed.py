@@ -24,6 +24,7 @@ from lc.__main__ import main
 from lc.attributes import ATTRIBUTES
 from lc.constraints import Attributes, Distance, Realism
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor, Reading
+from lc.inference import STEPS, infer
 from lc.optimiser import optimise
 from lc.ui.handlers import EXAMPLES
 
@@ -138,14 +139,15 @@ def test_critics_stored_as(benchmark: Any, editor: FaceEditor, reading: Reading,
 # --- what a person waits for ---------------------------------------------------------------------------------------
 
 
-def test_actor_edit_64_to_64(benchmark: Any, editor: FaceEditor, reading: Reading) -> None:
-    """Encode, jump, decode."""
+@pytest.mark.parametrize("steps", [0, STEPS])
+def test_actor_edit_64_to_64(benchmark: Any, editor: FaceEditor, reading: Reading, steps: int) -> None:
+    """Encode, jump, decode; with the encoder's guess as it is, and finished as the app does once for each photo."""
     aim(benchmark, 0.025)
     image = torch.from_numpy(np.asarray(reading.aligned.crop).copy()).permute(2, 0, 1)[None] / 255
 
     @torch.inference_mode()
     def edit() -> Tensor:
-        z = editor.model.generator.encode(image).mean
+        z = infer(editor.model.generator, image, steps)
         step = editor.moves.act(editor.moves.goal(z, {"Eyeglasses": True}), 0.5)
         return editor.model.generator.decode(step.z)
 

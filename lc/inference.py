@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lc.generator import Generator, unsharp
 
-__all__ = ["infer"]
+__all__ = ["STEPS", "infer"]
 
 #: Steps of descent. The first three gain four fifths, in decibels, of what forty would.
 STEPS = 4
@@ -46,8 +46,10 @@ def infer(
     images = images.clone()  # what was made in inference mode cannot take part in gradients
     with torch.no_grad():
         posterior = generator.encode(images)
-    variance, wanted = posterior.std.square(), unsharp(images, contrast).clamp(0, 1)
     best = z = posterior.mean if start is None else start.clone()
+    if not steps:
+        return best
+    variance, wanted = posterior.std.square(), unsharp(images, contrast).clamp(0, 1)
     lowest = torch.full((len(z), 1), torch.inf, device=z.device)
     rate, move, downhill = torch.full_like(lowest, _RATE), torch.zeros_like(z), torch.zeros_like(z)
     for step in range(steps + 1):

@@ -64,6 +64,13 @@ def test_a_reading_has_every_stage(reading: Reading, astronaut: Path) -> None:
     assert all(0 <= value <= 1 for value in reading.attributes.values())
 
 
+def test_no_step_of_inference_reads_the_encoders_guess(tiny_editor: FaceEditor, reading: Reading) -> None:
+    fast = FaceEditor(tiny_editor.model, inference_steps=0).read(reading.photo.rgb)
+    pixels = torch.from_numpy(np.asarray(reading.aligned.crop).copy()).permute(2, 0, 1)[None] / 255
+    torch.testing.assert_close(fast.z, tiny_editor.model.generator.encode(pixels).mean[0], atol=1e-4, rtol=1e-4)
+    assert not torch.equal(fast.z, reading.z)
+
+
 def test_all_kinds_of_input_read_the_same(tiny_editor: FaceEditor, reading: Reading, astronaut: Path) -> None:
     with astronaut.open("rb") as file:
         inputs = [str(astronaut), astronaut.read_bytes(), Image.open(astronaut), file]
