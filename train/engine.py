@@ -43,9 +43,9 @@ class RunConfig:
     """CPU threads per process; 0 leaves it to torch. 1 is best beside other work: OpenMP's threads spin."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
-    bf16: bool | None = None
-    """Run the networks in bfloat16 where that is safe; weights and losses stay float32. When not said: where the
-    processor multiplies in it, since one that must emulate it is a hundred times slower."""
+    bf16: bool = True
+    """Run the networks in bfloat16 where that is safe and the processor multiplies in it, since one that must emulate
+    it is a hundred times slower; weights and losses stay float32."""
     save_minutes: float = 3.0
     """How often a checkpoint is written."""
     log_steps: int = 100
@@ -75,7 +75,7 @@ def accelerator(config: RunConfig) -> Accelerator:
         torch.set_num_threads(config.threads)
     # Cheaper than the deterministic default where shapes do not change; no effect on a CPU.
     torch.backends.cudnn.benchmark = True
-    bf16 = native_bf16(config.device) if config.bf16 is None else config.bf16
+    bf16 = config.bf16 and native_bf16(config.device)
     return Accelerator(cpu=config.device == "cpu", mixed_precision="bf16" if bf16 else "no")
 
 
