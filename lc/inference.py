@@ -28,10 +28,10 @@ _RATE, _MOMENTUM = 0.1, 0.5
 def infer(
     generator: Generator, images: Tensor, steps: int = STEPS, *, contrast: float = CONTRAST, start: Tensor | None = None
 ) -> Tensor:
-    """The latent of each photo, never a less likely one than that begun with.
+    """The latent of each photo, sharpened by `contrast`: never a less likely one for it than that begun with.
 
     The encoder's own variance scales each dimension's step: it is an estimate of the inverse curvature there, so this
-    is Newton's method with a diagonal Hessian that comes for nothing. Draws nothing by chance.
+    is close to Newton's method, with a diagonal Hessian that comes for nothing. Draws nothing by chance.
 
     Args:
         generator: the frozen model.

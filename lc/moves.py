@@ -33,10 +33,8 @@ _RADIUS = 2.0
 # What descent gives to holding an attribute against pushing one. The proposal holds already; with ten times as much
 # descent wins back youth and hair by undoing a bald head.
 _HOLD = 0.03
-# Changes of pixels below and above these parts of the strongest are left out of a walk and kept whole, ...
+# Changes of pixels below and above these parts of the strongest are left out of a walk and kept whole.
 _SLIGHT = (0.1, 0.5)
-# ... by so many steps of inference.
-_TRIMMING = 4
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class Moves:
         size = size / size.flatten(1).quantile(0.98, dim=1)[:, None, None, None].clamp_min(1e-6)
         low, high = _SLIGHT
         kept = ((size - low) / (high - low)).clamp(0, 1)
-        return infer(generator, before + kept * kept * (3 - 2 * kept) * change, _TRIMMING, contrast=0.0, start=proposal)
+        return infer(generator, before + kept * kept * (3 - 2 * kept) * change, contrast=0.0, start=proposal)
 
     def propose(self, goal: Goal, reach: float) -> Tensor:
         """Where the actor would go, told to keep the person, or a point on that line.

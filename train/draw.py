@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LINE", "Draw"]
 
-#: Parts of an edit's way, 1 the actor's proposal, between which the slider and the optimiser may end.
+#: Parts of an edit's way, 1 the actor's proposal, at which D_attr learns what is read.
 LINE = (0.3, 1.6)
 
 
