@@ -249,12 +249,14 @@ def test_describe_prints_a_line_of_json_per_photo(
     printed = capsys.readouterr()
     lines = [json.loads(line) for line in printed.out.splitlines()]
     assert len(lines) == 2
-    assert lines[0] == lines[1]
     assert lines[0]["input"] == str(astronaut)
     assert lines[0]["faces"] == 1
     left, top, right, bottom = lines[0]["face_box"]
     assert all(left < x < right and top < y < bottom for x, y in lines[0]["landmarks"])
     assert list(lines[0]["attributes"]) == list(ATTRIBUTES)
+    # One photo twice, yet rows of a batch may meet another order of additions: equal but for rounding.
+    assert lines[0].pop("attributes") == pytest.approx(lines[1].pop("attributes"), abs=1e-5)
+    assert lines[0] == lines[1]
     assert "wall.png" in printed.err
 
 
