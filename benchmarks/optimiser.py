@@ -24,7 +24,7 @@ from tqdm import tqdm
 from benchmarks.reference import plain
 from lc.attributes import ATTRIBUTES, resolve
 from lc.editor import FaceEditor, Method, Reading
-from train.classifier import load_classifier
+from lc.weights import load_classifier
 from train.data import load_celeba
 from train.engine import parse
 from train.identity import FaceEmbedding

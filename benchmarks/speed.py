@@ -147,7 +147,7 @@ def test_actor_edit_64_to_64(benchmark: Any, editor: FaceEditor, reading: Readin
 
     @torch.inference_mode()
     def edit() -> Tensor:
-        z = infer(editor.model.generator, image, steps)
+        z = infer(editor.model.generator, image, steps, perceptual=editor.model.perceptual)
         step = editor.moves.act(editor.moves.goal(z, {"Eyeglasses": True}), 0.5)
         return editor.model.generator.decode(step.z)
 

@@ -111,7 +111,7 @@ class FaceEditor:
         for chunk in _chunks(located, _BATCH):
             crops = np.stack([np.asarray(aligned.crop) for *_, aligned in chunk])  # (B, 64, 64, 3)
             images = torch.from_numpy(crops).permute(0, 3, 1, 2).to(self.device).float() / 255
-            z = infer(self.model.generator, images, self.inference_steps)
+            z = infer(self.model.generator, images, self.inference_steps, perceptual=self.model.perceptual)
             pictures, probabilities = self._show(z), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
                 readings.append(

@@ -3,9 +3,11 @@
 Measured on held-out photos: beyond the actor's own proposal, along the same line, an edit is confirmed by an
 independent classifier far more often than after as much gradient descent, which finds what only D_attr believes. So a
 walk goes to the actor's most careful proposal (that which moves least) and past it, and descends from there for what
-the actor leaves undone: a latent that D finds real, and attributes that it missed. The walk has time to look at what it
-does, which the jump has not: it leaves out what the proposal changes only a little in the picture, and keeps the person
-better for it.
+the actor leaves undone: a latent that D finds real, and attributes that it missed.
+
+Latents do not tell all that an eye would see. So what is proposed is looked at: a few steps of descent bring back what
+a pixel classifier finds changed in the picture and nobody asked for. A walk has time to leave out what the proposal
+changes only a little in the picture, too, and keeps the person better for it.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial
+from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial, resolve
 from lc.constraints import Attributes, Constraint, Distance, Realism
 from lc.critics import folded
-from lc.inference import infer
+from lc.inference import SIGMA_X, descend
+from lc.losses import pixel_nll
 from lc.optimiser import Step, optimise
 from lc.weights import Model
 
@@ -35,6 +39,12 @@ _RADIUS = 2.0
 _HOLD = 0.03
 # Changes of pixels below and above these parts of the strongest are left out of a walk and kept whole.
 _SLIGHT = (0.1, 0.5)
+# Steps of descent by the look of a proposal, for a jump and for a walk.
+_GLANCE, _LOOK = 2, 4
+# What counts there: pixels like the proposal's, in parts of their likelihood; squared logits of the pixel classifier
+# that were to be held, and those of attributes that were pushed and fall short of what the proposal shows, within
+# bounds.
+_ALIKE, _UNASKED, _UNDONE, _BOUNDS = 0.3, 10.0, 30.0, (2.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class Goal:
         z: (B, latent), where they are.
         before: (B, 10), the probabilities that D_attr reads there.
         target: (B, 10) in [0, 1], and mask: (B, 10) bool; see `lc.attributes.apply_changes`.
+        held: (10,) bool, the attributes that the changes neither name nor imply.
         strengths: attributes wanted by a probability between 0 and 1.
         length: how much longer than others the move for these changes is; see `lc.identity`.
     """
@@ -53,6 +64,7 @@ class Goal:
     before: Tensor
     target: Tensor
     mask: Tensor
+    held: Tensor
     strengths: Mapping[str, float]
     length: float = 1.0
 
@@ -74,8 +86,10 @@ class Moves:
         target, mask = apply_changes(before, changes)
         whole = [f"{name}={int(value)}" for name, value in canonical(changes).items() if isinstance(value, bool)]
         length = self.model.calibration.length(whole)
+        told = resolve(changes)
+        held = torch.tensor([name not in told for name in ATTRIBUTES], device=z.device)
         # Clones, for what was made in inference mode cannot take part in gradients.
-        return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), partial(changes), length)
+        return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), held, partial(changes), length)
 
     def still(self, goal: Goal) -> Step:
         """Nothing is wanted: nothing moves."""
@@ -84,10 +98,14 @@ class Moves:
 
     @torch.inference_mode()
     def act(self, goal: Goal, identity: float) -> Step:
-        """One jump; done where D_attr sees what was wanted."""
-        z = self.propose(goal, self.model.calibration.for_actor(identity))
+        """One jump, looked at; done where D_attr sees what was wanted."""
+        z = self.jump(goal, self.model.calibration.for_actor(identity))
         _, met = Attributes(self.attribute_critic, goal.target, goal.mask, margin=0.0).judge(z)
         return Step(0, z, {}, met, torch.zeros(len(z), dtype=torch.long))
+
+    def jump(self, goal: Goal, reach: float) -> Tensor:
+        """`propose`, looked at: (B, latent)."""
+        return self._looked_at(goal, self.propose(goal, reach), _GLANCE)
 
     @torch.inference_mode()
     def make(self, z: Tensor, y: Tensor, identity: float = 0.0) -> Tensor:
@@ -110,21 +128,39 @@ class Moves:
         }
         with torch.inference_mode():
             proposal = self.propose(goal, self.model.calibration.for_optimiser(identity))
-            if not goal.strengths:  # a strength is a place on the line
-                proposal = self._trimmed(goal.z, proposal)
+            proposal = self._looked_at(goal, proposal, _LOOK, trim=True)
         yield from optimise(goal.z, constraints, self.sigma_bar, proposal=proposal.clone(), radius=_RADIUS)
 
-    def _trimmed(self, z: Tensor, proposal: Tensor) -> Tensor:
-        """The latents, (B, latent), of the proposal's pictures with those of z where the two differ only a little."""
-        generator = self.model.generator
-        before, after = generator.decode(z), generator.decode(proposal)
-        change = after - before
-        size = gaussian_blur(change.abs().mean(1, keepdim=True), [9, 9], [2.0, 2.0])  # (B, 1, H, W)
-        # Not the very strongest: one bright pixel of glasses must not make the rest of them slight.
-        size = size / size.flatten(1).quantile(0.98, dim=1)[:, None, None, None].clamp_min(1e-6)
-        low, high = _SLIGHT
-        kept = ((size - low) / (high - low)).clamp(0, 1)
-        return infer(generator, before + kept * kept * (3 - 2 * kept) * change, contrast=0.0, start=proposal)
+    @torch.inference_mode(False)
+    def _looked_at(self, goal: Goal, proposal: Tensor, steps: int, *, trim: bool = False) -> Tensor:
+        """The proposal, (B, latent), moved to where its picture shows what was asked for and changes nothing else.
+
+        Args:
+            steps: of descent; see `lc.inference.descend`.
+            trim: leave out what the proposal changes only a little.
+        """
+        generator, perceptual = self.model.generator, self.model.perceptual
+        if goal.strengths or not (perceptual or trim):  # a strength is a place on the line
+            return proposal
+        with torch.no_grad():
+            before, wanted = generator.decode(goal.z), generator.decode(proposal)
+            if perceptual:
+                seen, sign = perceptual.beyond(before), goal.target * 2 - 1
+                least = (sign * perceptual.beyond(wanted)).clamp(*_BOUNDS)
+            if trim:
+                wanted = _trimmed(before, wanted)
+
+        def energy(z: Tensor) -> Tensor:
+            decoded = generator.decode(z)
+            missed = _ALIKE * pixel_nll(wanted, decoded, SIGMA_X)
+            if perceptual:
+                now = perceptual.beyond(decoded)
+                unasked = ((now - seen).square() * goal.held).sum(1)
+                undone = (F.relu(least - sign * now).square() * goal.mask).sum(1)
+                missed = missed + _UNASKED * unasked + _UNDONE * undone
+            return missed
+
+        return descend(energy, proposal, self.sigma_bar.square(), steps)
 
     def propose(self, goal: Goal, reach: float) -> Tensor:
         """Where the actor would go, told to keep the person, or a point on that line.
@@ -164,3 +200,14 @@ class Moves:
         low, high = (read.gather(0, index[None])[0] for index in (last, last + 1))
         share = ((wanted - low) / (high - low)).abs().nan_to_num(0.0, 1.0).clamp_max(1)
         return z + (places[1] * (last + share))[:, None] * line
+
+
+def _trimmed(before: Tensor, after: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) after a change, with those before it where the two differ only a little."""
+    change = after - before
+    size = gaussian_blur(change.abs().mean(1, keepdim=True), [9, 9], [2.0, 2.0])  # (B, 1, H, W)
+    # Not the very strongest: one bright pixel of glasses must not make the rest of them slight.
+    size = size / size.flatten(1).quantile(0.98, dim=1)[:, None, None, None].clamp_min(1e-6)
+    low, high = _SLIGHT
+    kept = ((size - low) / (high - low)).clamp(0, 1)
+    return before + kept * kept * (3 - 2 * kept) * change

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from lc.actor import Actor
 from lc.attributes import ATTRIBUTES
+from lc.classifier import Classifier, ClassifierConfig
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.density import Density, DensityConfig
 from lc.errors import WeightsError
@@ -28,12 +29,15 @@ from lc.identity import Calibration, load_calibration
 
 __all__ = [
     "Model",
+    "bundled_perceptual",
+    "load_classifier",
     "load_config",
     "load_generator",
     "load_model",
     "load_module",
     "load_statistics",
     "locate",
+    "save_classifier",
     "save_config",
     "save_density",
     "save_editing_nets",
@@ -178,6 +182,32 @@ def load_generator(folder: Path) -> VAE:
     return vae.eval().requires_grad_(False)
 
 
+def save_classifier(folder: Path, name: str, classifier: Classifier) -> None:
+    """Write NAME.safetensors and its section of config.json."""
+    save_config(folder, **{name: dataclasses.asdict(classifier.config)})
+    save_module(folder, name, classifier)
+
+
+def load_classifier(folder: Path, name: str) -> Classifier:
+    """Read what `save_classifier` wrote, frozen and in evaluation mode.
+
+    Raises:
+        WeightsError: missing or damaged.
+    """
+    classifier = _build(Classifier, load_config(folder), name, ClassifierConfig)
+    load_module(folder, name, classifier)
+    return classifier.eval().requires_grad_(False)
+
+
+def bundled_perceptual(folder: Path) -> Classifier | None:
+    """The classifier by which a weights folder's photos and decoded pictures are compared, where it has one.
+
+    Raises:
+        WeightsError: see `load_classifier`.
+    """
+    return load_classifier(folder, "perceptual") if "perceptual" in load_config(folder) else None
+
+
 def to_device(name: str) -> torch.device:
     """ "auto", "cpu", "cuda", "mps" -> a torch device; auto takes the fastest there is.
 
@@ -203,6 +233,7 @@ class Model:
         calibration: what the identity slider means.
         config: config.json as it is.
         density: of the latents of photos, where one was fitted.
+        perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
     """
 
     generator: VAE
@@ -216,6 +247,7 @@ class Model:
     calibration: Calibration
     config: dict[str, Any]
     density: Density | None = None
+    perceptual: Classifier | None = None
 
     def distance_weight(self, identity: float) -> float:
         """lambda_dist at a place of the actor's identity input, in [0, 1]: it grows geometrically."""
@@ -288,6 +320,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         calibration=load_calibration(folder),
         config=config,
         density=_density(folder, config, generator.latent, place),
+        perceptual=perceptual.to(place) if (perceptual := bundled_perceptual(folder)) else None,
     )
 
 

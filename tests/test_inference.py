@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lc.classifier import feature_distance
 from lc.editor import FaceEditor
 from lc.generator import VAE, VAEConfig
-from lc.inference import SIGMA_X, infer
+from lc.inference import SIGMA_X, descend, infer
 from lc.metrics import psnr
 
 
@@ -36,9 +37,6 @@ def test_no_latent_is_less_likely_than_the_first(seed: int, steps: int) -> None:
     first = vae.encode(images).mean
     found = energy(vae, images, infer(vae, images, steps, contrast=0.0))
     assert (found <= energy(vae, images, first) * (1 + 1e-5)).all()
-    elsewhere = torch.randn_like(first)
-    found = energy(vae, images, infer(vae, images, steps, contrast=0.0, start=elsewhere))
-    assert (found <= energy(vae, images, elsewhere) * (1 + 1e-5)).all()
 
 
 def test_a_photo_does_not_depend_on_those_beside_it() -> None:
@@ -46,6 +44,18 @@ def test_a_photo_does_not_depend_on_those_beside_it() -> None:
     together = infer(vae, images)
     alone = torch.cat([infer(vae, image[None]) for image in images])
     torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 1000.0))
+def test_descent_never_ends_higher_than_it_began(seed: int, steepness: float) -> None:
+    start = torch.randn(5, 7, generator=torch.Generator().manual_seed(seed))
+
+    def bowl(z: Tensor) -> Tensor:
+        return steepness * (z.sin() * z).sum(1)
+
+    found = descend(bowl, start, torch.ones(7), 6)
+    assert (bowl(found) <= bowl(start)).all()
+    torch.testing.assert_close(descend(bowl, start, torch.ones(7), 0), start)
 
 
 def test_no_step_is_the_encoders_mean() -> None:
@@ -70,3 +80,15 @@ def test_a_face_comes_back_clearer_with_the_committed_weights(editor: FaceEditor
         images = generator.decode(z)
         guess, found = (generator.decode(infer(generator, images, n)) for n in (0, steps))
     assert (psnr(found, images) > psnr(guess, images) + 0.5).all()
+
+
+def test_a_face_comes_back_more_alike_where_features_are_compared(editor: FaceEditor) -> None:
+    generator, perceptual = editor.model.generator, editor.model.perceptual
+    assert perceptual is not None
+    with torch.inference_mode():
+        # Mirrored, no latent holds them exactly.
+        images = generator.decode(torch.stack([sample.z for sample in editor.sample(6, seed=4)])).flip(3)
+        by_pixels, by_both = (generator.decode(infer(generator, images, perceptual=p)) for p in (None, perceptual))
+        apart = [feature_distance(perceptual.maps(x), perceptual.maps(images)) for x in (by_pixels, by_both)]
+    assert (apart[1] < apart[0]).all()
+    assert psnr(by_both, images).mean() > psnr(by_pixels, images).mean() - 0.2

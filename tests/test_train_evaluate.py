@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from lc.attributes import ATTRIBUTES
+from lc.classifier import Classifier, ClassifierConfig
 from lc.density import Density, DensityConfig
 from lc.optimiser import optimise
 from lc.ui.layout import model_card
-from lc.weights import save_density
+from lc.weights import save_classifier, save_density
 from train import report
-from train.classifier import Classifier, ClassifierConfig, save_classifier
 from train.evaluate import EvaluateConfig, main, measure
 from train.identity import MissingEmbeddingError
 from train.plots import write_plots

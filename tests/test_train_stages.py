@@ -13,7 +13,8 @@ from processes import finish, kill_in_the_middle, same
 
 from lc.attributes import ATTRIBUTES
 from lc.editor import FaceEditor
-from train.classifier import SHARP, Kind, load_classifier
+from lc.weights import load_classifier
+from train.classifier import SHARP, Kind
 from train.latents import DIRECTIONS, toggle_goals
 
 HOW = ["--device", "cpu", "--threads", "1", "--log-steps", "1"]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from processes import finish, kill_in_the_middle, same
 
+from lc.classifier import Classifier, ClassifierConfig
 from lc.generator import VAE, VAEConfig
 from lc.weights import load_generator, load_statistics
-from train.classifier import Classifier, ClassifierConfig
 from train.vae import Trainee, focus_map, grow
 
 STEPS, BATCH = 60, 4

@@ -21,87 +21,19 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES
+from lc.classifier import Classifier, ClassifierConfig
 from lc.generator import VAE
-from lc.weights import load_config, load_generator, load_module, save_config, save_module, section
+from lc.weights import load_classifier, load_config, load_generator, save_classifier
 from train.data import Crops, augment, centre, load_celeba
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, seeded
 
 Kind = Literal["realism", "guide", "reader", "perceptual"]
 SHARP: tuple[Kind, ...] = ("realism", "perceptual")  # these see no blurred photo
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """Sizes of a classifier, saved as JSON beside its weights."""
-
-    widths: tuple[int, ...] = (48, 96, 192, 256)  # channels at 32x32, 16x16, 8x8, 4x4
-    blocks: int = 1  # residual blocks at each size
-    dropout: float = 0.3
-
-
-class Block(nn.Module):
-    """Residual block, the second half of a stage (He et al. 2016)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.body(x))
-
-
-class Classifier(nn.Module):
-    """A small ResNet: photos to ten logits. `thresholds` are the probabilities at which each is called true."""
-
-    thresholds: Tensor
-
-    def __init__(self, config: ClassifierConfig) -> None:
-        super().__init__()
-        self.config = config
-        layers: list[nn.Module] = []
-        channels = 3
-        for level, width in enumerate(config.widths):
-            kernel, padding = (4, 1) if level == 0 else (3, 1)
-            layers += [nn.Conv2d(channels, width, kernel, 2, padding, bias=False), nn.BatchNorm2d(width)]
-            layers += [nn.ReLU(inplace=True), *(Block(width) for _ in range(config.blocks))]
-            channels = width
-        self.stage = 3 + config.blocks  # modules in each stage of `body`
-        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, len(ATTRIBUTES)))
-        self.register_buffer("thresholds", torch.full((len(ATTRIBUTES),), 0.5))
-
-    def features(self, images: Tensor) -> Tensor:
-        """(B, 3, 64, 64) in [0, 1] -> (B, last width)."""
-        features: Tensor = self.body(images * 2 - 1)
-        return features.float()
-
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, 64, 64) in [0, 1] -> what each stage finds, (B, width, side, side) at 32x32 down to 4x4."""
-        found, x = [], images * 2 - 1
-        for level in range(len(self.config.widths)):
-            x = self.body[level * self.stage : (level + 1) * self.stage](x)
-            found.append(x)
-        return found
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, 64, 64) in [0, 1] -> logits (B, 10)."""
-        logits: Tensor = self.head(self.features(images))
-        return logits.float()
-
-    def read(self, images: Tensor) -> Tensor:
-        """(B, 3, 64, 64) in [0, 1] -> bool (B, 10)."""
-        return torch.sigmoid(self(images)) >= self.thresholds
 
 
 @dataclass(frozen=True)
@@ -134,23 +66,6 @@ PRESETS = {
 }
 
 
-def save_classifier(folder: Path, name: str, classifier: Classifier) -> None:
-    """Write NAME.safetensors and its section of config.json."""
-    save_config(folder, **{name: dataclasses.asdict(classifier.config)})
-    save_module(folder, name, classifier)
-
-
-def load_classifier(folder: Path, name: Kind) -> Classifier:
-    """Read what `save_classifier` wrote, frozen and in evaluation mode.
-
-    Raises:
-        WeightsError: missing or damaged.
-    """
-    classifier = Classifier(section(load_config(folder), name, ClassifierConfig))
-    load_module(folder, name, classifier)
-    return classifier.eval().requires_grad_(False)
-
-
 def load_guide(folder: Path) -> Classifier:
     """The classifier of a folder that may help to train the critics: a "guide", or a "perceptual" one.
 
@@ -169,18 +84,6 @@ def load_perceptual(folder: Path | None, device: torch.device) -> Classifier | N
     if not folder:
         return None
     return load_classifier(folder, "perceptual").to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def feature_distance(classifier: Classifier, copies: Tensor, photos: Tensor) -> Tensor:
-    """Squared distance between unit-length features, averaged over places, summed over stages: 2 x (B, ...) -> (B,).
-
-    LPIPS (Zhang et al. 2018, equation 1) with weights of one.
-    """
-    with torch.no_grad():  # they do not change
-        wanted = [F.normalize(photo.float(), dim=1) for photo in classifier.maps(photos)]
-    pairs = zip(classifier.maps(copies), wanted, strict=True)
-    parts = [(F.normalize(copy.float(), dim=1) - photo).square().sum(1).mean((1, 2)) for copy, photo in pairs]
-    return torch.stack(parts).sum(0)
 
 
 @torch.no_grad()

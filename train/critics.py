@@ -30,7 +30,7 @@ from lc.actor import Actor
 from lc.critics import AttributeCritic, Critic, NetConfig
 from lc.generator import VAE
 from lc.inference import infer
-from lc.weights import load_generator, load_module, load_statistics, save_editing_nets
+from lc.weights import bundled_perceptual, load_generator, load_module, load_statistics, save_editing_nets
 from train.classifier import load_guide
 from train.data import centre, load_celeba
 from train.draw import Draw
@@ -249,7 +249,9 @@ def finish(config: CriticsTraining, averages: dict[str, Ema], latents: Latents, 
     held_out = load_celeba(config.celeba, "validation", config.limit)
     assert held_out.labels is not None
     images = centre(held_out.images)
-    z = torch.cat([infer(vae, x.to(device)) for x in images.split(128)])  # as the app reads them
+    perceptual = perceptual.to(device) if (perceptual := bundled_perceptual(config.vae)) else None
+    # As the app reads them.
+    z = torch.cat([infer(vae, x.to(device), perceptual=perceptual) for x in images.split(128)])
     calibrate(attribute_critic, z, held_out.labels.to(device))
     read = (attribute_critic(z) >= 0).float().cpu()
     print(f"\nD_attr on held-out photos: accuracy {(read == held_out.labels).float().mean():.4f}")

@@ -32,7 +32,7 @@ from lc.errors import LatentConstraintsError, PhotoError
 from lc.faces import EDITED, Aligned, detector, encode_picture, iter_photos
 from lc.faces.align import warp
 from lc.faces.blend import REACH
-from train.classifier import load_classifier
+from lc.weights import load_classifier
 from train.engine import parse
 from train.identity import CHIP, SAME, FaceEmbedding, MissingEmbeddingError, chips
 from train.report import write_card

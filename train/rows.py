@@ -18,13 +18,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, resolve
+from lc.classifier import Classifier
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop
 from lc.generator import VAE
 from lc.inference import infer
 from lc.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
 from lc.optimiser import rms
-from train.classifier import Classifier, load_classifier
+from lc.weights import load_classifier
 from train.data import centre, load_celeba, to_tensor, to_unit
 from train.identity import SAME, FaceEmbedding, MissingEmbeddingError
 from train.latents import DIRECTIONS
@@ -247,7 +248,8 @@ class Evaluation:
         return columns, images
 
     def _inferred(self, vae: VAE) -> Tensor:
-        return torch.cat([infer(vae, part.to(self.editor.device)) for part in self.photos.split(128)])
+        parts, perceptual = self.photos.split(128), self.editor.model.perceptual
+        return torch.cat([infer(vae, part.to(self.editor.device), perceptual=perceptual) for part in parts])
 
     @torch.no_grad()
     def _decode(self, decoder: VAE, z: Tensor) -> Tensor:

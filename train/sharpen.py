@@ -25,10 +25,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from tqdm import tqdm
 
+from lc.classifier import Classifier, feature_distance
 from lc.generator import VAE, Decoder
 from lc.metrics import gradient_energy, psnr
 from lc.weights import load_generator, save_generator
-from train.classifier import Classifier, feature_distance, load_perceptual
+from train.classifier import load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
 from train.vae import grow
@@ -189,7 +190,11 @@ class DecoderTask(nn.Module):
         pairs = [layer.float().chunk(2) for layer in features]
         matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
         opinion = -logits.float().chunk(2)[1].mean()
-        alike = feature_distance(classifier, copies, x).mean() if classifier else error.new_zeros(())
+        alike = error.new_zeros(())
+        if classifier:
+            with torch.no_grad():
+                wanted = classifier.maps(x)
+            alike = feature_distance(classifier.maps(copies), wanted).mean()
         waves = spectrum_distance(copies, x, generator)
         parts = torch.stack([error, matching, opinion, alike, waves, hatching(copies, x)])
         weights = (

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lc.classifier import Classifier
 from lc.critics import AttributeCritic, Critic
 from lc.generator import VAE
 from lc.losses import attribute_loss, distance, gradient_penalty, not_satisfied, satisfied
-from train.classifier import Classifier
 from train.latents import Goals
 
 __all__ = ["ActorBatch", "ActorTask", "ActorWeights", "AttributeTask", "CriticTask", "Judges", "energy_distance"]

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lc.classifier import Classifier, feature_distance
 from lc.critics import LatentStatistics
 from lc.generator import IMAGE_SIZE, VAE, ResidualBlock, VAEConfig
 from lc.losses import kl_divergence, pixel_nll
 from lc.metrics import psnr
 from lc.weights import load_generator, save_generator, save_statistics
-from train.classifier import Classifier, feature_distance, load_perceptual
+from train.classifier import load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
 
@@ -101,7 +102,9 @@ class Trainee(nn.Module):
         unlike = torch.zeros_like(nll)
         if classifier:
             half = -(-len(images) // 2)  # of the photos, which costs half: the classifier takes longer than the VAE
-            unlike[-half:] = 2 * self.lpips * feature_distance(classifier, reconstruction[-half:], images[-half:])
+            with torch.no_grad():
+                wanted = classifier.maps(images[-half:])
+            unlike[-half:] = 2 * self.lpips * feature_distance(classifier.maps(reconstruction[-half:]), wanted)
         return nll, unlike, kl_divergence(posterior)
 
 

@@ -1,0 +1,107 @@
+"""A pixel classifier of the ten attributes, and how alike two pictures are to it.
+
+Source: LPIPS (Zhang et al. 2018): what a network that sees finds alike is nearer to what people do than pixels are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lc.attributes import ATTRIBUTES
+
+__all__ = ["Classifier", "ClassifierConfig", "feature_distance"]
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Sizes of a classifier, saved as JSON beside its weights."""
+
+    widths: tuple[int, ...] = (48, 96, 192, 256)  # channels at 32x32, 16x16, 8x8, 4x4
+    blocks: int = 1  # residual blocks at each size
+    dropout: float = 0.3
+
+
+class Block(nn.Module):
+    """Residual block, the second half of a stage (He et al. 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.body(x))
+
+
+class Classifier(nn.Module):
+    """A small ResNet: photos to ten logits. `thresholds` are the probabilities at which each is called true."""
+
+    thresholds: Tensor
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        channels = 3
+        for level, width in enumerate(config.widths):
+            kernel, padding = (4, 1) if level == 0 else (3, 1)
+            layers += [nn.Conv2d(channels, width, kernel, 2, padding, bias=False), nn.BatchNorm2d(width)]
+            layers += [nn.ReLU(inplace=True), *(Block(width) for _ in range(config.blocks))]
+            channels = width
+        self.stage = 3 + config.blocks  # modules in each stage of `body`
+        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, len(ATTRIBUTES)))
+        self.register_buffer("thresholds", torch.full((len(ATTRIBUTES),), 0.5))
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [0, 1] -> (B, last width)."""
+        features: Tensor = self.body(images * 2 - 1)
+        return features.float()
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, 64, 64) in [0, 1] -> what each stage finds, (B, width, side, side) at 32x32 down to 4x4."""
+        found, x = [], images * 2 - 1
+        for level in range(len(self.config.widths)):
+            x = self.body[level * self.stage : (level + 1) * self.stage](x)
+            found.append(x)
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [0, 1] -> logits (B, 10)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits.float()
+
+    def beyond(self, images: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [0, 1] -> (B, 10): how far beyond its threshold each logit is."""
+        logits: Tensor = self(images)
+        return logits - torch.logit(self.thresholds)
+
+    def read(self, images: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [0, 1] -> bool (B, 10)."""
+        return torch.sigmoid(self(images)) >= self.thresholds
+
+
+def feature_distance(copies: Sequence[Tensor], photos: Sequence[Tensor]) -> Tensor:
+    """Squared distance between unit-length features, averaged over places, summed over stages: (B,).
+
+    LPIPS (Zhang et al. 2018, equation 1) with weights of one.
+
+    Args:
+        copies, photos: what `Classifier.maps` finds in each.
+    """
+    pairs = zip(copies, photos, strict=True)
+    parts = [
+        (F.normalize(copy.float(), dim=1) - F.normalize(photo.float(), dim=1)).square().sum(1).mean((1, 2))
+        for copy, photo in pairs
+    ]
+    return torch.stack(parts).sum(0)
