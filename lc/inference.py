@@ -30,7 +30,9 @@ CONTRAST = 0.42
 SIGMA_X = 0.08
 #: What a unit of feature distance counts, in nats. Up to here it costs no decibel.
 LIKENESS = 1000.0
-_RATE, _MOMENTUM = 0.1, 0.5
+#: First size of a step, in variances of the posterior; see `descend`.
+RATE = 0.1
+_MOMENTUM = 0.5
 
 
 @torch.inference_mode(False)
@@ -75,7 +77,9 @@ def infer(
 
 
 @torch.inference_mode(False)
-def descend(energy: Callable[[Tensor], Tensor], start: Tensor, variance: Tensor, steps: int) -> Tensor:
+def descend(
+    energy: Callable[[Tensor], Tensor], start: Tensor, variance: Tensor, steps: int, rate: float = RATE
+) -> Tensor:
     """Downhill with momentum in latent space: no row ends higher than it began.
 
     The posterior's variance scales each dimension's step: it is an estimate of the inverse curvature there, so this
@@ -86,13 +90,14 @@ def descend(energy: Callable[[Tensor], Tensor], start: Tensor, variance: Tensor,
         start: (B, latent).
         variance: (B, latent) or (latent,), of q(z|x).
         steps: how many; each takes a forward and a backward pass, and one more forward pass ends them.
+        rate: size of the first, in variances; a row that it leads uphill goes on with half of it.
 
     Returns:
         (B, latent).
     """
     best = z = start.detach().clone()
     lowest = torch.full((len(z), 1), torch.inf, device=z.device)
-    rate, move, downhill = torch.full_like(lowest, _RATE), torch.zeros_like(z), torch.zeros_like(z)
+    size, move, downhill = torch.full_like(lowest, rate), torch.zeros_like(z), torch.zeros_like(z)
     for step in range(steps + 1):
         last = step == steps
         with torch.set_grad_enabled(not last):
@@ -104,8 +109,8 @@ def descend(energy: Callable[[Tensor], Tensor], start: Tensor, variance: Tensor,
             break
         (gradient,) = torch.autograd.grad(height.sum(), z)
         # A step that led uphill is taken back, and half of it tried.
-        rate = torch.where(better, rate, rate / 2)
+        size = torch.where(better, size, size / 2)
         downhill = torch.where(better, gradient, downhill)
         move = torch.where(better, _MOMENTUM * move, 0.0) + downhill
-        z = best - rate * variance * move
+        z = best - size * variance * move
     return best

@@ -39,12 +39,13 @@ _RADIUS = 2.0
 _HOLD = 0.03
 # Changes of pixels below and above these parts of the strongest are left out of a walk and kept whole.
 _SLIGHT = (0.1, 0.5)
-# Steps of descent by the look of a proposal, for a jump and for a walk.
-_GLANCE, _LOOK = 2, 4
+# Steps of descent by the look of a proposal, for a jump and for a walk, and the first one's size.
+_GLANCE, _LOOK, _RATE = 2, 6, 0.2
 # What counts there: pixels like the proposal's, in parts of their likelihood; squared logits of the pixel classifier
-# that were to be held, and those of attributes that were pushed and fall short of what the proposal shows, within
-# bounds.
-_ALIKE, _UNASKED, _UNDONE, _BOUNDS = 0.3, 10.0, 30.0, (2.0, 6.0)
+# that were to be held; and of attributes that were pushed and fall short of what the proposal shows, within bounds.
+_ALIKE, _UNASKED, _UNDONE, _BOUNDS = 0.3, 15.0, 35.0, (2.0, 6.0)
+# What needs a longer move is also harder to see: its last weight grows with this power of the length.
+_HARDER = 8
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,10 @@ class Moves:
                 now = perceptual.beyond(decoded)
                 unasked = ((now - seen).square() * goal.held).sum(1)
                 undone = (F.relu(least - sign * now).square() * goal.mask).sum(1)
-                missed = missed + _UNASKED * unasked + _UNDONE * undone
+                missed = missed + _UNASKED * unasked + _UNDONE * goal.length**_HARDER * undone
             return missed
 
-        return descend(energy, proposal, self.sigma_bar.square(), steps)
+        return descend(energy, proposal, self.sigma_bar.square(), steps, _RATE)
 
     def propose(self, goal: Goal, reach: float) -> Tensor:
         """Where the actor would go, told to keep the person, or a point on that line.
