@@ -80,6 +80,7 @@ class Moves:
         #: Root mean square distance of photos' encodings from their mean, in the space that the actor sees.
         self.shell = float((model.statistics.gain * model.statistics.std).norm())
 
+    @torch.inference_mode(False)  # what is made in it cannot take part in gradients
     def goal(self, z: Tensor, changes: Mapping[str, Strength]) -> Goal:
         """What `changes` ask of latents (B, latent); raises UnknownAttributeError."""
         with torch.inference_mode():
@@ -89,7 +90,6 @@ class Moves:
         length = self.model.calibration.length(whole)
         told = resolve(changes)
         held = torch.tensor([name not in told for name in ATTRIBUTES], device=z.device)
-        # Clones, for what was made in inference mode cannot take part in gradients.
         return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), held, partial(changes), length)
 
     def still(self, goal: Goal) -> Step:
@@ -144,10 +144,12 @@ class Moves:
         if goal.strengths or not (perceptual or trim):  # a strength is a place on the line
             return proposal
         with torch.no_grad():
-            before, wanted = generator.decode(goal.z), generator.decode(proposal)
+            pair = generator.decode(torch.cat([goal.z, proposal]))  # reading the weights takes as long as two rows
+            before, wanted = pair.chunk(2)
             if perceptual:
-                seen, sign = perceptual.beyond(before), goal.target * 2 - 1
-                least = (sign * perceptual.beyond(wanted)).clamp(*_BOUNDS)
+                seen, reached = perceptual.beyond(pair).chunk(2)
+                sign = goal.target * 2 - 1
+                least = (sign * reached).clamp(*_BOUNDS)
             if trim:
                 wanted = _trimmed(before, wanted)
 
