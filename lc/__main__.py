@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     photos.add_argument(
         "--aligned", action="store_true", help="the photos are CelebA crops (178x218, 89x109): look for no face"
     )
-
+    photos.add_argument(
+        "--fast", action="store_true", help="a rougher guess of each face, and actor's edits that nothing corrects"
+    )
     photos.add_argument(
         "--face",
         type=_face,

@@ -110,7 +110,8 @@ def _describe(arguments: argparse.Namespace) -> int:
 
 
 def _load(arguments: argparse.Namespace) -> FaceEditor:
-    return FaceEditor.load(arguments.weights or DEFAULT_WEIGHTS, arguments.device)
+    fast = getattr(arguments, "fast", False)  # faces made up have no such choice
+    return FaceEditor.load(arguments.weights or DEFAULT_WEIGHTS, arguments.device, fast=fast)
 
 
 def _photos(inputs: Sequence[Path]) -> list[Path]:

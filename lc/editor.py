@@ -22,7 +22,7 @@ from lc.constraints import Attributes, Constraint
 from lc.errors import LatentConstraintsError, NoFaceError
 from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
 from lc.inference import STEPS, infer
-from lc.moves import Goal, Moves
+from lc.moves import LOOKS, Goal, Moves
 from lc.optimiser import Step, optimise, rms
 from lc.results import Edit, Progress, Reading, Sample
 from lc.weights import Model, load_model
@@ -44,21 +44,30 @@ class FaceEditor:
         model: see `lc.weights.load_model`.
         inference_steps: of descent to a photo's latent, see `lc.inference`; 0 takes the encoder's guess, which is
             several times as fast and less like the photo.
+        looks: steps of descent by what an actor's edit shows, see `lc.moves`; 0 jumps blindly, which is several times
+            as fast and changes more that nobody asked for.
     """
 
-    def __init__(self, model: Model, inference_steps: int = STEPS) -> None:
+    def __init__(self, model: Model, inference_steps: int = STEPS, looks: int = LOOKS) -> None:
         self.model, self.inference_steps = model, inference_steps
-        self.moves = Moves(model)
+        self.moves = Moves(model, looks)
         self.device = model.statistics.mean.device
 
     @classmethod
-    def load(cls, folder_or_repo: str | Path = DEFAULT_WEIGHTS, device: str = "auto") -> FaceEditor:
+    def load(
+        cls, folder_or_repo: str | Path = DEFAULT_WEIGHTS, device: str = "auto", *, fast: bool = False
+    ) -> FaceEditor:
         """Load weights from a folder or a Hub repository.
+
+        Args:
+            folder_or_repo, device: see `lc.weights.load_model`.
+            fast: no descent at all for reading and for the actor's edits: both by one pass of the nets.
 
         Raises:
             WeightsError: they are missing, damaged or do not fit.
         """
-        return cls(load_model(folder_or_repo, device))
+        model = load_model(folder_or_repo, device)
+        return cls(model, 0, 0) if fast else cls(model)
 
     # --- photos in -------------------------------------------------------------------------------------------------
 

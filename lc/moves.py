@@ -28,7 +28,7 @@ from lc.losses import pixel_nll
 from lc.optimiser import Step, optimise
 from lc.weights import Model
 
-__all__ = ["Goal", "Moves"]
+__all__ = ["LOOKS", "Goal", "Moves"]
 
 # A strength is looked for along the actor's line up to here, in so many steps; 1 is the proposal.
 _FURTHEST, _PLACES = 1.5, 25
@@ -39,13 +39,16 @@ _RADIUS = 2.0
 _HOLD = 0.03
 # Changes of pixels below and above these parts of the strongest are left out of a walk and kept whole.
 _SLIGHT = (0.1, 0.5)
-# Steps of descent by the look of a proposal, for a jump and for a walk, and the first one's size.
-_GLANCE, _LOOK, _RATE = 2, 6, 0.2
+#: Steps of descent by the look of a jump's picture: each costs as much as inferring by one step does.
+LOOKS = 3
+# The same for a walk, and the first one's size.
+_WALK_LOOKS, _RATE = 6, 0.2
 # What counts there: pixels like the proposal's, in parts of their likelihood; squared logits of the pixel classifier
 # that were to be held; and of attributes that were pushed and fall short of what the proposal shows, within bounds.
-_ALIKE, _UNASKED, _UNDONE, _BOUNDS = 0.3, 15.0, 35.0, (2.0, 6.0)
-# What needs a longer move is also harder to see: its last weight grows with this power of the length.
-_HARDER = 8
+_ALIKE, _UNASKED, _UNDONE, _BOUNDS = 0.3, 20.0, 32.0, (2.0, 6.0)
+# What needs a longer move than others is also harder to see: the last weight grows with this power of the length, up to
+# so many times.
+_HARDER, _HARDEST = 10, 3.0
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,15 @@ class Goal:
 
 
 class Moves:
-    """The two ways to move latents, with a model's nets made ready for speed."""
+    """The two ways to move latents, with a model's nets made ready for speed.
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    Args:
+        model: see `lc.weights.load_model`.
+        looks: see `LOOKS`; 0 jumps blindly.
+    """
+
+    def __init__(self, model: Model, looks: int = LOOKS) -> None:
+        self.model, self.looks = model, looks
         self.sigma_bar = model.statistics.sigma_bar
         self.attribute_critic, self.critic = folded(model.attribute_critic), folded(model.critic)
         #: Root mean square distance of photos' encodings from their mean, in the space that the actor sees.
@@ -106,7 +114,7 @@ class Moves:
 
     def jump(self, goal: Goal, reach: float) -> Tensor:
         """`propose`, looked at: (B, latent)."""
-        return self._looked_at(goal, self.propose(goal, reach), _GLANCE)
+        return self._looked_at(goal, self.propose(goal, reach), self.looks)
 
     @torch.inference_mode()
     def make(self, z: Tensor, y: Tensor, identity: float = 0.0) -> Tensor:
@@ -129,7 +137,7 @@ class Moves:
         }
         with torch.inference_mode():
             proposal = self.propose(goal, self.model.calibration.for_optimiser(identity))
-            proposal = self._looked_at(goal, proposal, _LOOK, trim=True)
+            proposal = self._looked_at(goal, proposal, _WALK_LOOKS, trim=True)
         yield from optimise(goal.z, constraints, self.sigma_bar, proposal=proposal.clone(), radius=_RADIUS)
 
     @torch.inference_mode(False)
@@ -141,7 +149,7 @@ class Moves:
             trim: leave out what the proposal changes only a little.
         """
         generator, perceptual = self.model.generator, self.model.perceptual
-        if goal.strengths or not (perceptual or trim):  # a strength is a place on the line
+        if goal.strengths or not steps or not (perceptual or trim):  # a strength is a place on the line
             return proposal
         with torch.no_grad():
             pair = generator.decode(torch.cat([goal.z, proposal]))  # reading the weights takes as long as two rows
@@ -153,6 +161,8 @@ class Moves:
             if trim:
                 wanted = _trimmed(before, wanted)
 
+        harder = min(max(1.0, goal.length) ** _HARDER, _HARDEST)
+
         def energy(z: Tensor) -> Tensor:
             decoded = generator.decode(z)
             missed = _ALIKE * pixel_nll(wanted, decoded, SIGMA_X)
@@ -160,7 +170,7 @@ class Moves:
                 now = perceptual.beyond(decoded)
                 unasked = ((now - seen).square() * goal.held).sum(1)
                 undone = (F.relu(least - sign * now).square() * goal.mask).sum(1)
-                missed = missed + _UNASKED * unasked + _UNDONE * goal.length**_HARDER * undone
+                missed = missed + _UNASKED * unasked + _UNDONE * harder * undone
             return missed
 
         return descend(energy, proposal, self.sigma_bar.square(), steps, _RATE)

@@ -260,6 +260,16 @@ def test_describe_prints_a_line_of_json_per_photo(
     assert "wall.png" in printed.err
 
 
+def test_fast_is_rougher(lc: Callable[..., int], astronaut: Path, tmp_path: Path) -> None:
+    for way, options in (("fast", ["--fast"]), ("as always", [])):
+        assert lc("edit", astronaut, "--set", "Eyeglasses=1", *options, "--out", tmp_path / f"{way}.png") == 0
+    fast, careful, photo = (
+        pixels(p).astype(float) for p in (tmp_path / "fast.png", tmp_path / "as always.png", astronaut)
+    )
+    assert not np.array_equal(fast, careful)
+    assert not np.array_equal(fast, photo)
+
+
 def test_describe_aligned(lc: Callable[..., int], crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lc("describe", "--aligned", crops) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
