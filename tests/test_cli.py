@@ -262,7 +262,8 @@ def test_describe_prints_a_line_of_json_per_photo(
 
 def test_fast_is_rougher(lc: Callable[..., int], astronaut: Path, tmp_path: Path) -> None:
     for way, options in (("fast", ["--fast"]), ("as always", [])):
-        assert lc("edit", astronaut, "--set", "Eyeglasses=1", *options, "--out", tmp_path / f"{way}.png") == 0
+        command = ("edit", astronaut, "--set", "Eyeglasses=1", *options, "--out", tmp_path / f"{way}.png")
+        assert lc(*command, "--weights", DEFAULT_WEIGHTS) == 0
     fast, careful, photo = (
         pixels(p).astype(float) for p in (tmp_path / "fast.png", tmp_path / "as always.png", astronaut)
     )

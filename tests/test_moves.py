@@ -23,7 +23,7 @@ def test_a_walk_leaves_out_what_its_proposal_changes_slightly(editor: FaceEditor
     asked, done = ((after - before).abs().mean(1) for after in (proposed, walked))
     slight = asked < 0.1 * asked.amax((1, 2), keepdim=True)
     strong = asked > 0.6 * asked.amax((1, 2), keepdim=True)
-    assert done[slight].mean() < 0.8 * asked[slight].mean()
+    assert done[slight].mean() < 0.9 * asked[slight].mean()
     assert done[strong].mean() > 0.8 * asked[strong].mean()
     assert last.done.all()
 

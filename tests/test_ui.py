@@ -97,6 +97,8 @@ def test_only_boxes_that_differ_are_changes(session: Session) -> None:
         (["Bald"], ["Bald", "Wearing_Hat"], {"Wearing_Hat"}),
         (["Blond_Hair"], [], set()),
         ([], ["Smiling", "Young"], {"Smiling", "Young"}),
+        ([], ["Brown_Hair", "Blond_Hair"], {"Blond_Hair"}),
+        ([], ["Blond_Hair", "Brown_Hair"], {"Brown_Hair"}),
     ],
 )
 def test_ticking_one_of_a_group_clears_the_others(before: list[str], after: list[str], expected: set[str]) -> None:

@@ -80,12 +80,22 @@ def boxes_seen(reading: Reading) -> tuple[str, ...]:
 def tick(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
     """The boxes once the one-of groups are heeded: what was newly ticked clears what it excludes.
 
+    Args:
+        before: the boxes that were ticked.
+        after: those ticked now, the latest last: several may be new where an edit takes longer than a click.
+
     >>> tick(["Black_Hair", "Young"], ["Black_Hair", "Young", "Blond_Hair"])
     ('Blond_Hair', 'Young')
+    >>> tick(["Young"], ["Young", "Brown_Hair", "Blond_Hair"])
+    ('Blond_Hair', 'Young')
     """
+    after, old = list(after), set(before)
     wanted = set(after)
-    cleared = {name for name, value in resolve(dict.fromkeys(wanted - set(before), True)).items() if not value}
-    return tuple(name for name in ATTRIBUTES if name in wanted - cleared)
+    for name in after:
+        if name not in old:
+            wanted -= {other for other, value in resolve({name: True}).items() if not value}
+            wanted.add(name)
+    return tuple(name for name in ATTRIBUTES if name in wanted)
 
 
 def changes_of(reading: Reading, boxes: Iterable[str], strength: float = 1.0) -> dict[str, Strength]:

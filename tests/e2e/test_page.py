@@ -138,8 +138,9 @@ def test_an_upload_is_read_and_a_box_edits_it(page: sync_api.Page, astronaut: Pa
 def test_the_slider_edits_and_one_of_a_group_clears_the_others(page: sync_api.Page) -> None:
     for colour in ("Blond hair", "Brown hair"):
         if not page.locator("#boxes").get_by_label(colour).is_checked():
+            old = after(page)
             page.locator("#boxes").get_by_label(colour).click()
-            page.wait_for_timeout(400)
+            wait_for_change(page, old)
     sync_api.expect(page.locator("#boxes input[name=Blond_Hair]")).not_to_be_checked()
     sync_api.expect(page.locator("#boxes input[name=Brown_Hair]")).to_be_checked()
     old = after(page)
