@@ -148,7 +148,9 @@ class Moves:
             steps: of descent; see `lc.inference.descend`.
             trim: leave out what the proposal changes only a little.
         """
-        generator, perceptual = self.model.generator, self.model.perceptual
+        generator = self.model.generator
+        # Where everything was asked for there is nothing to take back, and pushing alone only exaggerates.
+        perceptual = self.model.perceptual if goal.held.any() else None
         if goal.strengths or not steps or not (perceptual or trim):  # a strength is a place on the line
             return proposal
         with torch.no_grad():
