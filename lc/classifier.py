@@ -69,11 +69,14 @@ class Classifier(nn.Module):
         return features.float()
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, 64, 64) in [0, 1] -> what each stage finds, (B, width, side, side) at 32x32 down to 4x4."""
+        """What each stage finds, of unit length in each place, for `feature_distance`.
+
+        (B, 3, 64, 64) in [0, 1] -> (B, width, side, side) at 32x32 down to 4x4.
+        """
         found, x = [], images * 2 - 1
         for level in range(len(self.config.widths)):
             x = self.body[level * self.stage : (level + 1) * self.stage](x)
-            found.append(x)
+            found.append(F.normalize(x.float(), dim=1))
         return found
 
     def forward(self, images: Tensor) -> Tensor:
@@ -92,7 +95,7 @@ class Classifier(nn.Module):
 
 
 def feature_distance(copies: Sequence[Tensor], photos: Sequence[Tensor]) -> Tensor:
-    """Squared distance between unit-length features, averaged over places, summed over stages: (B,).
+    """Squared distance between features, averaged over places, summed over stages: (B,).
 
     LPIPS (Zhang et al. 2018, equation 1) with weights of one.
 
@@ -100,8 +103,4 @@ def feature_distance(copies: Sequence[Tensor], photos: Sequence[Tensor]) -> Tens
         copies, photos: what `Classifier.maps` finds in each.
     """
     pairs = zip(copies, photos, strict=True)
-    parts = [
-        (F.normalize(copy.float(), dim=1) - F.normalize(photo.float(), dim=1)).square().sum(1).mean((1, 2))
-        for copy, photo in pairs
-    ]
-    return torch.stack(parts).sum(0)
+    return torch.stack([(copy - photo).square().sum(1).mean((1, 2)) for copy, photo in pairs]).sum(0)

@@ -264,9 +264,7 @@ def test_fast_is_rougher(lc: Callable[..., int], astronaut: Path, tmp_path: Path
     for way, options in (("fast", ["--fast"]), ("as always", [])):
         command = ("edit", astronaut, "--set", "Eyeglasses=1", *options, "--out", tmp_path / f"{way}.png")
         assert lc(*command, "--weights", DEFAULT_WEIGHTS) == 0
-    fast, careful, photo = (
-        pixels(p).astype(float) for p in (tmp_path / "fast.png", tmp_path / "as always.png", astronaut)
-    )
+    fast, careful, photo = map(pixels, (tmp_path / "fast.png", tmp_path / "as always.png", astronaut))
     assert not np.array_equal(fast, careful)
     assert not np.array_equal(fast, photo)
 
