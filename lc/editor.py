@@ -118,8 +118,7 @@ class FaceEditor:
         """The second half of `read`, batched."""
         readings: list[Reading] = []
         for chunk in _chunks(located, _BATCH):
-            crops = np.stack([np.asarray(aligned.crop) for *_, aligned in chunk])  # (B, 64, 64, 3)
-            images = torch.from_numpy(crops).permute(0, 3, 1, 2).to(self.device).float() / 255
+            images = self._tensor([aligned.crop for *_, aligned in chunk])
             z = infer(self.model.generator, images, self.inference_steps, perceptual=self.model.perceptual)
             pictures, probabilities = self._show(z), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
@@ -214,14 +213,15 @@ class FaceEditor:
         yield Progress(step.index, edit.edited, {name: float(e[0]) for name, e in step.energies.items()}, edit)
 
     def _goal(self, readings: Sequence[Reading], changes: Mapping[str, Strength]) -> Goal:
-        return self.moves.goal(torch.stack([reading.z for reading in readings]).to(self.device), changes)
+        z = torch.stack([reading.z for reading in readings]).to(self.device)
+        return self.moves.goal(z, changes, self._tensor([reading.reconstruction for reading in readings]))
 
     @torch.inference_mode()
     def _edits(
         self, readings: Sequence[Reading], changes: Mapping[str, Strength], goal: Goal, step: Step, begun: float
     ) -> list[Edit]:
         distances = rms(step.z - goal.z, self.moves.sigma_bar).tolist()
-        pictures, after = self._show(step.z), self._probabilities(step.z)
+        pictures, after = self._show(step.z, step.pictures), self._probabilities(step.z)
         if not goal.mask.any():  # nothing is set: not even a rounding may tell the edit from its reconstruction
             pictures = [reading.reconstruction for reading in readings]
         seconds = (time.perf_counter() - begun) / len(readings)
@@ -314,9 +314,15 @@ class FaceEditor:
         return self._show(z[None].to(self.device))[0]
 
     @torch.inference_mode()
-    def _show(self, z: Tensor) -> list[Image.Image]:
-        pixels = (self.model.generator.decode(z) * 255).round().clamp(0, 255).byte()
+    def _show(self, z: Tensor, decoded: Tensor | None = None) -> list[Image.Image]:
+        decoded = self.model.generator.decode(z) if decoded is None else decoded
+        pixels = (decoded * 255).round().clamp(0, 255).byte()
         return [Image.fromarray(array) for array in pixels.permute(0, 2, 3, 1).cpu().numpy()]
+
+    def _tensor(self, crops: Sequence[Image.Image]) -> Tensor:
+        """Crops of 64x64 pixels -> (B, 3, 64, 64) in [0, 1]."""
+        pixels = np.stack([np.asarray(crop) for crop in crops])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device).float() / 255
 
     @torch.inference_mode()
     def _probabilities(self, z: Tensor) -> list[list[float]]:

@@ -66,45 +66,53 @@ def infer(
         wanted = unsharp(images, contrast).clamp(0, 1)
         features = perceptual.maps(images) if perceptual else []
 
-    def energy(z: Tensor) -> Tensor:
-        decoded = generator.decode(z)
+    def energy(z: Tensor, decoded: Tensor) -> Tensor:
         missed = pixel_nll(wanted, decoded, SIGMA_X) + z.square().sum(1) / 2
         if perceptual:
             missed = missed + LIKENESS * feature_distance(perceptual.maps(decoded), features)
         return missed
 
-    return descend(energy, posterior.mean, posterior.std.square(), steps)
+    return descend(generator.decode, energy, posterior.mean, posterior.std.square(), steps)[0]
 
 
 @torch.inference_mode(False)
 def descend(
-    energy: Callable[[Tensor], Tensor], start: Tensor, variance: Tensor, steps: int, rate: float = RATE
-) -> Tensor:
+    decode: Callable[[Tensor], Tensor],
+    energy: Callable[[Tensor, Tensor], Tensor],
+    start: Tensor,
+    variance: Tensor,
+    steps: int,
+    rate: float = RATE,
+) -> tuple[Tensor, Tensor]:
     """Downhill with momentum in latent space: no row ends higher than it began.
 
     The posterior's variance scales each dimension's step: it is an estimate of the inverse curvature there, so this
     is close to Newton's method, with a diagonal Hessian that comes for nothing.
 
     Args:
-        energy: z (B, latent) -> (B,), differentiable, each row's its own.
+        decode: z (B, latent) -> pictures (B, C, H, W), differentiable.
+        energy: z and its pictures -> (B,), differentiable, each row's its own. It is first asked about the start.
         start: (B, latent).
         variance: (B, latent) or (latent,), of q(z|x).
         steps: how many; each takes a forward and a backward pass, and one more forward pass ends them.
         rate: size of the first, in variances; a row that it leads uphill goes on with half of it.
 
     Returns:
-        (B, latent).
+        (B, latent), and their pictures.
     """
     best = z = start.detach().clone()
+    shown = z.new_empty(0)
     lowest = torch.full((len(z), 1), torch.inf, device=z.device)
     size, move, downhill = torch.full_like(lowest, rate), torch.zeros_like(z), torch.zeros_like(z)
     for step in range(steps + 1):
         last = step == steps
         with torch.set_grad_enabled(not last):
             z = z.detach().requires_grad_(not last)
-            height = energy(z)[:, None]
+            picture = decode(z)
+            height = energy(z, picture)[:, None]
         better = height.detach() < lowest
         best, lowest = torch.where(better, z.detach(), best), torch.where(better, height.detach(), lowest)
+        shown = torch.where(better[..., None, None], picture.detach(), shown) if step else picture.detach()
         if last:
             break
         (gradient,) = torch.autograd.grad(height.sum(), z)
@@ -113,4 +121,4 @@ def descend(
         downhill = torch.where(better, gradient, downhill)
         move = torch.where(better, _MOMENTUM * move, 0.0) + downhill
         z = best - size * variance * move
-    return best
+    return best, shown

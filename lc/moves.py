@@ -21,6 +21,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial, resolve
+from lc.classifier import Classifier
 from lc.constraints import Attributes, Constraint, Distance, Realism
 from lc.critics import folded
 from lc.inference import SIGMA_X, descend
@@ -62,6 +63,7 @@ class Goal:
         held: (10,) bool, the attributes that the changes neither name nor imply.
         strengths: attributes wanted by a probability between 0 and 1.
         length: how much longer than others the move for these changes is; see `lc.identity`.
+        pictures: (B, 3, 64, 64) in [0, 1], decoded from z, where they are known already.
     """
 
     z: Tensor
@@ -71,6 +73,7 @@ class Goal:
     held: Tensor
     strengths: Mapping[str, float]
     length: float = 1.0
+    pictures: Tensor | None = None
 
 
 class Moves:
@@ -89,8 +92,8 @@ class Moves:
         self.shell = float((model.statistics.gain * model.statistics.std).norm())
 
     @torch.inference_mode(False)  # what is made in it cannot take part in gradients
-    def goal(self, z: Tensor, changes: Mapping[str, Strength]) -> Goal:
-        """What `changes` ask of latents (B, latent); raises UnknownAttributeError."""
+    def goal(self, z: Tensor, changes: Mapping[str, Strength], pictures: Tensor | None = None) -> Goal:
+        """What `changes` ask of latents (B, latent), see `Goal`; raises UnknownAttributeError."""
         with torch.inference_mode():
             before = torch.sigmoid(self.attribute_critic(z))
         target, mask = apply_changes(before, changes)
@@ -98,7 +101,8 @@ class Moves:
         length = self.model.calibration.length(whole)
         told = resolve(changes)
         held = torch.tensor([name not in told for name in ATTRIBUTES], device=z.device)
-        return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), held, partial(changes), length)
+        pictures = pictures.clone() if pictures is not None else None
+        return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), held, partial(changes), length, pictures)
 
     def still(self, goal: Goal) -> Step:
         """Nothing is wanted: nothing moves."""
@@ -108,13 +112,13 @@ class Moves:
     @torch.inference_mode()
     def act(self, goal: Goal, identity: float) -> Step:
         """One jump, looked at; done where D_attr sees what was wanted."""
-        z = self.jump(goal, self.model.calibration.for_actor(identity))
+        z, pictures = self.jump(goal, self.model.calibration.for_actor(identity))
         _, met = Attributes(self.attribute_critic, goal.target, goal.mask, margin=0.0).judge(z)
-        return Step(0, z, {}, met, torch.zeros(len(z), dtype=torch.long))
+        return Step(0, z, {}, met, torch.zeros(len(z), dtype=torch.long), pictures)
 
-    def jump(self, goal: Goal, reach: float) -> Tensor:
-        """`propose`, looked at: (B, latent)."""
-        return self._looked_at(goal, self.propose(goal, reach), self.looks)
+    def jump(self, goal: Goal, reach: float) -> tuple[Tensor, Tensor]:
+        """`propose`, then `look`: (B, latent), and their pictures (B, 3, 64, 64)."""
+        return self.look(goal, self.propose(goal, reach), self.looks)
 
     @torch.inference_mode()
     def make(self, z: Tensor, y: Tensor, identity: float = 0.0) -> Tensor:
@@ -137,45 +141,30 @@ class Moves:
         }
         with torch.inference_mode():
             proposal = self.propose(goal, self.model.calibration.for_optimiser(identity))
-            proposal = self._looked_at(goal, proposal, _WALK_LOOKS, trim=True)
+            proposal, _ = self.look(goal, proposal, _WALK_LOOKS, trim=True)
         yield from optimise(goal.z, constraints, self.sigma_bar, proposal=proposal.clone(), radius=_RADIUS)
 
     @torch.inference_mode(False)
-    def _looked_at(self, goal: Goal, proposal: Tensor, steps: int, *, trim: bool = False) -> Tensor:
+    def look(self, goal: Goal, proposal: Tensor, steps: int, *, trim: bool = False) -> tuple[Tensor, Tensor]:
         """The proposal, (B, latent), moved to where its picture shows what was asked for and changes nothing else.
 
         Args:
             steps: of descent; see `lc.inference.descend`.
             trim: leave out what the proposal changes only a little.
+
+        Returns:
+            (B, latent), and their pictures (B, 3, 64, 64) in [0, 1].
         """
-        generator = self.model.generator
+        decode = self.model.generator.decode
         # Where everything was asked for there is nothing to take back, and pushing alone only exaggerates.
         perceptual = self.model.perceptual if goal.held.any() else None
         if goal.strengths or not steps or not (perceptual or trim):  # a strength is a place on the line
-            return proposal
+            with torch.no_grad():
+                return proposal, decode(proposal)
         with torch.no_grad():
-            pair = generator.decode(torch.cat([goal.z, proposal]))  # reading the weights takes as long as two rows
-            before, wanted = pair.chunk(2)
-            if perceptual:
-                seen, reached = perceptual.beyond(pair).chunk(2)
-                sign = goal.target * 2 - 1
-                least = (sign * reached).clamp(*_BOUNDS)
-            if trim:
-                wanted = _trimmed(before, wanted)
-
-        harder = min(max(1.0, goal.length) ** _HARDER, _HARDEST)
-
-        def energy(z: Tensor) -> Tensor:
-            decoded = generator.decode(z)
-            missed = _ALIKE * pixel_nll(wanted, decoded, SIGMA_X)
-            if perceptual:
-                now = perceptual.beyond(decoded)
-                unasked = ((now - seen).square() * goal.held).sum(1)
-                undone = (F.relu(least - sign * now).square() * goal.mask).sum(1)
-                missed = missed + _UNASKED * unasked + _UNDONE * harder * undone
-            return missed
-
-        return descend(energy, proposal, self.sigma_bar.square(), steps, _RATE)
+            before = decode(goal.z) if goal.pictures is None else goal.pictures
+            energy = _Look(goal, before, perceptual, trim)
+        return descend(decode, energy, proposal, self.sigma_bar.square(), steps, _RATE)
 
     def propose(self, goal: Goal, reach: float) -> Tensor:
         """Where the actor would go, told to keep the person, or a point on that line.
@@ -215,6 +204,36 @@ class Moves:
         low, high = (read.gather(0, index[None])[0] for index in (last, last + 1))
         share = ((wanted - low) / (high - low)).abs().nan_to_num(0.0, 1.0).clamp_max(1)
         return z + (places[1] * (last + share))[:, None] * line
+
+
+class _Look:
+    """What pictures lack, against the first ones that it is asked about, which are the proposal's.
+
+    Args:
+        before: (B, 3, 64, 64), the pictures of `goal.z`.
+        trim: see `Moves.look`.
+    """
+
+    def __init__(self, goal: Goal, before: Tensor, perceptual: Classifier | None, trim: bool) -> None:
+        self.goal, self.before, self.perceptual, self.trim = goal, before, perceptual, trim
+        self.seen = perceptual.beyond(before) if perceptual else None
+        self.sign = goal.target * 2 - 1
+        self.harder = min(max(1.0, goal.length) ** _HARDER, _HARDEST)
+        self.wanted: Tensor | None = None
+
+    def __call__(self, _: Tensor, pictures: Tensor) -> Tensor:
+        """Latents and their pictures (B, 3, 64, 64) -> (B,)."""
+        now = self.perceptual.beyond(pictures) if self.perceptual else None
+        if self.wanted is None:
+            proposed = pictures.detach()
+            self.wanted = _trimmed(self.before, proposed) if self.trim else proposed
+            self.least = (self.sign * now.detach()).clamp(*_BOUNDS) if now is not None else None
+        missed = _ALIKE * pixel_nll(self.wanted, pictures, SIGMA_X)
+        if now is not None and self.seen is not None and self.least is not None:
+            unasked = ((now - self.seen).square() * self.goal.held).sum(1)
+            undone = (F.relu(self.least - self.sign * now).square() * self.goal.mask).sum(1)
+            missed = missed + _UNASKED * unasked + _UNDONE * self.harder * undone
+        return missed
 
 
 def _trimmed(before: Tensor, after: Tensor) -> Tensor:

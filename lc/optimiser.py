@@ -32,6 +32,7 @@ class Step:
         energies: each constraint's energy, (B,).
         done: (B,) bool, rows that have met every constraint and no longer move.
         taken: (B,) int, how many steps each row has moved.
+        pictures: (B, 3, 64, 64) in [0, 1], decoded from z, where they are known already.
     """
 
     index: int
@@ -39,6 +40,7 @@ class Step:
     energies: dict[str, Tensor]
     done: Tensor
     taken: Tensor
+    pictures: Tensor | None = None
 
 
 def rms(move: Tensor, sigma_bar: Tensor) -> Tensor:

@@ -53,9 +53,16 @@ def test_descent_never_ends_higher_than_it_began(seed: int, steepness: float) ->
     def bowl(z: Tensor) -> Tensor:
         return steepness * (z.sin() * z).sum(1)
 
-    found = descend(bowl, start, torch.ones(7), 6)
-    assert (bowl(found) <= bowl(start)).all()
-    torch.testing.assert_close(descend(bowl, start, torch.ones(7), 0), start)
+    def decode(z: Tensor) -> Tensor:
+        return z[:, :, None, None].exp()
+
+    def energy(_: Tensor, pictures: Tensor) -> Tensor:
+        return bowl(pictures[..., 0, 0].log())
+
+    found, pictures = descend(decode, energy, start, torch.ones(7), 6)
+    assert (bowl(found) <= bowl(start) + 1e-4 * steepness).all()
+    torch.testing.assert_close(pictures, decode(found))
+    torch.testing.assert_close(descend(decode, energy, start, torch.ones(7), 0)[0], start)
 
 
 def test_no_step_is_the_encoders_mean() -> None:

@@ -162,7 +162,7 @@ class Measurement:
             goal = dataclasses.replace(moves.goal(start, {name: wanted}), length=1.0)
             success = []
             for reach in config.reach:
-                pictures = self.editor.model.generator.decode(moves.jump(goal, reach))
+                _, pictures = moves.jump(goal, reach)
                 pictures = tensor([_pasted(*pair) for pair in zip(readings, pictures.cpu(), strict=True)])
                 pictures = pictures.to(self.editor.device)
                 read = torch.stack([guide.read(pictures)[:, ATTRIBUTES.index(name)] for guide in guides])

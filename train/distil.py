@@ -1,0 +1,229 @@
+"""Teach the actor what its proposals become when they are looked at longer than a user would wait.
+
+    python -m train.distil --weights weights/celeba-64 --extra cache/lfw_aligned.safetensors --out runs/distil
+
+For photos of the training part the actor proposes, `lc.moves.Moves.look` descends from the proposal for many steps, and
+the actor learns to go where that ended in one pass: expert iteration (Anthony, Tian and Barber 2017), with descent as
+the expert. Searching again from the better proposals gets further than the same search did before. Regression also
+averages what descent did to please its classifier in single photos, and keeps what it did to all of them.
+
+Goals are one change as often as several at once, which `train.critics` never asks for. Made-up faces stay as they were:
+there the actor is held to its own former outputs.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lc.attributes import ATTRIBUTES, Strength, resolve
+from lc.inference import infer
+from lc.moves import Goal, Moves
+from lc.weights import load_model, save_module
+from train.data import augment, load_celeba, load_packed
+from train.engine import Run, RunConfig, accelerator, cosine, parse, seeded
+from train.latents import DIRECTIONS
+
+
+@dataclass(frozen=True)
+class DistilTraining(RunConfig):
+    """Teach the actor what looking finds."""
+
+    out: Path = Path("runs/distil")
+    weights: Path = Path("weights/celeba-64")
+    """Weights folder whose actor proposes, learns, and is replaced."""
+    celeba: Path = Path("data/celeba")
+    extra: tuple[Path, ...] = ()
+    """More crops from train.prepare: as many of them as of CelebA's photos are edited."""
+    found: tuple[Path, ...] = (Path("runs/distil/found.safetensors"),)
+    """Files of what the search found; one that is not there yet is made, so that several machines can share the work:
+    each with another --seed and --steps 0."""
+    photos: int = 4_000
+    """Photos that are edited."""
+    searches: int = 750
+    """Batches of goals in a file that is made."""
+    rows: int = 16
+    """Photos in each of them."""
+    several: float = 0.25
+    """Share of goals of two to four changes."""
+    looks: int = 8
+    """Steps of descent from each proposal."""
+    steps: int = 3_000
+    batch: int = 256
+    """Edits per step, and as many made-up faces."""
+    lr: float = 3e-4
+    warmup: int = 50
+    noise: float = 0.5
+    """Standard deviation of what is added to the edited latents, in posterior standard deviations."""
+    held_out: float = 0.1
+    """Share of the goals that only the log sees."""
+    limit: int | None = None
+    """Use only so many photos of each file: a dry run."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the actor is to say: (N, latent) `z` and `move`, (N, 10) `y` and `mask`; see `lc.actor.Actor`.
+
+    `move` is of the length that the actor's own moves have: what leads to where the search ended, less what its goals'
+    lengths stretch it by.
+    """
+
+    z: Tensor
+    y: Tensor
+    mask: Tensor
+    move: Tensor
+
+
+@torch.no_grad()
+def read_photos(config: DistilTraining, moves: Moves) -> Tensor:
+    """Latents (photos, latent) of photos to edit as the app reads them; attributes that are rare come more often."""
+    crops = load_celeba(config.celeba, "train", config.limit)
+    assert crops.labels is not None
+    generator = seeded(config, 0)
+    # Half of them at random, half so that each attribute is present and absent equally often.
+    share = config.photos // (2 if config.extra else 1)
+    weight = torch.zeros(len(crops.labels))
+    for column in crops.labels.T:
+        for has in (column, 1 - column):
+            weight += has / has.sum().clamp_min(1)
+    weight = weight / weight.sum() + 1 / len(weight)
+    rows = torch.multinomial(weight, min(share, len(weight)), generator=generator)
+    images = [crops.images[rows]]
+    for path in config.extra:
+        more = load_packed(path).images[: config.limit]
+        images.append(more[torch.randperm(len(more), generator=generator)[: share // len(config.extra)]])
+    generate, device = moves.model.generator, moves.sigma_bar.device
+    found = [
+        infer(generate, augment(x, generator).to(device), perceptual=moves.model.perceptual)
+        for x in tqdm(torch.cat(images).split(32), desc="read", leave=False)
+    ]
+    return torch.cat(found)
+
+
+def draw_changes(has: Tensor, several: bool, generator: torch.Generator) -> dict[str, Strength]:
+    """One of the twenty changes, or two to four at once that do not exclude each other, undoing what `has` (10,) says.
+
+    >>> sorted(draw_changes(torch.zeros(10), False, torch.Generator().manual_seed(1)).values())
+    [True]
+    """
+    order = torch.randperm(len(ATTRIBUTES), generator=generator).tolist()
+    changes: dict[str, Strength] = {}
+    for column in order[: int(torch.randint(2, 5, (), generator=generator)) if several else 1]:
+        name, wanted = ATTRIBUTES[column], not bool(has[column])
+        if not wanted or resolve(changes).get(name, True):
+            changes[name] = wanted
+    return changes
+
+
+@torch.no_grad()
+def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Found]:
+    """Edit photos (N, latent), `rows` at a time that lack what is wanted, and look long at each."""
+    has = (torch.sigmoid(moves.attribute_critic(photos)) >= 0.5).float().cpu()
+    reach = moves.model.calibration.for_optimiser(0.5)
+    for step in range(config.searches):
+        generator = seeded(config, step)
+        if float(torch.rand((), generator=generator)) < config.several:
+            example = has[int(torch.randint(len(has), (), generator=generator))]
+            changes = draw_changes(example, True, generator)
+        else:
+            name, wanted = DIRECTIONS[int(torch.randint(len(DIRECTIONS), (), generator=generator))]
+            changes = {name: wanted}
+        lacking = torch.ones(len(has), dtype=torch.bool)
+        for name, wish in changes.items():
+            lacking &= has[:, ATTRIBUTES.index(name)] != float(wish)
+        rows = torch.nonzero(lacking)[:, 0]
+        rows = rows[torch.randperm(len(rows), generator=generator)[: config.rows]]
+        if not len(rows):
+            continue
+        goal = moves.goal(photos[rows], changes)
+        end, _ = moves.look(goal, moves.propose(goal, reach), config.looks, trim=True)
+        yield as_taught(goal, end, reach)
+
+
+def as_taught(goal: Goal, end: Tensor, reach: float) -> Found:
+    """What the actor must answer so that the same goal, `reach` along its line, leads to `end` (B, latent)."""
+    whole = torch.where(goal.mask, goal.target, goal.before)
+    return Found(*(x.cpu() for x in (goal.z, whole, goal.mask.float(), (end - goal.z) / (reach * goal.length))))
+
+
+def load_or_search(config: DistilTraining, moves: Moves) -> Found:
+    """All that was found, in files that are there or after a search."""
+    parts: list[dict[str, Tensor]] = []
+    for path in config.found:
+        if not path.exists():
+            photos = read_photos(config, moves)
+            batches = [vars(x) for x in tqdm(search(config, moves, photos), total=config.searches, desc="search")]
+            tensors = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            safetensors.torch.save_file(tensors, path.with_suffix(".partial"))
+            path.with_suffix(".partial").replace(path)
+        parts.append(safetensors.torch.load_file(path))
+    return Found(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def main() -> None:
+    config = parse(DistilTraining)
+    engine = accelerator(config)
+    run = Run(config, engine)
+    model = load_model(config.weights, config.device)
+    found = load_or_search(config, Moves(model))
+    teacher, actor, sigma = model.actor, copy.deepcopy(model.actor).train().requires_grad_(), model.statistics.sigma_bar
+    optimiser = torch.optim.Adam(actor.parameters(), lr=config.lr, betas=(0.9, 0.99))
+    start = 0
+    if state := run.load():
+        actor.load_state_dict(state["actor"])
+        optimiser.load_state_dict(state["optimiser"])
+        start = state["step"]
+    order = torch.randperm(len(found.z), generator=torch.Generator().manual_seed(0))
+    kept, train = order.tensor_split([int(config.held_out * len(order))])
+
+    often = model.label_counts.sqrt()  # rare combinations are asked for as well
+
+    def edits(rows: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+        """What the actor misses of moves (B,), in sigma_bar squared, and how long they are."""
+        z, y, mask, move = (x[rows].to(engine.device) for x in (found.z, found.y, found.mask, found.move))
+        z = z + noise * sigma * torch.randn_like(z)
+        moved = actor(z, y, mask, torch.ones(len(z), device=z.device)) - z
+        return ((moved - move) / sigma).square().mean(1), (move / sigma).square().mean(1)
+
+    def made(count: int) -> Tensor:
+        """The same for made-up faces (B,), against what the actor made before."""
+        y = model.label_vectors[torch.multinomial(often, count, replacement=True)].to(engine.device)
+        z, identity = torch.randn(count, len(sigma), device=engine.device), torch.rand(count, device=engine.device)
+        with torch.no_grad():
+            wanted = teacher(z, y, torch.ones_like(y), identity)
+        return ((actor(z, y, torch.ones_like(y), identity) - wanted) / sigma).square().mean(1)
+
+    bar = tqdm(range(start, config.steps), initial=start, total=config.steps)
+    for step in bar:
+        seeded(config, step)
+        for group in optimiser.param_groups:
+            group["lr"] = cosine(step, config.steps, config.lr, 0.02 * config.lr, config.warmup)
+        missed, _ = edits(train[torch.randint(len(train), (config.batch,))], config.noise)
+        kept_faces = made(config.batch)
+        loss = missed.mean() + kept_faces.mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        done = step + 1
+        if done % config.log_steps == 0 or done == config.steps:
+            with torch.no_grad():
+                held_out, length = (x.mean() for x in edits(kept, 0.0))
+            values = {"edits": missed.mean(), "made": kept_faces.mean(), "held_out": held_out / length}
+            run.log(done, **{name: value.item() for name, value in values.items()})
+            bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
+        run.save(done, {"actor": actor.state_dict(), "optimiser": optimiser.state_dict()}, force=done == config.steps)
+    if config.steps:
+        save_module(config.weights, "actor", actor)
+
+
+if __name__ == "__main__":
+    main()
