@@ -10,11 +10,13 @@ from typing import get_args
 import pytest
 import torch
 from processes import finish, kill_in_the_middle, same
+from safetensors.torch import load_file, save_file
 
-from lc.attributes import ATTRIBUTES
+from lc.attributes import ATTRIBUTES, resolve
 from lc.editor import FaceEditor
 from lc.weights import load_classifier
 from train.classifier import SHARP, Kind
+from train.distil import draw_changes
 from train.latents import DIRECTIONS, toggle_goals
 
 HOW = ["--device", "cpu", "--threads", "1", "--log-steps", "1"]
@@ -96,6 +98,43 @@ def test_sharpening_changes_the_decoder_alone(
     assert not torch.equal(before.generator.decode(z), after.generator.decode(z))
     assert after.generator.config.detail == 4
     assert after.generator.config.crispness > 0
+
+
+def test_the_actor_learns_where_looking_ended(celeba: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    weights, run = tmp_path / "weights", tmp_path / "run"
+    shutil.copytree(tiny_weights, weights)
+    found = [str(tmp_path / "first.safetensors"), str(tmp_path / "second.safetensors")]
+    options = ["--celeba", str(celeba), "--weights", str(weights), "--out", str(run), "--photos", "12", "--rows", "4"]
+    options += ["--searches", "10", "--looks", "2", "--batch", "16", *HOW]
+    finish(["train.distil", *options, "--found", found[0], "--steps", "0"])
+    finish(["train.distil", *options, "--found", found[1], "--steps", "0", "--seed", "1"])
+    before, untouched = (FaceEditor.load(folder, device="cpu").model for folder in (tiny_weights, weights))
+    assert all(torch.equal(*pair) for pair in zip(before.actor.parameters(), untouched.actor.parameters(), strict=True))
+    # An untrained actor hardly moves, nor does looking move it: say that it went somewhere.
+    parts = [load_file(path) for path in found]
+    assert not torch.equal(parts[0]["z"][:4], parts[1]["z"][:4])
+    for path, part in zip(found, parts, strict=True):
+        save_file({**part, "move": torch.full_like(part["z"], 0.3)}, path)
+    finish(["train.distil", *options, "--found", *found, "--steps", "60", "--lr", "1e-2"])
+    after = FaceEditor.load(weights, device="cpu").model.actor
+    z, y, mask = (torch.cat([part[name] for part in parts]) for name in ("z", "y", "mask"))
+    with torch.inference_mode():
+        missed = [(actor(z, y, mask, torch.ones(len(z))) - z - 0.3).abs().mean() for actor in (before.actor, after)]
+        faces, everything = torch.randn(32, z.shape[1]), torch.ones(32, len(ATTRIBUTES))
+        made = [actor(faces, everything, everything, torch.zeros(32)) - faces for actor in (before.actor, after)]
+    assert missed[1] < 0.5 * missed[0]
+    assert made[1].abs().mean() < 0.5 * 0.3  # made-up faces stay where they were
+
+
+def test_changes_to_learn_from_do_not_exclude_each_other() -> None:
+    for seed in range(200):
+        generator = torch.Generator().manual_seed(seed)
+        has = (torch.rand(len(ATTRIBUTES), generator=generator) < 0.5).float()
+        changes = draw_changes(has, True, generator)
+        assert 1 <= len(changes) <= 4
+        assert all(bool(has[ATTRIBUTES.index(name)]) != wanted for name, wanted in changes.items())
+        implied = [resolve({name: wanted}) for name, wanted in changes.items()]
+        assert all(other.get(name, wanted) == wanted for name, wanted in changes.items() for other in implied)
 
 
 def test_a_toggle_asks_what_the_app_asks() -> None:

@@ -117,9 +117,11 @@ def draw_changes(has: Tensor, several: bool, generator: torch.Generator) -> dict
     order = torch.randperm(len(ATTRIBUTES), generator=generator).tolist()
     changes: dict[str, Strength] = {}
     for column in order[: int(torch.randint(2, 5, (), generator=generator)) if several else 1]:
-        name, wanted = ATTRIBUTES[column], not bool(has[column])
-        if not wanted or resolve(changes).get(name, True):
-            changes[name] = wanted
+        more = {ATTRIBUTES[column]: not bool(has[column])}
+        both = {**changes, **more}
+        implied = [*resolve(changes).items(), *resolve(more).items()]
+        if all(both.get(name, wanted) == wanted for name, wanted in implied):
+            changes = both
     return changes
 
 

@@ -171,11 +171,10 @@ class Evaluation:
         moved = torch.empty_like(z)
         for vector in self.labels.unique(dim=0):
             rows = (self.labels == vector).all(1).nonzero()[:, 0]
-            # What is asked is the same for all of them; of their readings only the latent plays a part.
-            start = [dataclasses.replace(self.readings[i], z=z[i].cpu()) for i in rows.tolist()]
-            wanted = dict(zip(ATTRIBUTES, map(bool, vector.tolist()), strict=True))
-            edits = self.editor.edit_many(start, wanted, identity, "optimise")
-            moved[rows] = torch.stack([edit.z_edited for edit in edits]).to(z.device)
+            goal = self.editor.moves.goal(z[rows], dict(zip(ATTRIBUTES, map(bool, vector.tolist()), strict=True)))
+            # Lengths are those of changes to a photo.
+            *_, last = self.editor.moves.walk(dataclasses.replace(goal, length=1.0), identity)
+            moved[rows] = last.z
         return moved
 
     def edits(self, method: Method, count: int, identity: float, parts: int = 1) -> dict[str, Any]:
