@@ -149,9 +149,10 @@ def test_actor_edit_64_to_64(benchmark: Any, editor: FaceEditor, reading: Readin
 
     @torch.inference_mode()
     def edit() -> Tensor:
-        z = infer(editor.model.generator, image, editor.inference_steps, perceptual=editor.model.perceptual)
-        step = editor.moves.act(editor.moves.goal(z, {"Eyeglasses": True}), 0.5)
-        return editor.model.generator.decode(step.z)
+        z, decoded = infer(editor.model.generator, image, editor.inference_steps, perceptual=editor.model.perceptual)
+        pictures = editor.moves.act(editor.moves.goal(z, {"Eyeglasses": True}, decoded), 0.5).pictures
+        assert pictures is not None
+        return pictures
 
     benchmark(edit)
 

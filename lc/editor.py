@@ -119,8 +119,8 @@ class FaceEditor:
         readings: list[Reading] = []
         for chunk in _chunks(located, _BATCH):
             images = self._tensor([aligned.crop for *_, aligned in chunk])
-            z = infer(self.model.generator, images, self.inference_steps, perceptual=self.model.perceptual)
-            pictures, probabilities = self._show(z), self._probabilities(z)
+            z, decoded = infer(self.model.generator, images, self.inference_steps, perceptual=self.model.perceptual)
+            pictures, probabilities = self._show(z, decoded), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
                 readings.append(
                     Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], _named(probabilities[row]))

@@ -43,7 +43,7 @@ def infer(
     *,
     perceptual: Classifier | None = None,
     contrast: float = CONTRAST,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """The latent of each photo, sharpened by `contrast`: never a less likely one for it than the encoder's mean.
 
     Draws nothing by chance.
@@ -56,13 +56,13 @@ def infer(
         contrast: see `CONTRAST`; 0 looks for the images as they are.
 
     Returns:
-        (B, latent).
+        (B, latent), and what is decoded from it, (B, 3, 64, 64).
     """
     images = images.clone()  # what was made in inference mode cannot take part in gradients
     with torch.no_grad():
         posterior = generator.encode(images)
         if not steps:
-            return posterior.mean
+            return posterior.mean, generator.decode(posterior.mean)
         wanted = unsharp(images, contrast).clamp(0, 1)
         features = perceptual.maps(images) if perceptual else []
 
@@ -72,7 +72,7 @@ def infer(
             missed = missed + LIKENESS * feature_distance(perceptual.maps(decoded), features)
         return missed
 
-    return descend(generator.decode, energy, posterior.mean, posterior.std.square(), steps)[0]
+    return descend(generator.decode, energy, posterior.mean, posterior.std.square(), steps)
 
 
 @torch.inference_mode(False)

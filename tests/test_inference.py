@@ -35,14 +35,14 @@ def tiny(seed: int) -> VAE:
 def test_no_latent_is_less_likely_than_the_first(seed: int, steps: int) -> None:
     vae, images = tiny(seed), torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
     first = vae.encode(images).mean
-    found = energy(vae, images, infer(vae, images, steps, contrast=0.0))
+    found = energy(vae, images, infer(vae, images, steps, contrast=0.0)[0])
     assert (found <= energy(vae, images, first) * (1 + 1e-5)).all()
 
 
 def test_a_photo_does_not_depend_on_those_beside_it() -> None:
     vae, images = tiny(0), torch.rand(4, 3, 64, 64)
-    together = infer(vae, images)
-    alone = torch.cat([infer(vae, image[None]) for image in images])
+    together, _ = infer(vae, images)
+    alone = torch.cat([infer(vae, image[None])[0] for image in images])
     torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
 
 
@@ -67,7 +67,7 @@ def test_descent_never_ends_higher_than_it_began(seed: int, steepness: float) ->
 
 def test_no_step_is_the_encoders_mean() -> None:
     vae, images = tiny(1), torch.rand(2, 3, 64, 64)
-    torch.testing.assert_close(infer(vae, images, 0), vae.encode(images).mean)
+    torch.testing.assert_close(infer(vae, images, 0)[0], vae.encode(images).mean)
 
 
 def test_it_works_where_gradients_are_off() -> None:
@@ -75,7 +75,7 @@ def test_it_works_where_gradients_are_off() -> None:
     with torch.inference_mode():
         images = torch.rand(2, 3, 64, 64)
         assert (
-            energy(vae, images, infer(vae, images, contrast=0.0)) < energy(vae, images, vae.encode(images).mean)
+            energy(vae, images, infer(vae, images, contrast=0.0)[0]) < energy(vae, images, vae.encode(images).mean)
         ).all()
 
 
@@ -85,7 +85,7 @@ def test_a_face_comes_back_clearer_with_the_committed_weights(editor: FaceEditor
     with torch.inference_mode():
         z = torch.stack([sample.z for sample in editor.sample(4, seed=3)])
         images = generator.decode(z)
-        guess, found = (generator.decode(infer(generator, images, n)) for n in (0, steps))
+        guess, found = (infer(generator, images, n)[1] for n in (0, steps))
     assert (psnr(found, images) > psnr(guess, images) + 0.5).all()
 
 
@@ -95,7 +95,7 @@ def test_a_face_comes_back_more_alike_where_features_are_compared(editor: FaceEd
     with torch.inference_mode():
         # Mirrored, no latent holds them exactly.
         images = generator.decode(torch.stack([sample.z for sample in editor.sample(6, seed=4)])).flip(3)
-        by_pixels, by_both = (generator.decode(infer(generator, images, perceptual=p)) for p in (None, perceptual))
+        by_pixels, by_both = (infer(generator, images, perceptual=p)[1] for p in (None, perceptual))
         apart = [feature_distance(perceptual.maps(x), perceptual.maps(images)) for x in (by_pixels, by_both)]
     assert (apart[1] < apart[0]).all()
     assert psnr(by_both, images).mean() > psnr(by_pixels, images).mean() - 0.2

@@ -251,7 +251,7 @@ def finish(config: CriticsTraining, averages: dict[str, Ema], latents: Latents, 
     images = centre(held_out.images)
     perceptual = perceptual.to(device) if (perceptual := bundled_perceptual(config.vae)) else None
     # As the app reads them.
-    z = torch.cat([infer(vae, x.to(device), perceptual=perceptual) for x in images.split(128)])
+    z = torch.cat([infer(vae, x.to(device), perceptual=perceptual)[0] for x in images.split(128)])
     calibrate(attribute_critic, z, held_out.labels.to(device))
     read = (attribute_critic(z) >= 0).float().cpu()
     print(f"\nD_attr on held-out photos: accuracy {(read == held_out.labels).float().mean():.4f}")

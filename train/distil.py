@@ -102,7 +102,7 @@ def read_photos(config: DistilTraining, moves: Moves) -> Tensor:
         images.append(more[torch.randperm(len(more), generator=generator)[: share // len(config.extra)]])
     generate, device = moves.model.generator, moves.sigma_bar.device
     found = [
-        infer(generate, augment(x, generator).to(device), perceptual=moves.model.perceptual)
+        infer(generate, augment(x, generator).to(device), perceptual=moves.model.perceptual)[0]
         for x in tqdm(torch.cat(images).split(32), desc="read", leave=False)
     ]
     return torch.cat(found)

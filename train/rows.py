@@ -248,7 +248,7 @@ class Evaluation:
 
     def _inferred(self, vae: VAE) -> Tensor:
         parts, perceptual = self.photos.split(128), self.editor.model.perceptual
-        return torch.cat([infer(vae, part.to(self.editor.device), perceptual=perceptual) for part in parts])
+        return torch.cat([infer(vae, part.to(self.editor.device), perceptual=perceptual)[0] for part in parts])
 
     @torch.no_grad()
     def _decode(self, decoder: VAE, z: Tensor) -> Tensor:
