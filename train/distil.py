@@ -20,10 +20,11 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES, Strength, resolve
+from lc.attributes import ATTRIBUTES, Strength, parse_assignments, resolve
 from lc.inference import infer
 from lc.moves import Goal, Moves
 from lc.weights import load_model, save_module
@@ -53,6 +54,11 @@ class DistilTraining(RunConfig):
     """Photos in each of them."""
     several: float = 0.25
     """Share of goals of two to four changes."""
+    changes: tuple[str, ...] = ()
+    """Only these goals, as Bald=1; none: all twenty, and several at once."""
+    vector: float = 0.4
+    """How much of the mean difference between photos with and without what is wanted joins a proposal. It says what the
+    actor, which moves no further than it must, does not: what else a bald head looks like."""
     looks: int = 8
     """Steps of descent from each proposal."""
     steps: int = 3_000
@@ -130,14 +136,16 @@ def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Fou
     """Edit photos (N, latent), `rows` at a time that lack what is wanted, and look long at each."""
     has = (torch.sigmoid(moves.attribute_critic(photos)) >= 0.5).float().cpu()
     reach = moves.model.calibration.for_optimiser(0.5)
+    # Attribute vectors, each with the others held: a regression of latents on what is read in them.
+    vectors = torch.linalg.lstsq(F.pad(has, (0, 1), value=1.0), photos.cpu()).solution[:-1].to(photos.device)
+    names = config.changes or [f"{name}={int(wanted)}" for name, wanted in DIRECTIONS]
     for step in range(config.searches):
         generator = seeded(config, step)
-        if float(torch.rand((), generator=generator)) < config.several:
+        if not config.changes and float(torch.rand((), generator=generator)) < config.several:
             example = has[int(torch.randint(len(has), (), generator=generator))]
             changes = draw_changes(example, True, generator)
         else:
-            name, wanted = DIRECTIONS[int(torch.randint(len(DIRECTIONS), (), generator=generator))]
-            changes = {name: wanted}
+            changes = parse_assignments([names[int(torch.randint(len(names), (), generator=generator))]])
         lacking = torch.ones(len(has), dtype=torch.bool)
         for name, wish in changes.items():
             lacking &= has[:, ATTRIBUTES.index(name)] != float(wish)
@@ -146,7 +154,8 @@ def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Fou
         if not len(rows):
             continue
         goal = moves.goal(photos[rows], changes)
-        end, _ = moves.look(goal, moves.propose(goal, reach), config.looks, trim=True)
+        differ = ((goal.target - goal.before.round()) * goal.mask) @ vectors
+        end, _ = moves.look(goal, moves.propose(goal, reach) + config.vector * differ, config.looks, trim=True)
         yield as_taught(goal, end, reach)
 
 
