@@ -44,7 +44,7 @@ class FaceEditor:
         model: see `lc.weights.load_model`.
         inference_steps: of descent to a photo's latent, see `lc.inference`; 0 takes the encoder's guess, which is
             several times as fast and less like the photo.
-        looks: steps of descent by what an actor's edit shows, see `lc.moves`; 0 jumps blindly, which is several times
+        looks: readings of an actor's edit that are corrected, see `lc.moves`; 0 jumps blindly, which is several times
             as fast and changes more that nobody asked for.
     """
 
@@ -61,7 +61,7 @@ class FaceEditor:
 
         Args:
             folder_or_repo, device: see `lc.weights.load_model`.
-            fast: no descent at all for reading and for the actor's edits: both by one pass of the nets.
+            fast: no descent for reading and no look at the actor's edits: both by one pass of the nets.
 
         Raises:
             WeightsError: they are missing, damaged or do not fit.

@@ -30,9 +30,8 @@ CONTRAST = 0.42
 SIGMA_X = 0.08
 #: What a unit of feature distance counts, in nats. Up to here it costs no decibel.
 LIKENESS = 1000.0
-#: First size of a step, in variances of the posterior; see `descend`.
-RATE = 0.1
-_MOMENTUM = 0.5
+# First size of a step, in variances of the posterior; see `descend`.
+_RATE, _MOMENTUM = 0.1, 0.5
 
 
 @torch.inference_mode(False)
@@ -82,7 +81,6 @@ def descend(
     start: Tensor,
     variance: Tensor,
     steps: int,
-    rate: float = RATE,
 ) -> tuple[Tensor, Tensor]:
     """Downhill with momentum in latent space: no row ends higher than it began.
 
@@ -94,8 +92,8 @@ def descend(
         energy: z and its pictures -> (B,), differentiable, each row's its own. It is first asked about the start.
         start: (B, latent).
         variance: (B, latent) or (latent,), of q(z|x).
-        steps: how many; each takes a forward and a backward pass, and one more forward pass ends them.
-        rate: size of the first, in variances; a row that it leads uphill goes on with half of it.
+        steps: how many; a row that one leads uphill goes on with half of its size. Each takes a forward and a backward
+            pass, and one more forward pass ends them.
 
     Returns:
         (B, latent), and their pictures.
@@ -103,7 +101,7 @@ def descend(
     best = z = start.detach().clone()
     shown = z.new_empty(0)
     lowest = torch.full((len(z), 1), torch.inf, device=z.device)
-    size, move, downhill = torch.full_like(lowest, rate), torch.zeros_like(z), torch.zeros_like(z)
+    size, move, downhill = torch.full_like(lowest, _RATE), torch.zeros_like(z), torch.zeros_like(z)
     for step in range(steps + 1):
         last = step == steps
         with torch.set_grad_enabled(not last):

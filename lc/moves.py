@@ -5,9 +5,9 @@ independent classifier far more often than after as much gradient descent, which
 walk goes to the actor's most careful proposal (that which moves least) and past it, and descends from there for what
 the actor leaves undone: a latent that D finds real, and attributes that it missed.
 
-Latents do not tell all that an eye would see. So what is proposed is looked at: a few steps of descent bring back what
-a pixel classifier finds changed in the picture and nobody asked for. A walk has time to leave out what the proposal
-changes only a little in the picture, too, and keeps the person better for it.
+Latents do not tell all that an eye would see. So what is proposed is looked at: a step brings back what a pixel
+classifier finds changed in the picture and nobody asked for, and shows what was asked for where that is faint. A jump
+corrects the readings that are furthest astray, a walk all ten.
 """
 
 from __future__ import annotations
@@ -18,14 +18,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial, resolve
-from lc.classifier import Classifier
 from lc.constraints import Attributes, Constraint, Distance, Realism
 from lc.critics import folded
-from lc.inference import SIGMA_X, descend
-from lc.losses import pixel_nll
 from lc.optimiser import Step, optimise
 from lc.weights import Model
 
@@ -38,18 +34,11 @@ _RADIUS = 2.0
 # What descent gives to holding an attribute against pushing one. The proposal holds already; with ten times as much
 # descent wins back youth and hair by undoing a bald head.
 _HOLD = 0.03
-# Changes of pixels below and above these parts of the strongest are left out of a walk and kept whole.
-_SLIGHT = (0.1, 0.5)
-#: Steps of descent by the look of a jump's picture: each costs as much as inferring by one step does.
-LOOKS = 3
-# The same for a walk, and the first one's size.
-_WALK_LOOKS, _RATE = 6, 0.2
-# What counts there: pixels like the proposal's, in parts of their likelihood; squared logits of the pixel classifier
-# that were to be held; and of attributes that were pushed and fall short of what the proposal shows, within bounds.
-_ALIKE, _UNASKED, _UNDONE, _BOUNDS = 0.3, 20.0, 32.0, (2.0, 6.0)
-# What needs a longer move than others is also harder to see: the last weight grows with this power of the length, up to
-# so many times.
-_HARDER, _HARDEST = 10, 3.0
+#: How many readings of a jump's picture are corrected, those that are most amiss. Each costs a backward pass.
+LOOKS = 6
+# What a squared logit counts that was to be held, or was pushed and falls short, in squared sigma_bar; and which logits
+# an attribute that is pushed is brought to, at least, and at most where the proposal shows it that clearly itself.
+_UNASKED, _UNDONE, _BOUNDS = 13.0, 26.0, (2.2, 6.0)
 
 
 @dataclass(frozen=True)
@@ -141,30 +130,46 @@ class Moves:
         }
         with torch.inference_mode():
             proposal = self.propose(goal, self.model.calibration.for_optimiser(identity))
-            proposal, _ = self.look(goal, proposal, _WALK_LOOKS, trim=True)
+            proposal, _ = self.look(goal, proposal, len(ATTRIBUTES))
         yield from optimise(goal.z, constraints, self.sigma_bar, proposal=proposal.clone(), radius=_RADIUS)
 
     @torch.inference_mode(False)
-    def look(self, goal: Goal, proposal: Tensor, steps: int, *, trim: bool = False) -> tuple[Tensor, Tensor]:
+    def look(self, goal: Goal, proposal: Tensor, readings: int) -> tuple[Tensor, Tensor]:
         """The proposal, (B, latent), moved to where its picture shows what was asked for and changes nothing else.
 
+        One step of Gauss and Newton: with the pixel classifier's logits linear in z, the z' that has the least sum of
+        |z' - proposal|^2 in sigma_bar^2 and of weighted squares of what is amiss in the logits.
+
         Args:
-            steps: of descent; see `lc.inference.descend`.
-            trim: leave out what the proposal changes only a little.
+            readings: how many of a row's ten logits take part, what is pushed first, then those furthest astray.
 
         Returns:
             (B, latent), and their pictures (B, 3, 64, 64) in [0, 1].
         """
-        decode = self.model.generator.decode
-        # Where everything was asked for there is nothing to take back, and pushing alone only exaggerates.
-        perceptual = self.model.perceptual if goal.held.any() else None
-        if goal.strengths or not steps or not (perceptual or trim):  # a strength is a place on the line
+        decode, perceptual = self.model.generator.decode, self.model.perceptual
+        # Where everything was asked for there is nothing to take back, and pushing alone only exaggerates. A strength
+        # is a place on the line.
+        if perceptual is None or not readings or goal.strengths or not goal.held.any():
             with torch.no_grad():
                 return proposal, decode(proposal)
         with torch.no_grad():
-            before = decode(goal.z) if goal.pictures is None else goal.pictures
-            energy = _Look(goal, before, perceptual, trim)
-        return descend(decode, energy, proposal, self.sigma_bar.square(), steps, _RATE)
+            seen = perceptual.beyond(decode(goal.z) if goal.pictures is None else goal.pictures)
+        z = proposal.clone().requires_grad_()
+        logits = perceptual.beyond(decode(z))
+        sign, now = goal.target * 2 - 1, logits.detach()
+        short = sign * F.relu((sign * now).clamp(*_BOUNDS) - sign * now)
+        amiss = torch.where(goal.mask, -short, (now - seen) * goal.held)  # (B, 10)
+        weight = torch.where(goal.mask, _UNDONE, _UNASKED * goal.held).clamp_min(1e-3)  # what is implied is free
+        urgent = (weight * amiss.square()).masked_fill(goal.mask, torch.inf)
+        chosen = urgent.topk(min(readings, urgent.shape[1])).indices  # (B, K)
+        columns = logits.gather(1, chosen).sum(0)
+        slopes = [torch.autograd.grad(column, z, retain_graph=True)[0] for column in columns]
+        slope = torch.stack(slopes, 1) * self.sigma_bar  # (B, K, latent), the Jacobian in units of sigma_bar
+        normal = slope @ slope.transpose(1, 2) + torch.diag_embed(1 / weight.gather(1, chosen))
+        step = torch.linalg.solve(normal, amiss.gather(1, chosen))[:, None] @ slope
+        moved = proposal - step[:, 0] * self.sigma_bar
+        with torch.no_grad():
+            return moved, decode(moved)
 
     def propose(self, goal: Goal, reach: float) -> Tensor:
         """Where the actor would go, told to keep the person, or a point on that line.
@@ -204,44 +209,3 @@ class Moves:
         low, high = (read.gather(0, index[None])[0] for index in (last, last + 1))
         share = ((wanted - low) / (high - low)).abs().nan_to_num(0.0, 1.0).clamp_max(1)
         return z + (places[1] * (last + share))[:, None] * line
-
-
-class _Look:
-    """What pictures lack, against the first ones that it is asked about, which are the proposal's.
-
-    Args:
-        before: (B, 3, 64, 64), the pictures of `goal.z`.
-        trim: see `Moves.look`.
-    """
-
-    def __init__(self, goal: Goal, before: Tensor, perceptual: Classifier | None, trim: bool) -> None:
-        self.goal, self.before, self.perceptual, self.trim = goal, before, perceptual, trim
-        self.seen = perceptual.beyond(before) if perceptual else None
-        self.sign = goal.target * 2 - 1
-        self.harder = min(max(1.0, goal.length) ** _HARDER, _HARDEST)
-        self.wanted: Tensor | None = None
-
-    def __call__(self, _: Tensor, pictures: Tensor) -> Tensor:
-        """Latents and their pictures (B, 3, 64, 64) -> (B,)."""
-        now = self.perceptual.beyond(pictures) if self.perceptual else None
-        if self.wanted is None:
-            proposed = pictures.detach()
-            self.wanted = _trimmed(self.before, proposed) if self.trim else proposed
-            self.least = (self.sign * now.detach()).clamp(*_BOUNDS) if now is not None else None
-        missed = _ALIKE * pixel_nll(self.wanted, pictures, SIGMA_X)
-        if now is not None and self.seen is not None and self.least is not None:
-            unasked = ((now - self.seen).square() * self.goal.held).sum(1)
-            undone = (F.relu(self.least - self.sign * now).square() * self.goal.mask).sum(1)
-            missed = missed + _UNASKED * unasked + _UNDONE * self.harder * undone
-        return missed
-
-
-def _trimmed(before: Tensor, after: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) after a change, with those before it where the two differ only a little."""
-    change = after - before
-    size = gaussian_blur(change.abs().mean(1, keepdim=True), [9, 9], [2.0, 2.0])  # (B, 1, H, W)
-    # Not the very strongest: one bright pixel of glasses must not make the rest of them slight.
-    size = size / size.flatten(1).quantile(0.98, dim=1)[:, None, None, None].clamp_min(1e-6)
-    low, high = _SLIGHT
-    kept = ((size - low) / (high - low)).clamp(0, 1)
-    return before + kept * kept * (3 - 2 * kept) * change

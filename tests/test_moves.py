@@ -9,23 +9,26 @@ import torch
 
 from lc.attributes import ATTRIBUTES, resolve
 from lc.editor import FaceEditor, Method
+from lc.optimiser import rms
 
 
-@pytest.mark.parametrize("name", ["Smiling", "Eyeglasses"])
-def test_a_walk_leaves_out_what_its_proposal_changes_slightly(editor: FaceEditor, name: str) -> None:
-    moves, decode = editor.moves, editor.model.generator.decode
-    z = torch.stack([sample.z for sample in editor.sample(4, {name: False}, seed=5)])
-    goal = moves.goal(z, {name: True})
-    *_, last = moves.walk(goal, 0.5)
+def test_looking_costs_no_distance_to_speak_of(editor: FaceEditor) -> None:
+    moves = editor.moves
+    z = torch.stack([sample.z for sample in editor.sample(6, {"Blond_Hair": False}, seed=5)])
+    goal = moves.goal(z, {"Blond_Hair": True})
     with torch.inference_mode():
-        proposal = moves.propose(goal, editor.model.calibration.for_optimiser(0.5))
-        before, proposed, walked = decode(z), decode(proposal), decode(last.z)
-    asked, done = ((after - before).abs().mean(1) for after in (proposed, walked))
-    slight = asked < 0.1 * asked.amax((1, 2), keepdim=True)
-    strong = asked > 0.6 * asked.amax((1, 2), keepdim=True)
-    assert done[slight].mean() < 0.9 * asked[slight].mean()
-    assert done[strong].mean() > 0.8 * asked[strong].mean()
-    assert last.done.all()
+        proposal = moves.propose(goal, 1.2)
+        moved, pictures = moves.look(goal, proposal, len(ATTRIBUTES))
+        torch.testing.assert_close(pictures, editor.model.generator.decode(moved), atol=1e-4, rtol=0)
+    assert (rms(moved - proposal, moves.sigma_bar) < 0.6 * rms(proposal - z, moves.sigma_bar)).all()
+
+
+def test_a_look_does_not_depend_on_the_faces_beside_it(editor: FaceEditor) -> None:
+    moves = editor.moves
+    z = torch.stack([sample.z for sample in editor.sample(5, {"Young": True}, seed=6)])
+    together = moves.act(moves.goal(z, {"Young": False}), 0.5).z
+    alone = torch.cat([moves.act(moves.goal(row[None], {"Young": False}), 0.5).z for row in z])
+    torch.testing.assert_close(together, alone, atol=2e-2, rtol=1e-2)
 
 
 @pytest.mark.parametrize("method", ["actor", "optimise"])

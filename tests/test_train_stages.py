@@ -105,7 +105,7 @@ def test_the_actor_learns_where_looking_ended(celeba: Path, tiny_weights: Path, 
     shutil.copytree(tiny_weights, weights)
     found = [str(tmp_path / "first.safetensors"), str(tmp_path / "second.safetensors")]
     options = ["--celeba", str(celeba), "--weights", str(weights), "--out", str(run), "--photos", "12", "--rows", "4"]
-    options += ["--searches", "10", "--looks", "2", "--batch", "16", *HOW]
+    options += ["--searches", "10", "--batch", "16", *HOW]
     finish(["train.distil", *options, "--found", found[0], "--steps", "0"])
     finish(["train.distil", *options, "--found", found[1], "--steps", "0", "--seed", "1"])
     before, untouched = (FaceEditor.load(folder, device="cpu").model for folder in (tiny_weights, weights))

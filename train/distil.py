@@ -1,11 +1,11 @@
-"""Teach the actor what its proposals become when they are looked at longer than a user would wait.
+"""Teach the actor what its proposals become when they are looked at.
 
     python -m train.distil --weights weights/celeba-64 --extra cache/lfw_aligned.safetensors --out runs/distil
 
-For photos of the training part the actor proposes, `lc.moves.Moves.look` descends from the proposal for many steps, and
-the actor learns to go where that ended in one pass: expert iteration (Anthony, Tian and Barber 2017), with descent as
-the expert. Searching again from the better proposals gets further than the same search did before. Regression also
-averages what descent did to please its classifier in single photos, and keeps what it did to all of them.
+For photos of the training part the actor proposes, `lc.moves.Moves.look` corrects the proposal by all ten readings of
+its picture, and the actor learns to go there in one pass: expert iteration (Anthony, Tian and Barber 2017), with the
+look as the expert. Looking again, at the better proposals, gets further than before. Regression also averages what
+pleases the look's classifier in single photos, and keeps what it did to all of them.
 
 Goals are one change as often as several at once, which `train.critics` never asks for. Made-up faces stay as they were:
 there the actor is held to its own former outputs.
@@ -59,8 +59,6 @@ class DistilTraining(RunConfig):
     vector: float = 0.4
     """How much of the mean difference between photos with and without what is wanted joins a proposal. It says what the
     actor, which moves no further than it must, does not: what else a bald head looks like."""
-    looks: int = 8
-    """Steps of descent from each proposal."""
     steps: int = 3_000
     batch: int = 256
     """Edits per step, and as many made-up faces."""
@@ -155,7 +153,7 @@ def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Fou
             continue
         goal = moves.goal(photos[rows], changes)
         differ = ((goal.target - goal.before.round()) * goal.mask) @ vectors
-        end, _ = moves.look(goal, moves.propose(goal, reach) + config.vector * differ, config.looks, trim=True)
+        end, _ = moves.look(goal, moves.propose(goal, reach) + config.vector * differ, len(ATTRIBUTES))
         yield as_taught(goal, end, reach)
 
 
