@@ -36,9 +36,9 @@ _RADIUS = 2.0
 _HOLD = 0.03
 #: How many readings of a jump's picture are corrected, those that are most amiss. Each costs a backward pass.
 LOOKS = 6
-# What a squared logit counts that was to be held, or was pushed and falls short, in squared sigma_bar; and which logits
-# an attribute that is pushed is brought to, at least, and at most where the proposal shows it that clearly itself.
-_UNASKED, _UNDONE, _BOUNDS = 13.0, 26.0, (2.2, 6.0)
+# What a squared logit counts that was to be held, or was pushed and falls short, in squared sigma_bar; and the logit
+# that an attribute that is pushed is brought to, at least.
+_UNASKED, _UNDONE, _SHOWN = 13.0, 26.0, 2.2
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,7 @@ class Moves:
         z = proposal.clone().requires_grad_()
         logits = perceptual.beyond(decode(z))
         sign, now = goal.target * 2 - 1, logits.detach()
-        short = sign * F.relu((sign * now).clamp(*_BOUNDS) - sign * now)
-        amiss = torch.where(goal.mask, -short, (now - seen) * goal.held)  # (B, 10)
+        amiss = torch.where(goal.mask, -sign * F.relu(_SHOWN - sign * now), (now - seen) * goal.held)  # (B, 10)
         weight = torch.where(goal.mask, _UNDONE, _UNASKED * goal.held).clamp_min(1e-3)  # what is implied is free
         urgent = (weight * amiss.square()).masked_fill(goal.mask, torch.inf)
         chosen = urgent.topk(min(readings, urgent.shape[1])).indices  # (B, K)
