@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -73,14 +73,6 @@ class Calibration:
         1.3
         """
         return float(np.interp(identity, self.slider, self.optimiser))
-
-    def length(self, changes: Iterable[str]) -> float:
-        """The length of a move for several changes at once, that of the one with the longest way.
-
-        >>> Calibration(lengths={"Bald=1": 1.3, "Smiling=1": 0.8}).length(["Smiling=1"])
-        0.8
-        """
-        return max((self.lengths.get(change, 1.0) for change in changes), default=1.0)
 
     def similar(self, distance: float) -> float | None:
         """How similar a person is, as a rule, after a move of `distance` (in sigma_bar); None where nobody knows."""

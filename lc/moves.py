@@ -12,7 +12,7 @@ corrects the readings that are furthest astray, a walk all ten.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +51,8 @@ class Goal:
         target: (B, 10) in [0, 1], and mask: (B, 10) bool; see `lc.attributes.apply_changes`.
         held: (10,) bool, the attributes that the changes neither name nor imply.
         strengths: attributes wanted by a probability between 0 and 1.
-        length: how much longer than others the move for these changes is; see `lc.identity`.
+        parts: what is moved one after the other: (10,) bool, and how much longer than others that move is, see
+            `lc.identity`.
         pictures: (B, 3, 64, 64) in [0, 1], decoded from z, where they are known already.
     """
 
@@ -61,7 +62,7 @@ class Goal:
     mask: Tensor
     held: Tensor
     strengths: Mapping[str, float]
-    length: float = 1.0
+    parts: tuple[tuple[Tensor, float], ...] = ()
     pictures: Tensor | None = None
 
 
@@ -86,12 +87,31 @@ class Moves:
         with torch.inference_mode():
             before = torch.sigmoid(self.attribute_critic(z))
         target, mask = apply_changes(before, changes)
-        whole = [f"{name}={int(value)}" for name, value in canonical(changes).items() if isinstance(value, bool)]
-        length = self.model.calibration.length(whole)
-        told = resolve(changes)
-        held = torch.tensor([name not in told for name in ATTRIBUTES], device=z.device)
+        held = ~_columns(resolve(changes), z.device)
         pictures = pictures.clone() if pictures is not None else None
-        return Goal(z.clone(), before.clone(), target.clone(), mask.clone(), held, partial(changes), length, pictures)
+        return Goal(
+            z=z.clone(),
+            before=before.clone(),
+            target=target.clone(),
+            mask=mask.clone(),
+            held=held,
+            strengths=partial(changes),
+            parts=self._parts(changes, held),
+            pictures=pictures,
+        )
+
+    def _parts(self, changes: Mapping[str, Strength], held: Tensor) -> tuple[tuple[Tensor, float], ...]:
+        """See `Goal`. The actor has learned one change at a time, or all ten attributes at once."""
+        if not held.any():
+            return ((~_columns(partial(changes), held.device), 1.0),)
+        named = canonical(changes)
+        parts = []
+        for name in sorted(named, key=ATTRIBUTES.index):  # whatever the order of the clicks
+            if isinstance(wanted := named[name], bool):
+                implied = resolve({name: wanted}).keys() - (named.keys() - {name})
+                length = self.model.calibration.lengths.get(f"{name}={int(wanted)}", 1.0)
+                parts.append((_columns(implied, held.device), length))
+        return tuple(parts)
 
     def still(self, goal: Goal) -> Step:
         """Nothing is wanted: nothing moves."""
@@ -174,29 +194,27 @@ class Moves:
         """Where the actor would go, told to keep the person, or a point on that line.
 
         Args:
-            reach: how far to follow its line, in the goal's lengths; 1 is its own proposal where that is 1.
+            reach: how far to follow its line, in the goal's lengths; 1 is its own proposal where those are 1.
 
         Returns:
             (B, latent).
         """
-        z, columns = goal.z, [ATTRIBUTES.index(name) for name in goal.strengths]
-        careful = z.new_ones(len(z))
-        mask = goal.mask.clone()
-        mask[:, columns] = False
-        whole = torch.where(mask, goal.target, goal.before)
-        if bool(mask.any()):
-            # A row of which nothing is asked but a strength does not move yet.
-            proposal = self.model.actor(z, whole, mask, careful)
-            z = torch.where(mask.any(1, keepdim=True), z + reach * goal.length * (proposal - z), z)
-        for column, probability in zip(columns, goal.strengths.values(), strict=True):
-            z = self._to_strength(z, whole, column, probability, careful)
+        z, careful = goal.z, torch.ones_like(goal.z[:, 0])
+        for columns, length in goal.parts:
+            mask = goal.mask & columns
+            if not mask.any():
+                continue
+            y = torch.where(mask, goal.target, torch.sigmoid(self.attribute_critic(z)))
+            z = z + reach * length * (self.model.actor(z, y, mask, careful) - z)
+        for name, probability in goal.strengths.items():
+            z = self._to_strength(z, ATTRIBUTES.index(name), probability, careful)
         return z
 
-    def _to_strength(self, z: Tensor, y: Tensor, column: int, probability: float, careful: Tensor) -> Tensor:
+    def _to_strength(self, z: Tensor, column: int, probability: float, careful: Tensor) -> Tensor:
         """Along the actor's line for one attribute, to where D_attr first reads `probability`."""
         wanted = torch.logit(torch.tensor(probability, device=z.device))
-        here = self.attribute_critic(z)[:, column]
-        up = wanted > here
+        here = self.attribute_critic(z)
+        up, y = wanted > here[:, column], torch.sigmoid(here)
         only = torch.zeros_like(y).index_fill(1, torch.tensor([column], device=z.device), 1.0)
         line = self.model.actor(z, torch.where(only > 0, up[:, None].float(), y), only, careful) - z
         places = torch.linspace(0, _FURTHEST, _PLACES, device=z.device)
@@ -208,3 +226,9 @@ class Moves:
         low, high = (read.gather(0, index[None])[0] for index in (last, last + 1))
         share = ((wanted - low) / (high - low)).abs().nan_to_num(0.0, 1.0).clamp_max(1)
         return z + (places[1] * (last + share))[:, None] * line
+
+
+def _columns(names: Iterable[str], device: torch.device) -> Tensor:
+    """(10,) bool, True at the attributes of these names."""
+    among = set(names)
+    return torch.tensor([name in among for name in ATTRIBUTES], device=device)

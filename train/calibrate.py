@@ -27,6 +27,7 @@ from lc.attributes import ATTRIBUTES
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop, paste
 from lc.identity import FILE, Calibration, save_calibration
+from lc.moves import Moves
 from train.classifier import load_guide
 from train.data import load_celeba
 from train.engine import parse
@@ -154,12 +155,14 @@ class Measurement:
         Half-way between what was measured and one length for all (the root): classifiers differ in what they need.
         """
         guides = [load_guide(folder).to(self.editor.device) for folder in config.guide]
-        moves, found = self.editor.moves, {}
+        model = self.editor.model
+        moves = Moves(dataclasses.replace(model, calibration=dataclasses.replace(model.calibration, lengths={})))
+        found = {}
         for name, wanted in tqdm(DIRECTIONS, desc="lengths", leave=False):
             if not (readings := self._lacking(name, wanted)[: config.tried]):
                 continue
             start = torch.stack([reading.z for reading in readings]).to(self.editor.device)
-            goal = dataclasses.replace(moves.goal(start, {name: wanted}), length=1.0)
+            goal = moves.goal(start, {name: wanted})
             success = []
             for reach in config.reach:
                 _, pictures = moves.jump(goal, reach)

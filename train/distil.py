@@ -6,9 +6,7 @@ For photos of the training part the actor proposes, `lc.moves.Moves.look` correc
 its picture, and the actor learns to go there in one pass: expert iteration (Anthony, Tian and Barber 2017), with the
 look as the expert. Looking again, at the better proposals, gets further than before. Regression also averages what
 pleases the look's classifier in single photos, and keeps what it did to all of them.
-
-Goals are one change as often as several at once, which `train.critics` never asks for. Made-up faces stay as they were:
-there the actor is held to its own former outputs.
+Made-up faces stay as they were: there the actor is held to its own former outputs.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES, Strength, parse_assignments, resolve
+from lc.attributes import ATTRIBUTES, parse_assignments
 from lc.inference import infer
 from lc.moves import Goal, Moves
 from lc.weights import load_model, save_module
@@ -52,10 +50,8 @@ class DistilTraining(RunConfig):
     """Batches of goals in a file that is made."""
     rows: int = 16
     """Photos in each of them."""
-    several: float = 0.25
-    """Share of goals of two to four changes."""
     changes: tuple[str, ...] = ()
-    """Only these goals, as Bald=1; none: all twenty, and several at once."""
+    """Only these goals, as Bald=1; none: all twenty."""
     vector: float = 0.4
     """How much of the mean difference between photos with and without what is wanted joins a proposal. It says what the
     actor, which moves no further than it must, does not: what else a bald head looks like."""
@@ -112,23 +108,6 @@ def read_photos(config: DistilTraining, moves: Moves) -> Tensor:
     return torch.cat(found)
 
 
-def draw_changes(has: Tensor, several: bool, generator: torch.Generator) -> dict[str, Strength]:
-    """One of the twenty changes, or two to four at once that do not exclude each other, undoing what `has` (10,) says.
-
-    >>> sorted(draw_changes(torch.zeros(10), False, torch.Generator().manual_seed(1)).values())
-    [True]
-    """
-    order = torch.randperm(len(ATTRIBUTES), generator=generator).tolist()
-    changes: dict[str, Strength] = {}
-    for column in order[: int(torch.randint(2, 5, (), generator=generator)) if several else 1]:
-        more = {ATTRIBUTES[column]: not bool(has[column])}
-        both = {**changes, **more}
-        implied = [*resolve(changes).items(), *resolve(more).items()]
-        if all(both.get(name, wanted) == wanted for name, wanted in implied):
-            changes = both
-    return changes
-
-
 @torch.no_grad()
 def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Found]:
     """Edit photos (N, latent), `rows` at a time that lack what is wanted, and look long at each."""
@@ -139,15 +118,9 @@ def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Fou
     names = config.changes or [f"{name}={int(wanted)}" for name, wanted in DIRECTIONS]
     for step in range(config.searches):
         generator = seeded(config, step)
-        if not config.changes and float(torch.rand((), generator=generator)) < config.several:
-            example = has[int(torch.randint(len(has), (), generator=generator))]
-            changes = draw_changes(example, True, generator)
-        else:
-            changes = parse_assignments([names[int(torch.randint(len(names), (), generator=generator))]])
-        lacking = torch.ones(len(has), dtype=torch.bool)
-        for name, wish in changes.items():
-            lacking &= has[:, ATTRIBUTES.index(name)] != float(wish)
-        rows = torch.nonzero(lacking)[:, 0]
+        changes = parse_assignments([names[int(torch.randint(len(names), (), generator=generator))]])
+        ((name, wanted),) = changes.items()
+        rows = torch.nonzero(has[:, ATTRIBUTES.index(name)] != float(wanted))[:, 0]
         rows = rows[torch.randperm(len(rows), generator=generator)[: config.rows]]
         if not len(rows):
             continue
@@ -160,7 +133,8 @@ def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Fou
 def as_taught(goal: Goal, end: Tensor, reach: float) -> Found:
     """What the actor must answer so that the same goal, `reach` along its line, leads to `end` (B, latent)."""
     whole = torch.where(goal.mask, goal.target, goal.before)
-    return Found(*(x.cpu() for x in (goal.z, whole, goal.mask.float(), (end - goal.z) / (reach * goal.length))))
+    ((_, length),) = goal.parts
+    return Found(*(x.cpu() for x in (goal.z, whole, goal.mask.float(), (end - goal.z) / (reach * length))))
 
 
 def load_or_search(config: DistilTraining, moves: Moves) -> Found:

@@ -5,7 +5,6 @@ Everything goes through FaceEditor, as a user's photo would.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -172,8 +171,7 @@ class Evaluation:
         for vector in self.labels.unique(dim=0):
             rows = (self.labels == vector).all(1).nonzero()[:, 0]
             goal = self.editor.moves.goal(z[rows], dict(zip(ATTRIBUTES, map(bool, vector.tolist()), strict=True)))
-            # Lengths are those of changes to a photo.
-            *_, last = self.editor.moves.walk(dataclasses.replace(goal, length=1.0), identity)
+            *_, last = self.editor.moves.walk(goal, identity)
             moved[rows] = last.z
         return moved
 
