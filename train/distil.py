@@ -110,7 +110,7 @@ def read_photos(config: DistilTraining, moves: Moves) -> Tensor:
 
 @torch.no_grad()
 def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Found]:
-    """Edit photos (N, latent), `rows` at a time that lack what is wanted, and look long at each."""
+    """Edit photos (N, latent), `rows` at a time that lack what is wanted, and look at each."""
     has = (torch.sigmoid(moves.attribute_critic(photos)) >= 0.5).float().cpu()
     reach = moves.model.calibration.for_optimiser(0.5)
     # Attribute vectors, each with the others held: a regression of latents on what is read in them.
