@@ -115,6 +115,20 @@ class Encoder(nn.Module):
         return Posterior(self.mean(h).float(), F.softplus(self.raw_std(h).float()) + 1e-4)
 
 
+class _FromFew(nn.ConvTranspose2d):
+    """Kernel 4, stride 2, padding 1. Of one map of 4x4 it is a product of matrices.
+
+    oneDNN rearranges the weights, here 8 MB, at every call, which takes as long as the product itself.
+    """
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        batch, _, height, width = x.shape
+        if x.device.type != "cpu" or batch * height * width > 16:
+            return super().forward(x, output_size)
+        patches = self.weight.flatten(1).t() @ x.flatten(2)  # (B, out * 4 * 4, height * width)
+        return F.fold(patches, (2 * height, 2 * width), 4, stride=2, padding=1)
+
+
 class Decoder(nn.Module):
     """p(x|z)'s mean: the encoder mirrored."""
 
@@ -129,7 +143,7 @@ class Decoder(nn.Module):
             *_normalised(config.bottleneck),
             nn.Conv2d(config.bottleneck, w4, 1, bias=False),
             *_normalised(w4),
-            nn.ConvTranspose2d(w4, w8, 4, 2, 1, bias=False),
+            _FromFew(w4, w8, 4, 2, 1, bias=False),
             *blocks8,
             *_normalised(w8),
             nn.ConvTranspose2d(w8, w16, 4, 2, 1, bias=False),
