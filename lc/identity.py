@@ -5,7 +5,7 @@ its line, the optimiser walks to one and descends from there. (A larger lambda_d
 confirmed more often, at equal likeness, than a smaller one.) How far a person is still that person at a point can only
 be measured, so it is, and the slider is laid out so that equal steps of it are equal steps of measured similarity, the
 same for both. Some changes need a longer way than others before an eye sees them (a bald head) and some a shorter one
-(a smile): the length of each of the twenty is measured too.
+(a smile): the length of each of the twenty is measured too, and how sure of it the guide must be.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class Calibration:
         similarity: how similar the person is found at each distance: 1 the same picture, 0 two strangers. Empty where
             it was not measured.
         lengths: how much longer than others the move of each change is, as "Bald=1"; 1 where nothing is said.
+        shown: the logit that the guide must at least read for a change, where that is not `lc.moves.SHOWN`.
     """
 
     slider: tuple[float, ...] = (0.0, 1.0)
@@ -46,6 +48,7 @@ class Calibration:
     distance: tuple[float, ...] = ()
     similarity: tuple[float, ...] = ()
     lengths: Mapping[str, float] = field(default_factory=dict)
+    shown: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (
@@ -55,6 +58,7 @@ class Calibration:
             and _ascending(self.distance)
             and (self.slider[0], self.slider[-1]) == (0, 1)
             and all(0 < value < 10 for value in (*self.actor, *self.optimiser, *self.lengths.values()))
+            and all(0 < value < 100 for value in self.shown.values())
         ):
             raise ValueError("tables of unequal lengths, out of order or out of range")
 
@@ -92,9 +96,10 @@ def load_calibration(folder: Path) -> Calibration:
     try:
         found = json.loads((folder / FILE).read_text())
         names = ("slider", "actor", "optimiser", "distance", "similarity")
-        tables = {name: tuple(map(float, found[name])) for name in names}
-        lengths = {str(change): float(value) for change, value in found.get("lengths", {}).items()}
-        return Calibration(**tables, lengths=lengths)
+        tables: dict[str, Any] = {name: tuple(map(float, found[name])) for name in names}
+        for name in ("lengths", "shown"):
+            tables[name] = {str(change): float(value) for change, value in found.get(name, {}).items()}
+        return Calibration(**tables)
     except FileNotFoundError:
         return Calibration()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -6,8 +6,7 @@ walk goes to the actor's most careful proposal (that which moves least) and past
 the actor leaves undone: a latent that D finds real, and attributes that it missed.
 
 Latents do not tell all that an eye would see. So what is proposed is looked at: a step brings back what a pixel
-classifier finds changed in the picture and nobody asked for, and shows what was asked for where that is faint. A jump
-corrects the readings that are furthest astray, a walk all ten.
+classifier finds changed in the picture and nobody asked for, and shows what was asked for where that is faint.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from lc.critics import folded
 from lc.optimiser import Step, optimise
 from lc.weights import Model
 
-__all__ = ["LOOKS", "Goal", "Moves"]
+__all__ = ["LOOKS", "SHOWN", "Goal", "Moves"]
 
 # A strength is looked for along the actor's line up to here, in so many steps; 1 is the proposal.
 _FURTHEST, _PLACES = 1.5, 25
@@ -34,11 +33,14 @@ _RADIUS = 2.0
 # What descent gives to holding an attribute against pushing one. The proposal holds already; with ten times as much
 # descent wins back youth and hair by undoing a bald head.
 _HOLD = 0.03
-#: How many readings of a jump's picture are corrected, those that are most amiss. Each costs a backward pass.
-LOOKS = 6
-# What a squared logit counts that was to be held, or was pushed and falls short, in squared sigma_bar; and the logit
-# that an attribute that is pushed is brought to, at least.
-_UNASKED, _UNDONE, _SHOWN = 13.0, 26.0, 2.2
+#: How many readings of a picture are corrected, those that are most amiss. Each costs a backward pass, and with all ten
+#: a change that brings others with it, as a bald head does, is seen less often.
+LOOKS = 5
+#: The logit that the guide is to read, at least, for an attribute that is pushed, where the calibration asks for no
+#: other: another eye sees less than the guide does.
+SHOWN = 4.0
+# What a squared logit counts that was to be held, or was pushed and falls short, in squared sigma_bar.
+_UNASKED, _UNDONE = 13.0, 26.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Goal:
         before: (B, 10), the probabilities that D_attr reads there.
         target: (B, 10) in [0, 1], and mask: (B, 10) bool; see `lc.attributes.apply_changes`.
         held: (10,) bool, the attributes that the changes neither name nor imply.
+        shown: (10,), the logit that each attribute that is pushed is brought to, at least.
         strengths: attributes wanted by a probability between 0 and 1.
         parts: what is moved one after the other: (10,) bool, and how much longer than others that move is, see
             `lc.identity`.
@@ -61,6 +64,7 @@ class Goal:
     target: Tensor
     mask: Tensor
     held: Tensor
+    shown: Tensor
     strengths: Mapping[str, float]
     parts: tuple[tuple[Tensor, float], ...] = ()
     pictures: Tensor | None = None
@@ -88,6 +92,8 @@ class Moves:
             before = torch.sigmoid(self.attribute_critic(z))
         target, mask = apply_changes(before, changes)
         held = ~_columns(resolve(changes), z.device)
+        named, sure = canonical(changes), self.model.calibration.shown
+        shown = [sure.get(f"{name}={int(named.get(name, False))}", SHOWN) for name in ATTRIBUTES]
         pictures = pictures.clone() if pictures is not None else None
         return Goal(
             z=z.clone(),
@@ -95,6 +101,7 @@ class Moves:
             target=target.clone(),
             mask=mask.clone(),
             held=held,
+            shown=z.new_tensor(shown),
             strengths=partial(changes),
             parts=self._parts(changes, held),
             pictures=pictures,
@@ -150,14 +157,14 @@ class Moves:
         }
         with torch.inference_mode():
             proposal = self.propose(goal, self.model.calibration.for_optimiser(identity))
-            proposal, _ = self.look(goal, proposal, len(ATTRIBUTES))
+            proposal, _ = self.look(goal, proposal, LOOKS)
         yield from optimise(goal.z, constraints, self.sigma_bar, proposal=proposal.clone(), radius=_RADIUS)
 
     @torch.inference_mode(False)
     def look(self, goal: Goal, proposal: Tensor, readings: int) -> tuple[Tensor, Tensor]:
         """The proposal, (B, latent), moved to where its picture shows what was asked for and changes nothing else.
 
-        One step of Gauss and Newton: with the pixel classifier's logits linear in z, the z' that has the least sum of
+        One step of Gauss and Newton: with the guide's logits linear in z, the z' that has the least sum of
         |z' - proposal|^2 in sigma_bar^2 and of weighted squares of what is amiss in the logits.
 
         Args:
@@ -166,18 +173,18 @@ class Moves:
         Returns:
             (B, latent), and their pictures (B, 3, 64, 64) in [0, 1].
         """
-        decode, perceptual = self.model.generator.decode, self.model.perceptual
+        decode, guide = self.model.generator.decode, self.model.guide
         # Where everything was asked for there is nothing to take back, and pushing alone only exaggerates. A strength
         # is a place on the line.
-        if perceptual is None or not readings or goal.strengths or not goal.held.any():
+        if guide is None or not readings or goal.strengths or not goal.held.any():
             with torch.no_grad():
                 return proposal, decode(proposal)
         with torch.no_grad():
-            seen = perceptual.beyond(decode(goal.z) if goal.pictures is None else goal.pictures)
+            seen = guide.beyond(decode(goal.z) if goal.pictures is None else goal.pictures)
         z = proposal.clone().requires_grad_()
-        logits = perceptual.beyond(decode(z))
+        logits = guide.beyond(decode(z))
         sign, now = goal.target * 2 - 1, logits.detach()
-        amiss = torch.where(goal.mask, -sign * F.relu(_SHOWN - sign * now), (now - seen) * goal.held)  # (B, 10)
+        amiss = torch.where(goal.mask, -sign * F.relu(goal.shown - sign * now), (now - seen) * goal.held)  # (B, 10)
         weight = torch.where(goal.mask, _UNDONE, _UNASKED * goal.held).clamp_min(1e-3)  # what is implied is free
         urgent = (weight * amiss.square()).masked_fill(goal.mask, torch.inf)
         chosen = urgent.topk(min(readings, urgent.shape[1])).indices  # (B, K)

@@ -29,7 +29,7 @@ from lc.identity import Calibration, load_calibration
 
 __all__ = [
     "Model",
-    "bundled_perceptual",
+    "bundled_classifier",
     "load_classifier",
     "load_config",
     "load_generator",
@@ -199,13 +199,14 @@ def load_classifier(folder: Path, name: str) -> Classifier:
     return classifier.eval().requires_grad_(False)
 
 
-def bundled_perceptual(folder: Path) -> Classifier | None:
-    """The classifier by which a weights folder's photos and decoded pictures are compared, where it has one.
+def bundled_classifier(folder: Path, *names: str) -> Classifier | None:
+    """The first of these classifiers that a weights folder has, see `Model`, or None where it has none of them.
 
     Raises:
         WeightsError: see `load_classifier`.
     """
-    return load_classifier(folder, "perceptual") if "perceptual" in load_config(folder) else None
+    config = load_config(folder)
+    return next((load_classifier(folder, name) for name in names if name in config), None)
 
 
 def to_device(name: str) -> torch.device:
@@ -234,6 +235,7 @@ class Model:
         config: config.json as it is.
         density: of the latents of photos, where one was fitted.
         perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
+        guide: what looks at edits, where there is one; `perceptual` where it is the only one.
     """
 
     generator: VAE
@@ -248,6 +250,7 @@ class Model:
     config: dict[str, Any]
     density: Density | None = None
     perceptual: Classifier | None = None
+    guide: Classifier | None = None
 
     def distance_weight(self, identity: float) -> float:
         """lambda_dist at a place of the actor's identity input, in [0, 1]: it grows geometrically."""
@@ -320,7 +323,8 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         calibration=load_calibration(folder),
         config=config,
         density=_density(folder, config, generator.latent, place),
-        perceptual=perceptual.to(place) if (perceptual := bundled_perceptual(folder)) else None,
+        perceptual=net.to(place) if (net := bundled_classifier(folder, "perceptual")) else None,
+        guide=net.to(place) if (net := bundled_classifier(folder, "guide", "perceptual")) else None,
     )
 
 

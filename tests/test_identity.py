@@ -27,7 +27,9 @@ def test_a_place_further_right_keeps_more_of_the_person(a: float, b: float) -> N
 
 
 def test_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
-    table = Calibration((0.0, 0.5, 1.0), (1.4, 1.1, 0.9), (1.5, 1.2, 1.0), (0.0, 2.0), (1.0, 0.3), {"Bald=1": 1.3})
+    table = Calibration(
+        (0.0, 0.5, 1.0), (1.4, 1.1, 0.9), (1.5, 1.2, 1.0), (0.0, 2.0), (1.0, 0.3), {"Bald=1": 1.3}, {"Bald=1": 8.0}
+    )
     save_calibration(tmp_path, table, edits=7)
     assert load_calibration(tmp_path) == table
     assert table.similar(1.0) == pytest.approx(0.65)
@@ -38,7 +40,7 @@ def test_weights_that_nobody_calibrated_still_load(tmp_path: Path) -> None:
     assert Calibration().similar(1.0) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"slider": [0, 1]}', '{"slider": 3}', '{"lengths": [1]}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"slider": [0, 1]}', '{"slider": 3}', '{"lengths": [1]}', '{"shown": 4}'])
 def test_a_damaged_table_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     with pytest.raises(WeightsError, match=r"\.$"):

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from lc.attributes import ATTRIBUTES
 from lc.editor import FaceEditor
 from lc.weights import load_classifier
-from train.classifier import SHARP, Kind
+from train.classifier import SHARP, Kind, load_guide
+from train.data import Crops, centre, load_celeba, save_packed
 from train.latents import DIRECTIONS, toggle_goals
 
 HOW = ["--device", "cpu", "--threads", "1", "--log-steps", "1"]
@@ -59,6 +60,26 @@ def test_a_classifier_starts_from_published_weights(celeba: Path, judges: Path, 
     assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
 
 
+def test_a_classifier_learns_what_its_teachers_say(
+    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
+) -> None:
+    more = tmp_path / "more.safetensors"
+    save_packed(more, Crops(load_celeba(celeba, "validation").images, None, ["?"] * 4))
+    options = ["--kind", "guide", "--seed", "7", "--celeba", str(celeba), "--extra", str(more), "--batch", "8"]
+    taught = ["--teachers", str(judges), "--vae", str(tiny_weights), "--epochs", "25", "--out", str(tmp_path / "run")]
+    finish(["train.classifier", *options, *taught, *SMALL, *HOW])
+    photos = centre(load_celeba(celeba, "train").images)
+    # The teachers have learned little in their epoch: labels would lead elsewhere.
+    with torch.inference_mode():
+        said = torch.sigmoid(load_guide(judges)(photos))
+        learned = torch.sigmoid(load_classifier(tmp_path / "run" / "weights", "guide")(photos))
+        labels = load_celeba(celeba, "train").labels
+    assert labels is not None
+    assert (learned - said).abs().mean() < 0.5 * (labels - said).abs().mean()
+    with pytest.raises(AssertionError, match="name --teachers"):
+        finish(["train.classifier", *options, "--out", str(tmp_path / "alone"), *HOW])
+
+
 def critics(celeba: Path, weights: Path, judges: Path, out: Path, *options: str) -> list[str]:
     where = ["--celeba", str(celeba), "--vae", str(weights), "--guide", str(judges), str(judges), "--out", str(out)]
     return ["train.critics", *where, "--steps", "30", "--batch", "12", *NETS, *HOW, *options]
@@ -99,14 +120,14 @@ def test_sharpening_changes_the_decoder_alone(
     assert after.generator.config.crispness > 0
 
 
-def test_the_actor_learns_where_looking_ended(celeba: Path, tiny_weights: Path, tmp_path: Path) -> None:
+def test_the_actor_learns_where_looking_ended(celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path) -> None:
     weights, run = tmp_path / "weights", tmp_path / "run"
     shutil.copytree(tiny_weights, weights)
     found = [str(tmp_path / "first.safetensors"), str(tmp_path / "second.safetensors")]
     options = ["--celeba", str(celeba), "--weights", str(weights), "--out", str(run), "--photos", "12", "--rows", "4"]
     options += ["--searches", "10", "--batch", "16", *HOW]
     finish(["train.distil", *options, "--found", found[0], "--steps", "0"])
-    finish(["train.distil", *options, "--found", found[1], "--steps", "0", "--seed", "1"])
+    finish(["train.distil", *options, "--found", found[1], "--steps", "0", "--seed", "1", "--teachers", str(judges)])
     before, untouched = (FaceEditor.load(folder, device="cpu").model for folder in (tiny_weights, weights))
     assert all(torch.equal(*pair) for pair in zip(before.actor.parameters(), untouched.actor.parameters(), strict=True))
     # An untrained actor hardly moves, nor does looking move it: say that it went somewhere.

@@ -3,17 +3,18 @@
     python -m train.calibrate --weights weights/celeba-64 --guide runs/guide3/weights
 
 With guides (see train.classifier), first the length of the move of each of the twenty changes: as long as most of its
-edits need before the guides see it in the photo that a user gets. They must not be those that the actor was trained by,
-which it has learned to please. Then, for points on the actor's line where its jump or the optimiser's walk may end,
-held-out photos are edited in the twenty directions, and a face embedding says how similar the person still is. The
-slider runs over the range that both can reach, in equal steps of similarity: 1 is the same picture, 0 two strangers.
+edits need before the guides see it in the photo that a user gets; and, where that is not enough, how sure of it the
+model's own guide must be. They must not be those that the actor was trained by, which it has learned to please. Then,
+for points on the actor's line where its jump or the optimiser's walk may end, held-out photos are edited in the twenty
+directions, and a face embedding says how similar the person still is. The slider runs over the range that both can
+reach, in equal steps of similarity: 1 is the same picture, 0 two strangers.
 Writes calibration.json beside the weights; see lc.identity.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,12 @@ from PIL import Image
 from torchvision.transforms.v2.functional import to_pil_image
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES
+from lc.attributes import ATTRIBUTES, parse_assignments
+from lc.classifier import Classifier
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop, paste
 from lc.identity import FILE, Calibration, save_calibration
-from lc.moves import Moves
+from lc.moves import SHOWN, Goal, Moves
 from train.classifier import load_guide
 from train.data import load_celeba
 from train.engine import parse
@@ -50,13 +52,17 @@ class CalibrateConfig:
     limit: int | None = None
     """Use only so many photos of the part: a dry run."""
     guide: tuple[Path, ...] = ()
-    """Folders of classifiers that took no part in training the actor; without any, the lengths stay as they are."""
+    """Folders of classifiers that took no part in training the actor; without any, lengths stay as they are."""
     reach: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
     """Lengths that are tried, as parts of the actor's most careful move."""
     seen: float = 0.9
     """Share of a direction's edits in which a guide must see what was wanted."""
     tried: int = 40
-    """Photos per direction for the lengths."""
+    """Photos per direction for the lengths, and for how sure the model's own guide must be."""
+    sure: tuple[float, ...] = (SHOWN, 6.0, 8.0, 10.0)
+    """Logits that this one is asked to read, ascending."""
+    clear: float = 0.7
+    """Share of a direction's edits, in the middle of the slider, in which the others must then see what was wanted."""
     edits: int = 3
     """Photos per direction."""
     actor: tuple[float, ...] = (1.7, 1.35, 1.0)
@@ -149,31 +155,57 @@ class Measurement:
         return [reading for reading in self.readings if (reading.attributes[name] >= 0.5) != wanted]
 
     @torch.inference_mode()
-    def lengths(self, config: CalibrateConfig) -> dict[str, float]:
+    def lengths(self, config: CalibrateConfig, guides: Sequence[Classifier]) -> dict[str, float]:
         """Of each change, as a share of their mean: how long its move must be.
 
         Half-way between what was measured and one length for all (the root): classifiers differ in what they need.
         """
-        guides = [load_guide(folder).to(self.editor.device) for folder in config.guide]
-        model = self.editor.model
-        moves = Moves(dataclasses.replace(model, calibration=dataclasses.replace(model.calibration, lengths={})))
-        found = {}
-        for name, wanted in tqdm(DIRECTIONS, desc="lengths", leave=False):
-            if not (readings := self._lacking(name, wanted)[: config.tried]):
-                continue
-            start = torch.stack([reading.z for reading in readings]).to(self.editor.device)
-            goal = moves.goal(start, {name: wanted})
-            success = []
-            for reach in config.reach:
-                _, pictures = moves.jump(goal, reach)
-                pictures = tensor([_pasted(*pair) for pair in zip(readings, pictures.cpu(), strict=True)])
-                pictures = pictures.to(self.editor.device)
-                read = torch.stack([guide.read(pictures)[:, ATTRIBUTES.index(name)] for guide in guides])
-                success.append(float((read == wanted).float().mean()))
-            found[f"{name}={int(wanted)}"] = shortest(config.reach, np.array(success), config.seen)
-            tqdm.write(f"{name}={int(wanted)}: {found[f'{name}={int(wanted)}']:.2f} of {np.round(success, 2).tolist()}")
+        moves, found = self._moves(lengths={}), {}
+        for change, readings, goal in self._goals(config, moves, "lengths"):
+            success = [self._seen(change, readings, moves.jump(goal, reach)[1], guides) for reach in config.reach]
+            found[change] = shortest(config.reach, np.array(success), config.seen)
+            tqdm.write(f"{change}: {found[change]:.2f} of {np.round(success, 2).tolist()}")
         mean = sum(found.values()) / len(found)
         return {change: round((value / mean) ** 0.5, 3) for change, value in found.items()}
+
+    @torch.inference_mode()
+    def shown(
+        self, config: CalibrateConfig, guides: Sequence[Classifier], lengths: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Of each change that others see too seldom otherwise: how sure of it the model's own guide must be."""
+        moves, found = self._moves(lengths=lengths), {}
+        reach = config.actor[len(config.actor) // 2]
+        for change, readings, goal in self._goals(config, moves, "shown"):
+            for logit in config.sure:
+                sure = dataclasses.replace(goal, shown=torch.full_like(goal.shown, logit))
+                success = self._seen(change, readings, moves.jump(sure, reach)[1], guides)
+                if success >= config.clear:
+                    break
+            if logit > config.sure[0]:
+                found[change] = logit
+                tqdm.write(f"{change}: the guide must read {logit}, and {success:.2f} are seen")
+        return found
+
+    def _moves(self, lengths: Mapping[str, float]) -> Moves:
+        model = self.editor.model
+        fresh = dataclasses.replace(model.calibration, lengths=lengths, shown={})
+        return Moves(dataclasses.replace(model, calibration=fresh))
+
+    def _goals(self, config: CalibrateConfig, moves: Moves, title: str) -> Iterator[tuple[str, list[Reading], Goal]]:
+        """Each change, photos that lack it, and what is wanted of them."""
+        for name, wanted in tqdm(DIRECTIONS, desc=title, leave=False):
+            if readings := self._lacking(name, wanted)[: config.tried]:
+                start = torch.stack([reading.z for reading in readings]).to(self.editor.device)
+                yield f"{name}={int(wanted)}", readings, moves.goal(start, {name: wanted})
+
+    def _seen(
+        self, change: str, readings: Sequence[Reading], pictures: torch.Tensor, guides: Sequence[Classifier]
+    ) -> float:
+        """The share of a change that guides see in decoded faces (B, 3, 64, 64), put into their photos."""
+        pasted = tensor([_pasted(*pair) for pair in zip(readings, pictures.cpu(), strict=True)]).to(self.editor.device)
+        ((name, wanted),) = parse_assignments([change]).items()
+        read = torch.stack([guide.read(pasted)[:, ATTRIBUTES.index(name)] for guide in guides])
+        return float((read == bool(wanted)).float().mean())
 
     def at(self, calibration: Calibration, method: Method) -> tuple[np.ndarray, np.ndarray, float]:
         """Distances and similarities (N,) of the edits with a slider that stands still, and how many converged."""
@@ -198,7 +230,12 @@ def main() -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     measurement = Measurement(config)
-    lengths = measurement.lengths(config) if config.guide else measurement.editor.model.calibration.lengths
+    before = measurement.editor.model.calibration
+    lengths, shown = before.lengths, before.shown
+    if config.guide:
+        guides = [load_guide(folder).to(measurement.editor.device) for folder in config.guide]
+        lengths = measurement.lengths(config, guides)
+        shown = measurement.shown(config, guides, lengths)
     knobs: dict[Method, tuple[float, ...]] = {"actor": config.actor, "optimise": config.optimiser}
     curves: dict[Method, Curve] = {}
     distances, similarities = [], []
@@ -206,7 +243,7 @@ def main() -> None:
         means = []
         for place in tqdm(places, desc=method, leave=False):
             still = {"actor": (place, place)} if method == "actor" else {"optimiser": (place, place)}
-            distance, similarity, converged = measurement.at(Calibration(**still, lengths=lengths), method)
+            distance, similarity, converged = measurement.at(Calibration(**still, lengths=lengths, shown=shown), method)
             distances.append(distance)
             similarities.append(similarity)
             means.append(float(similarity.mean()))
@@ -216,7 +253,9 @@ def main() -> None:
         curves[method] = Curve(places, tuple(means))
     table = lay_out(curves["actor"], curves["optimise"], config.steps)
     x, y = similarity_by_distance(np.concatenate(distances), np.concatenate(similarities))
-    table = dataclasses.replace(table, distance=tuple(x.tolist()), similarity=tuple(y.tolist()), lengths=lengths)
+    table = dataclasses.replace(
+        table, distance=tuple(x.tolist()), similarity=tuple(y.tolist()), lengths=lengths, shown=shown
+    )
     measured = {method: dataclasses.asdict(curve) for method, curve in curves.items()}
     edits = len(distances[0])
     save_calibration(config.weights, table, edits=edits, strangers=measurement.strangers, **measured)

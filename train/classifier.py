@@ -4,33 +4,40 @@
     python -m train.classifier --kind reader --celeba data/celeba --vae runs/vae/weights --out runs/reader
     python -m train.classifier --kind guide --celeba data/celeba --vae runs/vae/weights --out runs/guide
     python -m train.classifier --kind perceptual --celeba data/celeba --out runs/perceptual
+    python -m train.classifier --kind guide --teachers runs/guide1/weights runs/guide2/weights \\
+        --vae weights/celeba-64 --extra cache/lfw_aligned.safetensors --weights weights/celeba-64 --out runs/taught
 
 Four of them, trained apart. "reader" reads attributes off photos and decoded pictures alike, so half of what it sees
 is blurred or passed through the VAE. "realism" sees sharp photos only, since features trained on blur are blind to it;
 its features measure Frechet distances. These two are for evaluation only: never a loss, never in the app. "guide" is a
 third, and may help to train the critics. "perceptual" sees sharp photos only; VAE and decoder may be trained by its
-features, and it may be a guide.
+features, and it may be a guide. Guides that were trained from several seeds can teach it (distillation, Hinton, Vinyals
+and Dean 2015): what they agree on is less of an accident than what one net learned from 8,000 labels, and they can
+label photos that nobody did, reconstructions, and edits.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES
 from lc.classifier import Classifier, ClassifierConfig
 from lc.generator import VAE
-from lc.weights import load_classifier, load_config, load_generator, save_classifier
-from train.data import Crops, augment, centre, load_celeba
+from lc.weights import Model, load_classifier, load_config, load_generator, load_model, save_classifier
+from train.data import Crops, augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, seeded
+from train.latents import DIRECTIONS, toggle_goals
 
 Kind = Literal["realism", "guide", "reader", "perceptual"]
 SHARP: tuple[Kind, ...] = ("realism", "perceptual")  # these see no blurred photo
@@ -44,7 +51,12 @@ class ClassifierTraining(RunConfig):
     kind: Kind = "reader"
     celeba: Path = Path("data/celeba")
     vae: Path | None = None
-    """Weights folder; a quarter of the photos of "reader" and "guide" pass through it."""
+    """Weights folder; a quarter of the photos of "reader" and "guide" pass through it. With teachers half of them do,
+    half of these edited by its actor."""
+    teachers: tuple[Path, ...] = ()
+    """Folders of guides to learn from, instead of from the labels."""
+    extra: tuple[Path, ...] = ()
+    """More crops from train.prepare, for teachers to label."""
     model: ClassifierConfig = dataclasses.field(default_factory=ClassifierConfig)
     init: Path | None = None
     """Weights folder to start from, with a classifier of the same kind in it; its sizes are taken."""
@@ -72,7 +84,7 @@ def load_guide(folder: Path) -> Classifier:
     Raises:
         WeightsError: there is neither, or it is damaged.
     """
-    return load_classifier(folder, "perceptual" if "perceptual" in load_config(folder) else "guide")
+    return load_classifier(folder, "guide" if "guide" in load_config(folder) else "perceptual")
 
 
 def load_perceptual(folder: Path | None, device: torch.device) -> Classifier | None:
@@ -84,6 +96,43 @@ def load_perceptual(folder: Path | None, device: torch.device) -> Classifier | N
     if not folder:
         return None
     return load_classifier(folder, "perceptual").to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class Committee(nn.Module):
+    """Several classifiers as one that says what they say on average."""
+
+    def __init__(self, members: Sequence[Classifier]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    @classmethod
+    def load(cls, folders: Sequence[Path], device: torch.device) -> Committee:
+        """The guides of these folders; raises WeightsError."""
+        return cls([load_guide(folder).to(device, memory_format=torch.channels_last) for folder in folders])  # type: ignore[call-overload]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [0, 1] -> logits (B, 10)."""
+        return torch.stack([member(images) for member in self.members]).mean(0)
+
+    def beyond(self, images: Tensor) -> Tensor:
+        """See `Classifier.beyond`."""
+        return torch.stack([member.beyond(images) for member in self.members]).mean(0)
+
+
+@torch.no_grad()
+def drawn(x: Tensor, model: Model, generator: torch.Generator) -> Tensor:
+    """Photos (B, 3, 64, 64), half of them as the decoder draws them, and half of these with one attribute changed."""
+    half = len(x) // 2
+    z = model.generator.encode(x[half:]).sample()
+    start = z[: len(z) // 2]
+    before = torch.sigmoid(model.attribute_critic(start).float()).cpu()
+    goals = toggle_goals(before, torch.randint(len(DIRECTIONS), (len(start),), generator=generator))
+    target, mask = goals.target.to(z.device), goals.mask.to(z.device)
+    # Short of what an edit would be, and beyond it: the reading is to be right on the way as well.
+    reach = torch.empty(len(start), 1).uniform_(0.4, 1.8, generator=generator).to(z.device)
+    move = model.actor(start, target, mask, torch.ones_like(start[:, 0])) - start
+    pictures = model.generator.decode(torch.cat([start + reach * move, z[len(start) :]]))
+    return torch.cat([x[:half], pictures.to(x.dtype)])
 
 
 @torch.no_grad()
@@ -144,13 +193,18 @@ def main() -> None:
     run = Run(config, engine)
     crops = load_celeba(config.celeba, "train", config.limit)
     assert crops.labels is not None
+    images = torch.cat([crops.images, *(load_packed(path).images[: config.limit] for path in config.extra)])
     vae = load_generator(config.vae).to(engine.device) if config.vae else None
+    committee = Committee.load(config.teachers, engine.device) if config.teachers else None
+    if config.extra and not committee:
+        sys.exit("--extra has no labels: name --teachers that give it some.")
+    model = load_model(config.vae, str(engine.device)) if committee and config.vae else None
     torch.manual_seed(config.seed)
     classifier = load_classifier(config.init, config.kind) if config.init else Classifier(config.model)
     classifier.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(classifier.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     net, optimiser = engine.prepare(classifier, optimiser)
-    per_epoch = max(1, len(crops) // (config.batch * engine.num_processes))
+    per_epoch = max(1, len(images) // (config.batch * engine.num_processes))
     steps, start, ema = config.epochs * per_epoch, 0, Ema(classifier, 0.998)
     if state := run.load():
         classifier.load_state_dict(state["classifier"])
@@ -159,16 +213,23 @@ def main() -> None:
     bar = tqdm(range(start, steps), initial=start, total=steps, desc=config.kind, disable=not engine.is_main_process)
     for step in bar:
         generator = seeded(config, step, engine.process_index)
-        rows = torch.randint(len(crops), (config.batch,), generator=generator)
-        x, y = augment(crops.images[rows], generator), crops.labels[rows].to(engine.device)
-        x = x.to(engine.device, memory_format=torch.channels_last)
+        rows = torch.randint(len(images), (config.batch,), generator=generator)
+        x = augment(images[rows], generator).to(engine.device, memory_format=torch.channels_last)
         for group in optimiser.param_groups:
             group["lr"] = cosine(step, steps, config.lr, 0.0, per_epoch)
         with engine.autocast():
-            if config.kind not in SHARP:
+            if model:
+                x = drawn(x, model, generator)
+            elif config.kind not in SHARP:
                 x = degrade(x, vae, generator)
-            logits = net(jitter(x, generator))
-        loss = F.binary_cross_entropy_with_logits(logits, y * (1 - config.smoothing) + config.smoothing / 2)
+            x = jitter(x, generator)
+            logits = net(x)
+            if committee:
+                with torch.no_grad():
+                    y = torch.sigmoid(committee(x))
+            else:
+                y = crops.labels[rows].to(engine.device) * (1 - config.smoothing) + config.smoothing / 2
+        loss = F.binary_cross_entropy_with_logits(logits, y)
         optimiser.zero_grad()
         engine.backward(loss)
         optimiser.step()

@@ -30,7 +30,7 @@ from lc.actor import Actor
 from lc.critics import AttributeCritic, Critic, NetConfig
 from lc.generator import VAE
 from lc.inference import infer
-from lc.weights import bundled_perceptual, load_generator, load_module, load_statistics, save_editing_nets
+from lc.weights import bundled_classifier, load_generator, load_module, load_statistics, save_editing_nets
 from train.classifier import load_guide
 from train.data import centre, load_celeba
 from train.draw import Draw
@@ -249,7 +249,7 @@ def finish(config: CriticsTraining, averages: dict[str, Ema], latents: Latents, 
     held_out = load_celeba(config.celeba, "validation", config.limit)
     assert held_out.labels is not None
     images = centre(held_out.images)
-    perceptual = perceptual.to(device) if (perceptual := bundled_perceptual(config.vae)) else None
+    perceptual = perceptual.to(device) if (perceptual := bundled_classifier(config.vae, "perceptual")) else None
     # As the app reads them.
     z = torch.cat([infer(vae, x.to(device), perceptual=perceptual)[0] for x in images.split(128)])
     calibrate(attribute_critic, z, held_out.labels.to(device))

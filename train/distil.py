@@ -12,9 +12,11 @@ Made-up faces stay as they were: there the actor is held to its own former outpu
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -24,8 +26,9 @@ from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, parse_assignments
 from lc.inference import infer
-from lc.moves import Goal, Moves
+from lc.moves import SHOWN, Goal, Moves
 from lc.weights import load_model, save_module
+from train.classifier import Committee
 from train.data import augment, load_celeba, load_packed
 from train.engine import Run, RunConfig, accelerator, cosine, parse, seeded
 from train.latents import DIRECTIONS
@@ -50,6 +53,10 @@ class DistilTraining(RunConfig):
     """Batches of goals in a file that is made."""
     rows: int = 16
     """Photos in each of them."""
+    teachers: tuple[Path, ...] = ()
+    """Folders of guides that look instead of the weights' own classifier: several are fooled less than one."""
+    shown: float = SHOWN
+    """The logit that what is wanted is brought to, at least."""
     changes: tuple[str, ...] = ()
     """Only these goals, as Bald=1; none: all twenty."""
     vector: float = 0.4
@@ -103,7 +110,7 @@ def read_photos(config: DistilTraining, moves: Moves) -> Tensor:
     generate, device = moves.model.generator, moves.sigma_bar.device
     found = [
         infer(generate, augment(x, generator).to(device), perceptual=moves.model.perceptual)[0]
-        for x in tqdm(torch.cat(images).split(32), desc="read", leave=False)
+        for x in tqdm(torch.cat(images).split(max(32, config.rows)), desc="read", leave=False)
     ]
     return torch.cat(found)
 
@@ -125,6 +132,7 @@ def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Fou
         if not len(rows):
             continue
         goal = moves.goal(photos[rows], changes)
+        goal = dataclasses.replace(goal, shown=torch.full_like(goal.shown, config.shown))
         differ = ((goal.target - goal.before.round()) * goal.mask) @ vectors
         end, _ = moves.look(goal, moves.propose(goal, reach) + config.vector * differ, len(ATTRIBUTES))
         yield as_taught(goal, end, reach)
@@ -143,6 +151,9 @@ def load_or_search(config: DistilTraining, moves: Moves) -> Found:
     for path in config.found:
         if not path.exists():
             photos = read_photos(config, moves)
+            if config.teachers:
+                committee: Any = Committee.load(config.teachers, photos.device)
+                moves = Moves(dataclasses.replace(moves.model, guide=committee))
             batches = [vars(x) for x in tqdm(search(config, moves, photos), total=config.searches, desc="search")]
             tensors = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +168,7 @@ def main() -> None:
     engine = accelerator(config)
     run = Run(config, engine)
     model = load_model(config.weights, config.device)
-    found = load_or_search(config, Moves(model))
+    found = Found(*(x.to(engine.device) for x in vars(load_or_search(config, Moves(model))).values()))
     teacher, actor, sigma = model.actor, copy.deepcopy(model.actor).train().requires_grad_(), model.statistics.sigma_bar
     optimiser = torch.optim.Adam(actor.parameters(), lr=config.lr, betas=(0.9, 0.99))
     start = 0
@@ -172,7 +183,7 @@ def main() -> None:
 
     def edits(rows: Tensor, noise: float) -> tuple[Tensor, Tensor]:
         """What the actor misses of moves (B,), in sigma_bar squared, and how long they are."""
-        z, y, mask, move = (x[rows].to(engine.device) for x in (found.z, found.y, found.mask, found.move))
+        z, y, mask, move = (x[rows] for x in (found.z, found.y, found.mask, found.move))
         z = z + noise * sigma * torch.randn_like(z)
         moved = actor(z, y, mask, torch.ones(len(z), device=z.device)) - z
         return ((moved - move) / sigma).square().mean(1), (move / sigma).square().mean(1)
