@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -370,8 +371,11 @@ def test_an_interrupt_is_quiet(tiny_weights: Path, astronaut: Path, tmp_path: Pa
         deadline = time.monotonic() + 60
         while not (tmp_path / "out").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        for _ in range(4):  # as people do: one that comes while a library imports another can be lost in its "except:"
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                _, errors = process.communicate(timeout=20)
+                break
     finally:
         process.kill()
     assert process.returncode == 130
