@@ -168,7 +168,8 @@ class Moves:
         |z' - proposal|^2 in sigma_bar^2 and of weighted squares of what is amiss in the logits.
 
         Args:
-            readings: how many of a row's ten logits take part, what is pushed first, then those furthest astray.
+            readings: how many of a row's ten logits take part for one change, what is pushed first, then those furthest
+                astray; each further change brings two more.
 
         Returns:
             (B, latent), and their pictures (B, 3, 64, 64) in [0, 1].
@@ -187,7 +188,8 @@ class Moves:
         amiss = torch.where(goal.mask, -sign * F.relu(goal.shown - sign * now), (now - seen) * goal.held)  # (B, 10)
         weight = torch.where(goal.mask, _UNDONE, _UNASKED * goal.held).clamp_min(1e-3)  # what is implied is free
         urgent = (weight * amiss.square()).masked_fill(goal.mask, torch.inf)
-        chosen = urgent.topk(min(readings, urgent.shape[1])).indices  # (B, K)
+        readings = min(readings + 2 * (len(goal.parts) - 1), len(ATTRIBUTES))
+        chosen = urgent.topk(readings).indices  # (B, K)
         columns = logits.gather(1, chosen).sum(0)
         slopes = [torch.autograd.grad(column, z, retain_graph=True)[0] for column in columns]
         slope = torch.stack(slopes, 1) * self.sigma_bar  # (B, K, latent), the Jacobian in units of sigma_bar
