@@ -199,14 +199,13 @@ def load_classifier(folder: Path, name: str) -> Classifier:
     return classifier.eval().requires_grad_(False)
 
 
-def bundled_classifier(folder: Path, *names: str) -> Classifier | None:
-    """The first of these classifiers that a weights folder has, see `Model`, or None where it has none of them.
+def bundled_classifier(folder: Path, name: str) -> Classifier | None:
+    """The classifier of this name that a weights folder has, see `Model`, or None where it has none.
 
     Raises:
         WeightsError: see `load_classifier`.
     """
-    config = load_config(folder)
-    return next((load_classifier(folder, name) for name in names if name in config), None)
+    return load_classifier(folder, name) if name in load_config(folder) else None
 
 
 def to_device(name: str) -> torch.device:
@@ -313,6 +312,10 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     if sizes != {(generator.latent, len(ATTRIBUTES))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
     vectors, counts, lambda_dist = _facts(folder, config)
+    perceptual, guide = (
+        classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
+        for name in ("perceptual", "guide")
+    )
     return Model(
         generator=generator,
         **nets,
@@ -323,8 +326,8 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         calibration=load_calibration(folder),
         config=config,
         density=_density(folder, config, generator.latent, place),
-        perceptual=net.to(place) if (net := bundled_classifier(folder, "perceptual")) else None,
-        guide=net.to(place) if (net := bundled_classifier(folder, "guide", "perceptual")) else None,
+        perceptual=perceptual,
+        guide=guide or perceptual,
     )
 
 

@@ -194,11 +194,11 @@ def main() -> None:
     crops = load_celeba(config.celeba, "train", config.limit)
     assert crops.labels is not None
     images = torch.cat([crops.images, *(load_packed(path).images[: config.limit] for path in config.extra)])
-    vae = load_generator(config.vae).to(engine.device) if config.vae else None
     committee = Committee.load(config.teachers, engine.device) if config.teachers else None
     if config.extra and not committee:
         sys.exit("--extra has no labels: name --teachers that give it some.")
     model = load_model(config.vae, str(engine.device)) if committee and config.vae else None
+    vae = model.generator if model else load_generator(config.vae).to(engine.device) if config.vae else None
     torch.manual_seed(config.seed)
     classifier = load_classifier(config.init, config.kind) if config.init else Classifier(config.model)
     classifier.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

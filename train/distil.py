@@ -147,13 +147,13 @@ def as_taught(goal: Goal, end: Tensor, reach: float) -> Found:
 
 def load_or_search(config: DistilTraining, moves: Moves) -> Found:
     """All that was found, in files that are there or after a search."""
+    if config.teachers:
+        committee: Any = Committee.load(config.teachers, moves.sigma_bar.device)
+        moves = Moves(dataclasses.replace(moves.model, guide=committee))
     parts: list[dict[str, Tensor]] = []
     for path in config.found:
         if not path.exists():
             photos = read_photos(config, moves)
-            if config.teachers:
-                committee: Any = Committee.load(config.teachers, photos.device)
-                moves = Moves(dataclasses.replace(moves.model, guide=committee))
             batches = [vars(x) for x in tqdm(search(config, moves, photos), total=config.searches, desc="search")]
             tensors = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
             path.parent.mkdir(parents=True, exist_ok=True)
