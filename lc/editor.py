@@ -44,8 +44,8 @@ class FaceEditor:
         model: see `lc.weights.load_model`.
         inference_steps: of descent to a photo's latent, see `lc.inference`; 0 takes the encoder's guess, which is
             several times as fast and less like the photo.
-        looks: readings of an actor's edit that are corrected, see `lc.moves`; 0 jumps blindly, which is several times
-            as fast and changes more that nobody asked for.
+        looks: how often an actor's edit is looked at and corrected, see `lc.moves`; 0 jumps blindly, which is several
+            times as fast and changes more that nobody asked for.
     """
 
     def __init__(self, model: Model, inference_steps: int = STEPS, looks: int = LOOKS) -> None:

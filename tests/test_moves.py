@@ -9,6 +9,7 @@ import torch
 
 from lc.attributes import ATTRIBUTES, resolve
 from lc.editor import FaceEditor, Method
+from lc.moves import LOOKS
 from lc.optimiser import rms
 
 
@@ -18,7 +19,7 @@ def test_looking_costs_no_distance_to_speak_of(editor: FaceEditor) -> None:
     goal = moves.goal(z, {"Blond_Hair": True})
     with torch.inference_mode():
         proposal = moves.propose(goal, 1.2)
-        moved, pictures = moves.look(goal, proposal, len(ATTRIBUTES))
+        moved, pictures = moves.look(goal, proposal, LOOKS)
         torch.testing.assert_close(pictures, editor.model.generator.decode(moved), atol=1e-4, rtol=0)
     assert (rms(moved - proposal, moves.sigma_bar) < 0.6 * rms(proposal - z, moves.sigma_bar)).all()
 

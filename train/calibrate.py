@@ -59,7 +59,7 @@ class CalibrateConfig:
     """Share of a direction's edits in which a guide must see what was wanted."""
     tried: int = 40
     """Photos per direction for the lengths, and for how sure the model's own guide must be."""
-    sure: tuple[float, ...] = (SHOWN, 6.0, 8.0, 10.0)
+    sure: tuple[float, ...] = (SHOWN, 6.0, 8.0, 10.0, 13.0, 17.0)
     """Logits that this one is asked to read, ascending."""
     clear: float = 0.7
     """Share of a direction's edits, in the middle of the slider, in which the others must then see what was wanted."""

@@ -57,6 +57,8 @@ class DistilTraining(RunConfig):
     """Folders of guides that look instead of the weights' own classifier: several are fooled less than one."""
     shown: float = SHOWN
     """The logit that what is wanted is brought to, at least."""
+    looks: int = 4
+    """How often an edit is looked at."""
     changes: tuple[str, ...] = ()
     """Only these goals, as Bald=1; none: all twenty."""
     vector: float = 0.4
@@ -134,7 +136,7 @@ def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Fou
         goal = moves.goal(photos[rows], changes)
         goal = dataclasses.replace(goal, shown=torch.full_like(goal.shown, config.shown))
         differ = ((goal.target - goal.before.round()) * goal.mask) @ vectors
-        end, _ = moves.look(goal, moves.propose(goal, reach) + config.vector * differ, len(ATTRIBUTES))
+        end, _ = moves.look(goal, moves.propose(goal, reach) + config.vector * differ, config.looks)
         yield as_taught(goal, end, reach)
 
 
