@@ -147,9 +147,13 @@ class Moves:
         et al. 2019, section 3.1). The model card says what that costs.
         """
         moved: Tensor = self.model.actor(z, y, torch.ones_like(y), z.new_full((len(z),), identity))
-        inside = (self.shell / self.model.actor.whiten(moved).norm(dim=1)).clamp_max(1)
+        return self._drawn_back(moved, z.new_full((len(z),), self.shell))
+
+    def _drawn_back(self, z: Tensor, furthest: Tensor) -> Tensor:
+        """Latents (B, latent), none further from the mean than `furthest` (B,), in the space that the actor sees."""
+        inside = (furthest / self.model.actor.whiten(z).norm(dim=1)).clamp_max(1)
         centre = self.model.statistics.mean
-        return centre + inside[:, None] * (moved - centre)
+        return centre + inside[:, None] * (z - centre)
 
     def walk(self, goal: Goal, identity: float) -> Iterator[Step]:
         """Along the actor's line, then downhill until D_attr sees what was wanted and D a real latent."""
@@ -171,7 +175,8 @@ class Moves:
         guide's ten logits. Were those linear in z, with slopes J (10, latent), the least would be at -J^T v for the v
         that solves (J J^T + 1 / weight) v = amiss, which takes ten backward passes (Gauss and Newton). Here J J^T is
         taken for _SLOPE times the identity, and the step scaled to what is best along it, which |J^T v| tells: one
-        pass. Looking twice so mends more than an exact step does.
+        pass. Looking twice so mends more than an exact step does. Where that ends further from the mean than `shell`
+        and the photo, it is drawn back, see `make`.
 
         Args:
             looks: how often; 0 leaves the proposal as it is.
@@ -199,6 +204,7 @@ class Moves:
             share = (v * amiss).sum(1) / norm.clamp_min(torch.finfo().tiny)
             z = z.detach() - share[:, None] * step * self.sigma_bar
         with torch.no_grad():
+            z = self._drawn_back(z, self.model.actor.whiten(goal.z).norm(dim=1).clamp_min(self.shell))
             return z, decode(z)
 
     def propose(self, goal: Goal, reach: float) -> Tensor:
