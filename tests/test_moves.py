@@ -24,6 +24,20 @@ def test_looking_costs_no_distance_to_speak_of(editor: FaceEditor) -> None:
     assert (rms(moved - proposal, moves.sigma_bar) < 0.6 * rms(proposal - z, moves.sigma_bar)).all()
 
 
+def test_an_edit_ends_where_photos_lie(editor: FaceEditor) -> None:
+    """What lies further out looks burnt, as bald women did."""
+    moves = editor.moves
+    z = torch.stack([sample.z for sample in editor.sample(6, {"Male": False, "Bald": False}, seed=5)])
+    goal = moves.goal(z, {"Bald": True})
+    with torch.inference_mode():
+        proposed, edited, before = (
+            moves.model.actor.whiten(x).norm(dim=1) for x in (moves.propose(goal, 1.5), moves.jump(goal, 1.5)[0], z)
+        )
+    furthest = before.clamp_min(moves.shell)
+    assert (proposed > furthest).any()
+    assert (edited <= furthest * 1.001).all()
+
+
 def test_a_look_does_not_depend_on_the_faces_beside_it(editor: FaceEditor) -> None:
     moves = editor.moves
     z = torch.stack([sample.z for sample in editor.sample(5, {"Young": True}, seed=6)])
