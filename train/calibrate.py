@@ -24,7 +24,7 @@ from PIL import Image
 from torchvision.transforms.v2.functional import to_pil_image
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES, parse_assignments
+from lc.attributes import ATTRIBUTES, HAIR_COLOURS, parse_assignments
 from lc.classifier import Classifier
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop, paste
@@ -63,6 +63,8 @@ class CalibrateConfig:
     """Logits that this one is asked to read, ascending."""
     clear: float = 0.7
     """Share of a direction's edits, in the middle of the slider, in which the others must then see what was wanted."""
+    hair: float = 4.5
+    """The logit that is asked of a hair colour, at least: in whole photos hair goes on beyond the crop, as it was."""
     edits: int = 3
     """Photos per direction."""
     actor: tuple[float, ...] = (1.7, 1.35, 1.0)
@@ -184,6 +186,8 @@ class Measurement:
             if logit > config.sure[0]:
                 found[change] = logit
                 tqdm.write(f"{change}: the guide must read {logit}, and {success:.2f} are seen")
+        for colour in HAIR_COLOURS:
+            found[f"{colour}=1"] = max(found.get(f"{colour}=1", SHOWN), config.hair)
         return found
 
     def _moves(self, lengths: Mapping[str, float]) -> Moves:
