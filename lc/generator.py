@@ -57,14 +57,17 @@ class VAEConfig:
     bottleneck: int = 256  # channels of the 4x4 map that meets the fully connected layer: most parameters sit there
     encoder_blocks: int = 0  # residual blocks at 16x16 and at 8x8
     decoder_blocks: int = 1  # the same in the decoder
+    decoder_widths: tuple[int, ...] = ()  # channels of the decoder, which every look at an edit waits for; none: widths
+    decoder_bottleneck: int = 0  # likewise; 0: bottleneck
     detail: int = 0  # channels of a second way to pixels, at 64x64, which a sharpened decoder draws fine lines with
     crispness: float = 0.0  # amount of unsharp masking of what is decoded: contrast for fewer decibels than grain costs
 
     def __post_init__(self) -> None:
         if (
             len(self.widths) != 4
-            or min(*self.widths, self.latent, self.bottleneck) < 1
-            or min(self.encoder_blocks, self.decoder_blocks, self.detail, self.crispness) < 0
+            or len(self.decoder_widths) not in (0, 4)
+            or min(*self.widths, *self.decoder_widths, self.latent, self.bottleneck) < 1
+            or min(self.encoder_blocks, self.decoder_blocks, self.decoder_bottleneck, self.detail, self.crispness) < 0
         ):
             raise ValueError(f"VAE sizes must be positive, with four widths: {self}")
 
@@ -115,35 +118,21 @@ class Encoder(nn.Module):
         return Posterior(self.mean(h).float(), F.softplus(self.raw_std(h).float()) + 1e-4)
 
 
-class _FromFew(nn.ConvTranspose2d):
-    """Kernel 4, stride 2, padding 1. Of one map of 4x4 it is a product of matrices.
-
-    oneDNN rearranges the weights, here 8 MB, at every call, which takes as long as the product itself.
-    """
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        batch, _, height, width = x.shape
-        if x.device.type != "cpu" or batch * height * width > 16:
-            return super().forward(x, output_size)
-        patches = self.weight.flatten(1).t() @ x.flatten(2)  # (B, out * 4 * 4, height * width)
-        return F.fold(patches, (2 * height, 2 * width), 4, stride=2, padding=1)
-
-
 class Decoder(nn.Module):
     """p(x|z)'s mean: the encoder mirrored."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        w32, w16, w8, w4 = config.widths
-        self.bottleneck = config.bottleneck
-        self.project = nn.Linear(config.latent, config.bottleneck * 16)
+        w32, w16, w8, w4 = config.decoder_widths or config.widths
+        self.bottleneck = config.decoder_bottleneck or config.bottleneck
+        self.project = nn.Linear(config.latent, self.bottleneck * 16)
         blocks8 = [ResidualBlock(w8) for _ in range(config.decoder_blocks)]
         blocks16 = [ResidualBlock(w16) for _ in range(config.decoder_blocks)]
         self.features = nn.Sequential(
-            *_normalised(config.bottleneck),
-            nn.Conv2d(config.bottleneck, w4, 1, bias=False),
+            *_normalised(self.bottleneck),
+            nn.Conv2d(self.bottleneck, w4, 1, bias=False),
             *_normalised(w4),
-            _FromFew(w4, w8, 4, 2, 1, bias=False),
+            nn.ConvTranspose2d(w4, w8, 4, 2, 1, bias=False),
             *blocks8,
             *_normalised(w8),
             nn.ConvTranspose2d(w8, w16, 4, 2, 1, bias=False),

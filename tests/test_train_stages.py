@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import shutil
 from pathlib import Path
@@ -118,6 +119,24 @@ def test_sharpening_changes_the_decoder_alone(
     assert not torch.equal(before.generator.decode(z), after.generator.decode(z))
     assert after.generator.config.detail == 4
     assert after.generator.config.crispness > 0
+
+
+def test_a_decoder_of_other_sizes_learns_from_edits_too(
+    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights"
+    shutil.copytree(tiny_weights, weights)
+    options = ["--images", "40", "--batch", "8", "--width", "8", "--blend", "1", "--imagined", "8", *HOW]
+    options += ["--decoder-widths", "8", "8", "8", "12", "--decoder-bottleneck", "6", "--perceptual", str(judges)]
+    options += ["--editor", str(tiny_weights), "--out", str(tmp_path / "run"), "--weights", str(weights)]
+    printed = finish(["train.sharpen", "--celeba", str(celeba), "--vae", str(tiny_weights), *options])
+    assert "decoder in" in printed
+    before, after = (FaceEditor.load(folder, device="cpu").model for folder in (tiny_weights, weights))
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(before.generator.encode(images).mean, after.generator.encode(images).mean)
+    assert after.generator.decoder.project.out_features == 6 * 16
+    header, *rows = csv.reader((tmp_path / "run" / "log.csv").read_text().splitlines())
+    assert all(float(row[header.index("alike")]) > 0 for row in rows)  # there were edits, and they were compared
 
 
 def test_the_actor_learns_where_looking_ended(celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path) -> None:

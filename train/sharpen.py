@@ -1,7 +1,7 @@
 """Sharpen the decoder with a learned similarity, encoder and latents untouched.
 
     python -m train.sharpen --vae runs/vae/weights --extra cache/lfw.safetensors --out runs/sharpen \\
-        --perceptual runs/perceptual/weights
+        --perceptual runs/perceptual/weights [--editor weights/celeba-64] [--decoder-widths 64 128 256 256]
 
 A pixel likelihood gives the mean of all faces that a latent may stand for, which is soft. Here the decoder learns on,
 from the features of a patch discriminator trained beside it (VAE/GAN, Larsen et al. 2016; spectral norm and hinge loss,
@@ -9,6 +9,10 @@ Miyato et al. 2018), from those of a classifier of sharp photos (as LPIPS does, 
 the same photos), and from local power spectra (after Durall et al. 2020), while the pixel term keeps the person and
 patterns that repeat from pixel to pixel are penalised.
 Critics and actor work on unchanged: z means what it meant.
+
+Edits and made-up faces lie where no photo's encoding does, and there is no photo to compare them with. With --editor
+the discriminator sees these as well, and they are to stay like what the editor's own decoder draws of the same latents.
+--decoder-widths and --decoder-bottleneck make another decoder: what does not fit it begins anew.
 """
 
 from __future__ import annotations
@@ -25,10 +29,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from tqdm import tqdm
 
+from lc.attributes import ATTRIBUTES
 from lc.classifier import Classifier, feature_distance
 from lc.generator import VAE, Decoder
+from lc.inference import infer
 from lc.metrics import gradient_energy, psnr
-from lc.weights import load_generator, save_generator
+from lc.moves import Moves
+from lc.weights import load_generator, load_model, save_generator
 from train.classifier import load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
@@ -49,6 +56,12 @@ class SharpenTraining(RunConfig):
     """Where the sharpened decoder goes, OUT/weights when not given."""
     perceptual: Path | None = None
     """Folder of a "perceptual" classifier."""
+    editor: Path | None = None
+    """A whole weights folder: its edits and made-up faces are learned from as well."""
+    decoder_widths: tuple[int, ...] = ()
+    """See VAEConfig; none: as they are."""
+    decoder_bottleneck: int = 0
+    """Likewise."""
     detail: int = 16
     """Channels of the decoder's fine lines; see VAEConfig."""
     width: int = 48
@@ -70,6 +83,14 @@ class SharpenTraining(RunConfig):
     """Weight of the difference between the logarithms of local power spectra."""
     hatching: float = 30.0
     """Weight of what repeats every four pixels in the error, against the photo's contrast there."""
+    imagined: int = 4_000
+    """Photos that it edits, and faces that it makes up."""
+    made: float = 0.5
+    """Edits and made-up faces to a batch, as a share of its photos."""
+    alike: float = 0.5
+    """What their distance from the editor's pictures counts, in pixels and features; a copy's from its photo: 1."""
+    searched: int = 4
+    """Every so many steps the latents are those that the app finds, see `lc.inference`; 0: never."""
     r1: float = 0.05
     """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
     ema: float = 0.995
@@ -77,20 +98,20 @@ class SharpenTraining(RunConfig):
     """Amount of unsharp masking in what is written; see VAEConfig."""
     blend: float = 0.75
     """Share of the sharpened weights in those that are written, the rest the VAE's (Wortsman et al. 2022): the last of
-    the sharpness costs the most decibels and leaves grain."""
+    the sharpness costs the most decibels and leaves grain. 1 where the decoder's sizes change."""
     limit: int | None = None
     """Use only so many photos: a dry run."""
 
 
 PATCH = 8  # pixels, side of the patches whose spectra are compared
 PERIOD, TILES = 4, 4  # pixels of the pattern that two doublings of resolution can leave; patterns side by side
-PARTS = ("mse", "features", "adversarial", "lpips", "spectrum", "hatching")
+PARTS = ("mse", "features", "adversarial", "lpips", "spectrum", "hatching", "alike")
 
 PRESETS = {"cpu": SharpenTraining(), "paper": SharpenTraining(width=96, images=2_000_000, batch=128)}
 
 
 class PatchCritic(nn.Module):
-    """Is each patch of a picture from a photo? Returns the logits and the features on the way."""
+    """Is a picture from a photo, each patch of it and the whole? Returns the logits and the features on the way."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -100,14 +121,25 @@ class PatchCritic(nn.Module):
         layers.append(nn.Conv2d(4 * width, 4 * width, 3, padding=1))
         self.layers = nn.ModuleList(spectral_norm(layer) for layer in layers)
         self.head = spectral_norm(nn.Conv2d(4 * width, 1, 3, padding=1))
+        # Two eyes that do not match are right, each by itself.
+        self.rest = nn.ModuleList(spectral_norm(nn.Conv2d(4 * width, 4 * width, 4, 2, 1)) for _ in range(2))
+        self.whole = spectral_norm(nn.Conv2d(4 * width, 1, 2))
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, 3, 64, 64) in [0, 1] -> logits (B, 1, 8, 8), features of five layers."""
+        """(B, 3, 64, 64) in [0, 1] -> logits (B, 65), the last of the whole, and features of five layers."""
         x, features = images * 2 - 1, []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
             features.append(x)
-        return self.head(x), features
+        patches = self.head(x).flatten(1)
+        for layer in self.rest:
+            x = F.leaky_relu(layer(x), 0.2)
+        return torch.cat([patches, self.whole(x).flatten(1)], dim=1), features
+
+
+def opinion(scores: Tensor) -> Tensor:
+    """(B, 65) -> a scalar: all patches together count what the whole does."""
+    return scores[:, :-1].mean() + scores[:, -1].mean()
 
 
 def disturb(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -129,11 +161,11 @@ class CriticTask(nn.Module):
         """Photos and copies stacked, (2B, 3, 64, 64) -> a scalar."""
         logits, _ = self.critic(pair)
         real, fake = logits.float().chunk(2)
-        loss = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+        loss = opinion(F.relu(1 - real)) + opinion(F.relu(1 + fake))
         if penalise:
             photos = pair[: len(pair) // 2].detach().requires_grad_(True)
             (gradient,) = torch.autograd.grad(
-                self.critic(photos)[0].float().mean((1, 2, 3)).sum(), photos, create_graph=True
+                len(photos) * opinion(self.critic(photos)[0].float()), photos, create_graph=True
             )
             loss = loss + self.r1 * 4 * gradient.square().flatten(1).sum(1).mean()
         return loss
@@ -181,22 +213,35 @@ class DecoderTask(nn.Module):
         self.decoder = decoder
         self._judges, self._config = (critic, classifier), config
 
-    def forward(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
-        """Photos (B, 3, 64, 64) and latents (B, latent) -> total loss and its detached parts, see PARTS."""
+    def forward(self, x: Tensor, z: Tensor, drawn: Tensor, generator: torch.Generator) -> Tensor:
+        """A loss to learn from.
+
+        Args:
+            x: photos, (B, 3, 64, 64) in [0, 1].
+            z: their latents, then M without a photo, M at most B: (B + M, latent).
+            drawn: what those M are to stay like, (M, 3, 64, 64).
+            generator: the source of chance.
+
+        Returns:
+            (8,): the total, and its detached parts, see PARTS.
+        """
         config, (critic, classifier) = self._config, self._judges
-        copies = self.decoder(z)
+        pictures = self.decoder(z)
+        copies, made = pictures.split([len(x), len(drawn)])
         error = (copies - x).square().mean()
-        logits, features = critic(disturb(torch.cat([x, copies]), generator))
-        pairs = [layer.float().chunk(2) for layer in features]
+        logits, features = critic(disturb(torch.cat([x, x[: len(made)], pictures]), generator))
+        pairs = [[side[: len(x)] for side in layer.float().chunk(2)] for layer in features]
         matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
-        opinion = -logits.float().chunk(2)[1].mean()
-        alike = error.new_zeros(())
+        doubt = -opinion(logits.float().chunk(2)[1])
+        lpips = alike = error.new_zeros(())
         if classifier:
             with torch.no_grad():
-                wanted = classifier.maps(x)
-            alike = feature_distance(classifier.maps(copies), wanted).mean()
+                wanted = classifier.maps(torch.cat([x, drawn]))
+            apart = feature_distance(classifier.maps(pictures), wanted)
+            lpips, alike = apart[: len(x)].mean(), config.lpips * apart[len(x) :].sum() / max(1, len(made))
+        alike = alike + config.pixel * (made - drawn).square().sum() / max(1, made.numel())
         waves = spectrum_distance(copies, x, generator)
-        parts = torch.stack([error, matching, opinion, alike, waves, hatching(copies, x)])
+        parts = torch.stack([error, matching, doubt, lpips, waves, hatching(copies, x), alike])
         weights = (
             config.pixel,
             config.features,
@@ -204,8 +249,31 @@ class DecoderTask(nn.Module):
             config.lpips,
             config.spectrum,
             config.hatching,
+            config.alike,
         )
         return torch.cat([(parts * parts.new_tensor(weights)).sum()[None], parts.detach()])
+
+
+@torch.no_grad()
+def imagine(moves: Moves, photos: Tensor, seed: int, rows: int = 250) -> Tensor:
+    """Latents to draw without a photo, (2N, latent): an edit of each of photos (N, latent), and as many made-up faces.
+
+    Edits change one to three attributes as the app does, made-up faces have the training photos' label vectors, the
+    rare ones more often.
+    """
+    generator, model = torch.Generator().manual_seed(seed), moves.model
+    device, often = photos.device, model.label_counts.sqrt()
+    found = []
+    for part in tqdm(photos.split(rows), desc="imagine", leave=False):
+        count = int(torch.randint(1, 4, (), generator=generator))
+        columns = torch.randperm(len(ATTRIBUTES), generator=generator)[:count].tolist()
+        identity, *wanted = torch.rand(1 + len(ATTRIBUTES), generator=generator).tolist()
+        goal = moves.goal(part, {ATTRIBUTES[i]: wanted[i] < 0.5 for i in columns})
+        edits, _ = moves.jump(goal, model.calibration.for_actor(identity))
+        y = model.label_vectors[torch.multinomial(often, len(part), replacement=True, generator=generator)].to(device)
+        prior = torch.randn(part.shape, generator=generator).to(device)
+        found += [edits, moves.make(prior, y, identity)]
+    return torch.cat(found)
 
 
 @torch.no_grad()
@@ -227,9 +295,17 @@ def main() -> None:
     images = torch.cat([crops.images, *(load_packed(path).images[: config.limit] for path in config.extra)])
     held_out = centre(load_celeba(config.celeba, "validation", config.limit).images)
     torch.manual_seed(config.seed)
+    images = images.to(engine.device)
     vae = load_generator(config.vae).to(engine.device)
+    sizes = dataclasses.replace(
+        vae.config,
+        detail=config.detail,
+        crispness=0.0,
+        decoder_widths=config.decoder_widths or vae.config.decoder_widths,
+        decoder_bottleneck=config.decoder_bottleneck or vae.config.decoder_bottleneck,
+    )
     # Batch norm keeps the statistics it has: the average of the weights below would not fit moving ones.
-    sharp = grow(vae, dataclasses.replace(vae.config, detail=config.detail, crispness=0.0)).eval()
+    sharp = grow(vae, sizes).eval().to(engine.device)
     decoder = sharp.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = load_perceptual(config.perceptual, engine.device)
     plain = copy.deepcopy(decoder.state_dict())
@@ -242,6 +318,13 @@ def main() -> None:
     for i in range(2):
         tasks[i], optimisers[i] = engine.prepare(tasks[i], optimisers[i])
     critic.to(engine.device)
+    made, count = images.new_zeros(0, vae.latent, dtype=torch.float32), 0
+    if config.editor:
+        moves, count = Moves(load_model(config.editor, config.device)), round(config.made * config.batch)
+        with torch.no_grad():
+            few = images[torch.randperm(len(images), generator=seeded(config, 0))[: config.imagined]]
+            encoded = torch.cat([vae.encode(centre(x)).mean for x in few.split(256)])
+        made = imagine(moves, encoded, config.seed)
     average, start = Ema(decoder, config.ema), 0
     if state := run.load():
         decoder.load_state_dict(state["decoder"])
@@ -256,16 +339,23 @@ def main() -> None:
         generator = seeded(config, step, engine.process_index)
         rows = torch.randint(len(images), (config.batch,), generator=generator)
         x = augment(images[rows], generator).to(engine.device, memory_format=torch.channels_last)
+        extra = made[torch.randint(max(1, len(made)), (count,), generator=generator)]
         for optimiser, lr in zip(optimisers, (config.lr, config.lr_critic), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = cosine(step, steps, lr, 0.05 * lr, 100)
+        searched = config.searched and step % config.searched == 0
+        if searched:
+            z, _ = infer(sharp, x, perceptual=classifier)
         with engine.autocast():
             with torch.no_grad():
-                posterior = vae.encode(x)
-                # Half means, which is what the app decodes, half draws, where edits and made-up faces lie.
-                noise = (torch.rand(len(x), 1, generator=generator) < 0.5).to(x.device)
-                z = posterior.mean + noise * posterior.std * torch.randn(posterior.std.shape, device=x.device)
-                pair = disturb(torch.cat([x, decoder(z)]), generator)
+                if not searched:
+                    posterior = vae.encode(x)
+                    # Half means, half draws, near which edits and made-up faces lie.
+                    noise = (torch.rand(len(x), 1, generator=generator) < 0.5).to(x.device)
+                    z = posterior.mean + noise * posterior.std * torch.randn(posterior.std.shape, device=x.device)
+                z = torch.cat([z, extra])
+                drawn = moves.model.generator.decode(extra) if count else x[:0]
+                pair = disturb(torch.cat([x, x[:count], decoder(z)]), generator)
             critic.requires_grad_(True)
             loss_critic = tasks[1](pair, step % 8 == 0)
         optimisers[1].zero_grad()
@@ -273,7 +363,7 @@ def main() -> None:
         optimisers[1].step()
         critic.requires_grad_(False)
         with engine.autocast():
-            losses = tasks[0](x, z, generator)
+            losses = tasks[0](x, z, drawn, generator)
         optimisers[0].zero_grad()
         engine.backward(losses[0])
         optimisers[0].step()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,25 +121,31 @@ def focus_map(focus: float) -> Tensor:
 def grow(small: VAE, config: VAEConfig) -> VAE:
     """A VAE with more residual blocks, or with detail, that computes what `small` does: what is new adds nothing yet.
 
-    Detail that `config` has no room for is left out.
+    Detail that `config` has no room for is left out, and layers of the decoder that it wants wider or narrower begin
+    anew.
 
     Raises:
         RuntimeError: the sizes differ by more than that.
     """
     vae = VAE(config)
-    pairs = [(small.encoder, vae.encoder), (small.decoder, vae.decoder)]
+    pairs: list[tuple[Any, Any]] = [(small.encoder, vae.encoder), (small.decoder, vae.decoder)]
     for old, new in pairs:
-        for name, linear in old.named_children():
-            if name != "features" and getattr(new, name) is not None:
-                getattr(new, name).load_state_dict(linear.state_dict())
+        same = [(module, getattr(new, name)) for name, module in old.named_children() if name != "features"]
         kept = list(old.features)
         for module in new.features:
             if isinstance(module, ResidualBlock) and not (kept and isinstance(kept[0], ResidualBlock)):
                 for parameter in module.body[-1].parameters():
                     nn.init.zeros_(parameter)
             else:
-                module.load_state_dict(kept.pop(0).state_dict())
+                same.append((kept.pop(0), module))
+        for module, copy in same:
+            if copy is not None and (new is vae.encoder or _sizes(module) == _sizes(copy)):
+                copy.load_state_dict(module.state_dict())
     return vae
+
+
+def _sizes(module: nn.Module) -> list[torch.Size]:
+    return [value.shape for value in module.state_dict().values()]
 
 
 @torch.no_grad()
