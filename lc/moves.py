@@ -33,9 +33,8 @@ _RADIUS = 2.0
 # What descent gives to holding an attribute against pushing one. The proposal holds already; with ten times as much
 # descent wins back youth and hair by undoing a bald head.
 _HOLD = 0.03
-#: How often the actor's jump is looked at: each look costs a picture and a backward pass. A walk has time for one more.
-LOOKS = 2
-_WALK_LOOKS = 3
+#: How often what the actor proposes is looked at: each look costs a picture and a backward pass.
+LOOKS = 3
 #: The logit that the guide is to read, at least, for an attribute that is pushed, where the calibration asks for no
 #: other: another eye sees less than the guide does.
 SHOWN = 3.5
@@ -164,7 +163,7 @@ class Moves:
         }
         with torch.inference_mode():
             proposal = self.propose(goal, self.model.calibration.for_optimiser(identity))
-            proposal, _ = self.look(goal, proposal, _WALK_LOOKS)
+            proposal, _ = self.look(goal, proposal, LOOKS)
         yield from optimise(goal.z, constraints, self.sigma_bar, proposal=proposal.clone(), radius=_RADIUS)
 
     @torch.inference_mode(False)

@@ -47,7 +47,7 @@ class EvaluateConfig:
     """Seeds of the made-up faces; mean and spread are given."""
     edits: int = 40
     """Photos per edit direction for the actor."""
-    optimised: int = 10
+    optimised: int = 20
     """Photos per edit direction for the optimiser."""
     identity: float = 0.5
     """Place of the identity slider for the edits."""

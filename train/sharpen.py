@@ -384,7 +384,7 @@ def main() -> None:
             }
         )
         sharp.decoder = averaged
-        sharp = grow(sharp, dataclasses.replace(sharp.config, crispness=config.crispness)).eval()
+        sharp = grow(sharp, dataclasses.replace(sharp.config, crispness=config.crispness)).eval().to(engine.device)
         folder = config.weights or config.out / "weights"
         save_generator(folder, sharp)
         print(f"{report(vae, sharp.decoder, held_out, config.out / 'sharpened.png')}; decoder in {folder}")
