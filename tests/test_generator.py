@@ -14,7 +14,8 @@ from lc.losses import kl_divergence, pixel_nll
 from lc.metrics import gradient_energy
 
 SMALL = VAEConfig(latent=12, widths=(4, 6, 8, 10), bottleneck=5)
-CONFIGS = [SMALL, VAEConfig(latent=7, widths=(4, 4, 8, 8), bottleneck=4, encoder_blocks=1, decoder_blocks=2)]
+BLOCKS = VAEConfig(latent=7, widths=(4, 4, 8, 8), bottleneck=4, encoder_blocks=1, decoder_blocks=2)
+CONFIGS = [SMALL, BLOCKS, replace(BLOCKS, decoder_widths=(6, 4, 5, 7), decoder_bottleneck=3)]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def vae() -> VAE:
     return VAE(SMALL).eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["plain", "blocks"])
+@pytest.mark.parametrize("config", CONFIGS, ids=["plain", "blocks", "two sizes"])
 def test_every_parameter_gets_a_gradient(config: VAEConfig) -> None:
     torch.manual_seed(0)
     vae, images = VAE(config), torch.rand(4, 3, 64, 64)
@@ -92,7 +93,16 @@ def test_a_posterior_draws_the_same_from_the_same_seed() -> None:
 
 @pytest.mark.parametrize(
     "sizes",
-    [{"latent": 0}, {"widths": (8, 8, 8)}, {"widths": (8, 8, 8, 0)}, {"bottleneck": -1}, {"decoder_blocks": -1}],
+    [
+        {"latent": 0},
+        {"widths": (8, 8, 8)},
+        {"widths": (8, 8, 8, 0)},
+        {"bottleneck": -1},
+        {"decoder_blocks": -1},
+        {"decoder_widths": (8, 8, 8)},
+        {"decoder_widths": (8, 8, 8, 0)},
+        {"decoder_bottleneck": -1},
+    ],
     ids=str,
 )
 def test_impossible_sizes_are_refused(sizes: dict[str, object]) -> None:

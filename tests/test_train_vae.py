@@ -66,6 +66,11 @@ def test_a_grown_vae_computes_what_the_small_one_did() -> None:
     torch.testing.assert_close(large.decode(small.encode(x).mean), small.decode(small.encode(x).mean))
     without = grow(large, replace(large.config, detail=0)).eval()
     torch.testing.assert_close(without.encode(x).mean, large.encode(x).mean)
+    narrow = grow(small, replace(MODEL, decoder_blocks=1, decoder_widths=(8, 8, 8, 6), decoder_bottleneck=5))
+    kept = narrow.decoder.state_dict()
+    assert kept["project.weight"].shape == (5 * 16, MODEL.latent)
+    same = [n for n, value in small.decoder.state_dict().items() if n in kept and value.equal(kept[n])]
+    assert any("features" in name and kept[name].ndim == 4 for name in same)  # what fits is still there
     with pytest.raises(RuntimeError, match="size mismatch"):
         grow(small, replace(MODEL, widths=(8, 8, 8, 16)))
 

@@ -61,10 +61,11 @@ class CalibrateConfig:
     """Photos per direction for the lengths, and for how sure the model's own guide must be."""
     sure: tuple[float, ...] = (SHOWN, 6.0, 8.0, 10.0, 13.0, 17.0)
     """Logits that this one is asked to read, ascending."""
-    clear: float = 0.7
+    clear: float = 0.8
     """Share of a direction's edits, in the middle of the slider, in which the others must then see what was wanted."""
-    hair: float = 4.5
-    """The logit that is asked of a hair colour, at least: in whole photos hair goes on beyond the crop, as it was."""
+    least: tuple[tuple[str, float], ...] = (*((f"{colour}=1", 4.5) for colour in HAIR_COLOURS), ("Bald=1", 17.0))
+    """The logit that is asked of some changes, at least. In whole photos hair goes on beyond the crop as it was; and a
+    head is bald to the guide sooner than to anybody else."""
     edits: int = 3
     """Photos per direction."""
     actor: tuple[float, ...] = (1.7, 1.35, 1.0)
@@ -186,9 +187,7 @@ class Measurement:
             if logit > config.sure[0]:
                 found[change] = logit
                 tqdm.write(f"{change}: the guide must read {logit}, and {success:.2f} are seen")
-        for colour in HAIR_COLOURS:
-            found[f"{colour}=1"] = max(found.get(f"{colour}=1", SHOWN), config.hair)
-        return found
+        return found | {change: max(found.get(change, SHOWN), logit) for change, logit in config.least}
 
     def _moves(self, lengths: Mapping[str, float]) -> Moves:
         model = self.editor.model

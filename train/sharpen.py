@@ -86,7 +86,7 @@ class SharpenTraining(RunConfig):
     imagined: int = 4_000
     """Photos that it edits, and faces that it makes up."""
     made: float = 0.5
-    """Edits and made-up faces to a batch, as a share of its photos."""
+    """Edits and made-up faces to a batch, as a share of its photos, up to 1."""
     alike: float = 0.5
     """What their distance from the editor's pictures counts, in pixels and features; a copy's from its photo: 1."""
     searched: int = 4
@@ -320,7 +320,10 @@ def main() -> None:
     critic.to(engine.device)
     made, count = images.new_zeros(0, vae.latent, dtype=torch.float32), 0
     if config.editor:
-        moves, count = Moves(load_model(config.editor, config.device)), round(config.made * config.batch)
+        moves, count = (
+            Moves(load_model(config.editor, config.device)),
+            min(config.batch, round(config.made * config.batch)),
+        )
         with torch.no_grad():
             few = images[torch.randperm(len(images), generator=seeded(config, 0))[: config.imagined]]
             encoded = torch.cat([vae.encode(centre(x)).mean for x in few.split(256)])
