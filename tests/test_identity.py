@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import finish
 
-from lc.editor import FaceEditor
+from lc.attributes import ATTRIBUTES
+from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.errors import WeightsError
 from lc.identity import FILE, Calibration, load_calibration, save_calibration
 
@@ -110,3 +113,24 @@ def test_similarity_never_rises_with_distance(pairs: list[tuple[float, float]]) 
     assert (np.diff(x) > 0).all()
     assert (np.diff(y) <= 0).all()
     Calibration(distance=tuple(x), similarity=tuple(y))
+
+
+def test_a_folder_is_calibrated(celeba: Path, tmp_path: Path) -> None:
+    pytest.importorskip("train.calibrate", exc_type=ImportError)
+    weights = tmp_path / "weights"
+    shutil.copytree(DEFAULT_WEIGHTS, weights)
+    (weights / FILE).unlink()
+    options = ["--celeba", str(celeba), "--skip", "0", "--edits", "1", "--tried", "2", "--guide", str(weights)]
+    options += ["--reach", "0.6", "1.4", "--sure", "1", "4", "--least", "Smiling=1", "9"]
+    options += ["--actor", "1.6", "0.4", "--optimiser", "1.6", "0.4", "--steps", "3", "--device", "cpu"]
+    finish(["train.calibrate", "--weights", str(weights), *options])
+    table = load_calibration(weights)
+    assert list(table.slider) == [0.0, 0.5, 1.0]
+    for knob in (table.actor, table.optimiser):
+        assert 1.6 >= knob[0] > knob[1] > knob[2] >= 0.4
+    assert table.lengths.keys() <= {f"{name}={wanted}" for name in ATTRIBUTES for wanted in (0, 1)}
+    assert len(table.lengths) > 10
+    assert table.shown["Smiling=1"] == 9.0
+    assert set(table.shown.values()) <= {4.0, 9.0}
+    assert table.similarity[0] == 1.0
+    assert list(table.similarity) == sorted(table.similarity, reverse=True)
