@@ -143,10 +143,14 @@ class Moves:
         """Faces made up: z (B, latent) from the prior and wanted attributes y (B, 10) -> (B, latent).
 
         What lands further from the mean than photos do looks burnt, so it is drawn back to `shell` (truncation, Brock
-        et al. 2019, section 3.1). The model card says what that costs.
+        et al. 2019, section 3.1). Of the rest, what the encoder sees in its picture is kept: from picture to latent and
+        back is a step of the chain that leads to where photos lie (Bengio et al. 2013, generalised denoising
+        autoencoders). The model card says what both cost and give.
         """
         moved: Tensor = self.model.actor(z, y, torch.ones_like(y), z.new_full((len(z),), identity))
-        return self._drawn_back(moved, z.new_full((len(z),), self.shell))
+        generator, furthest = self.model.generator, z.new_full((len(z),), self.shell)
+        seen = generator.encode(generator.decode(self._drawn_back(moved, furthest))).mean
+        return self._drawn_back(seen, furthest)
 
     def _drawn_back(self, z: Tensor, furthest: Tensor) -> Tensor:
         """Latents (B, latent), none further from the mean than `furthest` (B,), in the space that the actor sees."""
