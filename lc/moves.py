@@ -38,6 +38,8 @@ LOOKS = 3
 #: The logit that the guide is to read, at least, for an attribute that is pushed, where the calibration asks for no
 #: other: another eye sees less than the guide does.
 SHOWN = 3.5
+# The most that is asked where several changes are made at once.
+_SHOWN_TOGETHER = 6.0
 # What a squared logit counts that was to be held, or was pushed and falls short, in squared sigma_bar; and what of that
 # is left at each further look, which would else chase the guide's own errors.
 _UNASKED, _UNDONE, _LESS = 8.0, 16.0, 0.7
@@ -96,6 +98,10 @@ class Moves:
         held = ~_columns(resolve(changes), z.device)
         named, sure = canonical(changes), self.model.calibration.shown
         shown = [sure.get(f"{name}={int(named.get(name, False))}", SHOWN) for name in ATTRIBUTES]
+        # What one change may ask for is too much where several add up.
+        told = [other for other in named if not any(_implies(named, name, other) for name in named)]
+        if len(told) > 1:
+            shown = [min(logit, _SHOWN_TOGETHER) for logit in shown]
         pictures = pictures.clone() if pictures is not None else None
         return Goal(
             z=z.clone(),
@@ -246,6 +252,11 @@ class Moves:
         low, high = (read.gather(0, index[None])[0] for index in (last, last + 1))
         share = ((wanted - low) / (high - low)).abs().nan_to_num(0.0, 1.0).clamp_max(1)
         return z + (places[1] * (last + share))[:, None] * line
+
+
+def _implies(changes: Mapping[str, Strength], name: str, other: str) -> bool:
+    """Whether one of the changes, under CelebA's own names, asks for another by itself, as blond for "not brown"."""
+    return name != other and resolve({name: changes[name]}).get(other) == changes[other]
 
 
 def _columns(names: Iterable[str], device: torch.device) -> Tensor:

@@ -38,6 +38,17 @@ def test_an_edit_ends_where_photos_lie(editor: FaceEditor) -> None:
     assert (edited <= furthest * 1.001).all()
 
 
+def test_several_changes_at_once_ask_for_less_each(editor: FaceEditor) -> None:
+    column = ATTRIBUTES.index("Bald")
+    z = torch.zeros(1, editor.model.generator.latent)
+    alone, unticked, two = (
+        editor.moves.goal(z, {"Bald": True, **more}).shown[column]
+        for more in ({}, {"Brown_Hair": False}, {"Smiling": False})
+    )
+    assert alone == unticked == editor.model.calibration.shown["Bald=1"]  # a bald head has no brown hair anyway
+    assert two < alone
+
+
 def test_a_look_does_not_depend_on_the_faces_beside_it(editor: FaceEditor) -> None:
     moves = editor.moves
     z = torch.stack([sample.z for sample in editor.sample(5, {"Young": True}, seed=6)])
