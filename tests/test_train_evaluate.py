@@ -91,7 +91,7 @@ def test_the_same_decoder_gives_the_same_rows(figures: dict[str, Any]) -> None:
 
 def test_the_density_starts_elsewhere_than_the_prior(figures: dict[str, Any]) -> None:
     assert figures["density"]["frechet"] != figures["prior"]["frechet"]
-    assert figures["density_actor"]["frechet"] != figures["actor"]["frechet"]
+    assert figures["density_actor"]["z_distance"] != figures["actor"]["z_distance"]
 
 
 def test_means_are_over_the_directions(figures: dict[str, Any]) -> None:
