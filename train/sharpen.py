@@ -320,10 +320,8 @@ def main() -> None:
     critic.to(engine.device)
     made, count = images.new_zeros(0, vae.latent, dtype=torch.float32), 0
     if config.editor:
-        moves, count = (
-            Moves(load_model(config.editor, config.device)),
-            min(config.batch, round(config.made * config.batch)),
-        )
+        moves = Moves(load_model(config.editor, config.device))
+        count = min(config.batch, round(config.made * config.batch))
         with torch.no_grad():
             few = images[torch.randperm(len(images), generator=seeded(config, 0))[: config.imagined]]
             encoded = torch.cat([vae.encode(centre(x)).mean for x in few.split(256)])
