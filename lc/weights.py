@@ -179,9 +179,7 @@ def load_generator(folder: Path) -> VAE:
     vae = _build(VAE, load_config(folder), "generator", VAEConfig)
     load_module(folder, "encoder", vae.encoder)
     load_module(folder, "decoder", vae.decoder)
-    # Transposed convolutions of a few places are twice as fast so: oneDNN need not rearrange megabytes at every call.
-    vae.decoder.to(memory_format=torch.channels_last)
-    return vae.eval().requires_grad_(False)
+    return _frozen(vae)
 
 
 def save_classifier(folder: Path, name: str, classifier: Classifier) -> None:
@@ -198,7 +196,14 @@ def load_classifier(folder: Path, name: str) -> Classifier:
     """
     classifier = _build(Classifier, load_config(folder), name, ClassifierConfig)
     load_module(folder, name, classifier)
-    return classifier.eval().requires_grad_(False)
+    return _frozen(classifier)
+
+
+def _frozen(net: _Net) -> _Net:
+    # Transposed convolutions of a few places are twice as fast so, and the others in batches a tenth: oneDNN need not
+    # rearrange megabytes at every call.
+    net.to(memory_format=torch.channels_last)
+    return net.eval().requires_grad_(False)
 
 
 def bundled_classifier(folder: Path, name: str) -> Classifier | None:

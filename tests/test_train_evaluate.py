@@ -59,7 +59,17 @@ def weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def config(celeba: Path, weights: Path, judges: Path) -> EvaluateConfig:
     return EvaluateConfig(
-        weights, judges, celeba, plain=weights, seeds=(0, 1), edits=3, optimised=1, sweep=(0.0, 0.5, 1.0), device="cpu"
+        weights,
+        judges,
+        celeba,
+        plain=weights,
+        seeds=(0, 1),
+        thorough=True,
+        edits=3,
+        optimised=1,
+        swept=2,
+        sweep=(0.0, 0.5, 1.0),
+        device="cpu",
     )
 
 
@@ -75,7 +85,23 @@ def test_every_row_is_there(figures: dict[str, Any]) -> None:
     assert set(figures) >= {*report.ROWS, "edits_actor", "edits_optimise", "sweep", "sweep_optimise", "samples"}
     assert set(figures["samples"]) == set(figures["sweep"]) == {"0.0", "0.5", "1.0"}
     assert figures["samples"]["0.0"] == figures["actor"]
-    assert figures["edits_actor"] == figures["sweep"]["0.5"]
+
+
+def test_places_of_the_slider_are_compared_by_the_same_photos(figures: dict[str, Any]) -> None:
+    photos = [[row["photos"] for row in figures["sweep"][place]["directions"].values()] for place in ("0.0", "0.5")]
+    assert photos[0] == photos[1]
+    assert max(photos[0]) == 2
+    more = figures["edits_actor"]["directions"]
+    assert max(row["photos"] for row in more.values()) == 3
+    # Where no more than two could be edited, both rows are of the same edits.
+    for name, row in figures["sweep"]["0.5"]["directions"].items():
+        assert row["photos"] < more[name]["photos"] or row["success"] == more[name]["success"]
+
+
+def test_seeds_are_other_faces(figures: dict[str, Any]) -> None:
+    for row in (figures["actor"], figures["density_actor"], figures["samples"]["1.0"]):
+        assert row["z_distance_spread"] > 0
+    assert figures["optimiser"]["z_distance_spread"] == 0  # the first seed alone
 
 
 def test_lambda_dist_goes_between_the_ends_of_config_json(figures: dict[str, Any]) -> None:
@@ -137,7 +163,22 @@ def test_the_command_writes_json_card_and_plots(
     weights = tmp_path / "weights"
     shutil.copytree(config.weights, weights, ignore=shutil.ignore_patterns("README.md", "plots"))
     where = ["--weights", str(weights), "--judges", str(config.judges), "--celeba", str(config.celeba)]
-    few = ["--edits", "1", "--optimised", "1", "--seeds", "0", "--sweep", "0.5", "--limit", "4", "--device", "cpu"]
+    few = [
+        "--edits",
+        "1",
+        "--optimised",
+        "1",
+        "--swept",
+        "1",
+        "--seeds",
+        "0",
+        "--sweep",
+        "0.5",
+        "--limit",
+        "4",
+        "--device",
+        "cpu",
+    ]
     monkeypatch.setattr(sys, "argv", ["evaluate", *where, *few])
     main()
     printed, card = capsys.readouterr().out, (weights / "README.md").read_text()

@@ -88,14 +88,14 @@ def load_guide(folder: Path) -> Classifier:
 
 
 def load_perceptual(folder: Path | None, device: torch.device) -> Classifier | None:
-    """The classifier whose features a copy is compared by, in the memory format that suits it; none without a folder.
+    """The classifier whose features a copy is compared by; none without a folder.
 
     Raises:
         WeightsError: missing or damaged.
     """
     if not folder:
         return None
-    return load_classifier(folder, "perceptual").to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return load_classifier(folder, "perceptual").to(device)
 
 
 class Committee(nn.Module):
@@ -108,7 +108,7 @@ class Committee(nn.Module):
     @classmethod
     def load(cls, folders: Sequence[Path], device: torch.device) -> Committee:
         """The guides of these folders; raises WeightsError."""
-        return cls([load_guide(folder).to(device, memory_format=torch.channels_last) for folder in folders])  # type: ignore[call-overload]
+        return cls([load_guide(folder).to(device) for folder in folders])  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, 64, 64) in [0, 1] -> logits (B, 10)."""

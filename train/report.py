@@ -243,12 +243,13 @@ def judges_table(figures: Figures) -> str:
 
 def _preamble(figures: Figures) -> str:
     settings, photos = figures["settings"], figures["photos"]
+    one = "the optimiser's" + ("" if settings["thorough"] else " and the actor's at other places than identity 0")
     return (
         f"Measured on {photos} photos of CelebA's {settings['part']} part"
         + (", which gave no net a gradient" if settings["part"] != "train" else "")
         + ", by two classifiers and a face embedding that no part of the training heard. The ten biases of D_attr and "
         f"the reader's ten thresholds were set on the validation part. Made-up faces: mean of {len(settings['seeds'])} "
-        f"seeds, +- half the range, the optimiser's of the first. Frechet distances are between features of the "
+        f"seeds, +- half the range, {one} of the first. Frechet distances are between features of the "
         f"classifier that saw sharp photos only; {photos} photos "
         f"of another part have one of {figures['frechet_floor']:.2f} to these, the floor."
     )
@@ -319,8 +320,9 @@ def markdown(figures: Figures) -> str:
         f"One-attribute edits at identity {settings['identity']:g}. Success and held as the reader sees them in the "
         "64x64 face; same person: that face put into the photo, as the app does it, against the photo, both at 64x64.",
         *("", *_edits_table(figures), ""),
-        f"Up to {settings['edits']} photos per direction for the actor, {settings['optimised']} for the optimiser; +- "
-        f"half the range over {len(settings['seeds'])} parts of them. The actor's edits have a Frechet distance of "
+        f"Up to {settings['edits']} photos per direction for the actor, {settings['optimised']} for the optimiser, the "
+        f"first {settings['swept']} of them where places of the slider are compared; +- half the range over "
+        f"{len(settings['seeds'])} parts of them. The actor's edits have a Frechet distance of "
         f"{actor['frechet']:.2f} to the photos. Per face the actor takes {1000 * actor['seconds']:.0f} ms, the "
         f"optimiser {optimiser['seconds']:.2f} s, in batches.",
         *("", *_slider_table(figures), ""),

@@ -5,6 +5,7 @@ Everything goes through FaceEditor, as a user's photo would.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ __all__ = ["SAME_PERSON_DIRECTIONS", "Evaluation", "Judge", "Source", "Walk", "s
 
 Source = Literal["prior", "density"]
 Walk = Literal["none", "actor", "optimise"]
+Columns = Mapping[str, Tensor]
 
 #: Edits after which it should still be the same person: those that leave sex, age and hat alone.
 SAME_PERSON_DIRECTIONS: tuple[str, ...] = tuple(
@@ -167,31 +169,38 @@ class Evaluation:
         y = self.labels.float().to(z.device)
         if walk == "actor":
             return self.editor.moves.make(z, y, identity)
-        moved = torch.empty_like(z)
-        for vector in self.labels.unique(dim=0):
-            rows = (self.labels == vector).all(1).nonzero()[:, 0]
-            goal = self.editor.moves.goal(z[rows], dict(zip(ATTRIBUTES, map(bool, vector.tolist()), strict=True)))
-            *_, last = self.editor.moves.walk(goal, identity)
-            moved[rows] = last.z
-        return moved
+        moves, moved = self.editor.moves, []
+        for rows, wanted in zip(z.split(128), y.split(128), strict=True):
+            goal = moves.goal(rows, dict.fromkeys(ATTRIBUTES, True))
+            *_, last = moves.walk(dataclasses.replace(goal, target=wanted), identity)
+            moved.append(last.z)
+        return torch.cat(moved)
 
-    def edits(self, method: Method, count: int, identity: float, parts: int = 1) -> dict[str, Any]:
-        """The twenty directions, as far as there are photos to edit, and their mean.
+    def edits(self, method: Method, count: int, identity: float) -> dict[str, Columns]:
+        """Edits in the twenty directions, as far as there are photos to edit: what is measured of each edit.
 
         Args:
             count: photos per direction, the first in whose reconstruction the reader does not see what is wanted.
             identity: place of the identity slider.
-            parts: the photos are dealt out into so many, for the spread: an edit itself draws nothing by chance.
         """
-        directions, features = {}, []
+        directions = {}
         bar = tqdm(DIRECTIONS, desc=f"edits, {method}, identity {identity:g}", leave=False)
         for name, wanted in bar:
             rows = torch.nonzero(self.seen[:, ATTRIBUTES.index(name)] != wanted)[:, 0][:count]
             if not len(rows):
                 continue  # among few photos, nobody may be left to change
-            columns, images = self._direction(name, wanted, method, rows, identity)
-            directions[f"{name}={int(wanted)}"] = columns
-            features.append(self.judge.features(images))
+            directions[f"{name}={int(wanted)}"] = self._direction(name, wanted, method, rows, identity)
+        return directions
+
+    def edits_row(self, edits: Mapping[str, Columns], parts: int = 1, count: int | None = None) -> dict[str, Any]:
+        """The mean of directions of edits, and each direction's figures.
+
+        Args:
+            edits: see `edits`.
+            parts: the photos are dealt out into so many, for the spread: an edit itself draws nothing by chance.
+            count: only the first photos of each direction.
+        """
+        directions = {name: {k: v[:count] for k, v in columns.items()} for name, columns in edits.items()}
         figures = {name: _means(columns) for name, columns in directions.items()}
         result = _mean_of(list(figures.values()))
         dealt = [{k: v[part::parts] for k, v in c.items()} for c in directions.values() for part in range(parts)]
@@ -201,16 +210,14 @@ class Evaluation:
                 result[name] = value
         return {
             **result,
-            "frechet": frechet_distance(torch.cat(features), self.real),
+            "frechet": frechet_distance(torch.cat([c["features"] for c in directions.values()]), self.real),
             "same_person_edits": _mean_of([row for name, row in figures.items() if name in SAME_PERSON_DIRECTIONS]),
             "leak": _leak({name: columns["change"] for name, columns in directions.items()}),
             "directions": {name: {"photos": len(directions[name]["success"]), **row} for name, row in figures.items()},
         }
 
-    def _direction(
-        self, name: str, wanted: bool, method: Method, rows: Tensor, identity: float
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Edit the photos of `rows`: what is measured of each edit, columns of (N, ...), and the pictures.
+    def _direction(self, name: str, wanted: bool, method: Method, rows: Tensor, identity: float) -> Columns:
+        """Edit the photos of `rows`: what is measured of each edit, columns of (N, ...).
 
         The person is looked for in three ways: in the decoded face against the photo, which counts what the
         reconstruction lost too; against the reconstruction, which counts the edit alone; and, as "pasted", in the
@@ -231,6 +238,7 @@ class Evaluation:
             "z_distance": torch.tensor([edit.z_distance for edit in edits]),
             "seconds": torch.tensor([edit.seconds for edit in edits]),
             "change": after.double() - before.double(),
+            "features": self.judge.features(images),
         }
         faces, pasted_faces = self.judge.embed(images), self.judge.embed(pasted)
         if faces is not None and pasted_faces is not None:
@@ -242,7 +250,7 @@ class Evaluation:
                 "_pasted": (pasted_faces, self.faces),
             }.items():
                 columns |= {f"{key}{end}": value for key, value in _person(seen, reference[rows]).items()}
-        return columns, images
+        return columns
 
     def _inferred(self, vae: VAE) -> Tensor:
         parts, perceptual = self.photos.split(128), self.editor.model.perceptual
