@@ -42,7 +42,10 @@ SHOWN = 3.5
 _SHOWN_TOGETHER = 6.0
 # What a squared logit counts that was to be held, or was pushed and falls short, in squared sigma_bar; and what of that
 # is left at each further look, which would else chase the guide's own errors.
-_UNASKED, _UNDONE, _LESS = 8.0, 16.0, 0.7
+_UNASKED, _UNDONE, _LESS = 20.0, 16.0, 0.7
+# What was to be held counts less the surer the guide was of it, by a factor of e for so many logits, for more is needed
+# to turn that over; and by this share where the guide only becomes surer.
+_SURE, _SURER = 4.0, 0.5
 # Squared length of a logit's slope, per squared sigma_bar: the average over logits and edits.
 _SLOPE = 0.06
 
@@ -201,12 +204,15 @@ class Moves:
                 return proposal, decode(proposal)
         with torch.no_grad():
             seen = guide.beyond(decode(goal.z) if goal.pictures is None else goal.pictures)
+            hold = _UNASKED * torch.exp(-seen.abs() / _SURE)
         z, sign = proposal.clone(), goal.target * 2 - 1
         for count in range(looks):
             logits = guide.beyond(decode(z.requires_grad_()))
             now = logits.detach()
-            amiss = torch.where(goal.mask, -sign * F.relu(goal.shown - sign * now), (now - seen) * goal.held)  # (B, 10)
-            weight = torch.where(goal.mask, _UNDONE, _UNASKED) * _LESS**count
+            change = now - seen
+            amiss = torch.where(goal.mask, -sign * F.relu(goal.shown - sign * now), change * goal.held)  # (B, 10)
+            unasked = hold * torch.where(seen * change > 0, _SURER, 1.0)
+            weight = torch.where(goal.mask, _UNDONE, unasked) * _LESS**count
             v = weight * amiss / (1 + _SLOPE * weight)
             step = torch.autograd.grad((logits * v).sum(), z)[0] * self.sigma_bar
             norm = step.square().sum(1) + (v.square() / weight).sum(1)
