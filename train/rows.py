@@ -36,6 +36,8 @@ Source = Literal["prior", "density"]
 Walk = Literal["none", "actor", "optimise"]
 Columns = Mapping[str, Tensor]
 
+_BATCH = 64  # pictures at once: many more take longer for each on a CPU
+
 #: Edits after which it should still be the same person: those that leave sex, age and hat alone.
 SAME_PERSON_DIRECTIONS: tuple[str, ...] = tuple(
     f"{name}={int(wanted)}" for name, wanted in DIRECTIONS if name not in ("Male", "Young", "Wearing_Hat")
@@ -63,12 +65,12 @@ class Judge:
     @torch.no_grad()
     def read(self, images: Tensor) -> Tensor:
         """(N, 3, 64, 64) in [0, 1] -> bool (N, 10)."""
-        return torch.cat([self.reader.read(x) for x in images.split(256)])
+        return torch.cat([self.reader.read(x) for x in images.split(_BATCH)])
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """(N, 3, 64, 64) in [0, 1] -> (N, D)."""
-        return torch.cat([self.realism.features(x) for x in images.split(256)])
+        return torch.cat([self.realism.features(x) for x in images.split(_BATCH)])
 
     def embed(self, images: Tensor) -> Tensor | None:
         """(N, 3, 64, 64) in [0, 1] -> (N, 128), or None without the face embedding."""
@@ -166,14 +168,14 @@ class Evaluation:
     @torch.no_grad()
     def _walk(self, z: Tensor, walk: Walk, identity: float) -> Tensor:
         """All ten attributes pushed: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
-        y = self.labels.float().to(z.device)
-        if walk == "actor":
-            return self.editor.moves.make(z, y, identity)
-        moves, moved = self.editor.moves, []
-        for rows, wanted in zip(z.split(128), y.split(128), strict=True):
-            goal = moves.goal(rows, dict.fromkeys(ATTRIBUTES, True))
-            *_, last = moves.walk(dataclasses.replace(goal, target=wanted), identity)
-            moved.append(last.z)
+        moves, y, moved = self.editor.moves, self.labels.float().to(z.device), []
+        for rows, wanted in zip(z.split(_BATCH), y.split(_BATCH), strict=True):
+            if walk == "actor":
+                moved.append(moves.make(rows, wanted, identity))
+            else:
+                goal = moves.goal(rows, dict.fromkeys(ATTRIBUTES, True))
+                *_, last = moves.walk(dataclasses.replace(goal, target=wanted), identity)
+                moved.append(last.z)
         return torch.cat(moved)
 
     def edits(self, method: Method, count: int, identity: float) -> dict[str, Columns]:
@@ -253,12 +255,12 @@ class Evaluation:
         return columns
 
     def _inferred(self, vae: VAE) -> Tensor:
-        parts, perceptual = self.photos.split(128), self.editor.model.perceptual
+        parts, perceptual = self.photos.split(_BATCH), self.editor.model.perceptual
         return torch.cat([infer(vae, part.to(self.editor.device), perceptual=perceptual)[0] for part in parts])
 
     @torch.no_grad()
     def _decode(self, decoder: VAE, z: Tensor) -> Tensor:
-        return rounded(torch.cat([decoder.decode(part) for part in z.split(128)]))
+        return rounded(torch.cat([decoder.decode(part) for part in z.split(_BATCH)]))
 
 
 def _person(faces: Tensor, reference: Tensor) -> dict[str, Tensor]:
