@@ -47,7 +47,7 @@ class EvaluateConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the made-up faces; mean and spread are given."""
     thorough: bool = False
-    """Rows from the density too, and every seed, not the first alone, for the actor's other places of the slider."""
+    """Faces made up by the optimiser and from the density too; all seeds, not one, for the actor's along the slider."""
     edits: int = 40
     """Photos per edit direction for the actor."""
     optimised: int = 10
@@ -98,7 +98,8 @@ def made_up(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
         return spread([evaluation.made_up(seed, walk, identity, source, **other) for seed in seeds])
 
     rows = {"prior": over_seeds("prior", "none"), "actor": over_seeds("actor", "actor")}
-    rows["optimiser"] = over_seeds("optimiser", "optimise")
+    if config.thorough:
+        rows["optimiser"] = over_seeds("optimiser", "optimise")
     rows["samples"] = {
         str(place): over_seeds(f"actor, identity {place:g}", "actor", place) if place else rows["actor"]
         for place in config.sweep

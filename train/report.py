@@ -243,7 +243,7 @@ def judges_table(figures: Figures) -> str:
 
 def _preamble(figures: Figures) -> str:
     settings, photos = figures["settings"], figures["photos"]
-    one = "the optimiser's" + ("" if settings["thorough"] else " and the actor's at other places than identity 0")
+    one = "the optimiser's" if settings["thorough"] else "the actor's at other places than identity 0"
     return (
         f"Measured on {photos} photos of CelebA's {settings['part']} part"
         + (", which gave no net a gradient" if settings["part"] != "train" else "")
