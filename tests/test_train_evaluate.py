@@ -163,22 +163,8 @@ def test_the_command_writes_json_card_and_plots(
     weights = tmp_path / "weights"
     shutil.copytree(config.weights, weights, ignore=shutil.ignore_patterns("README.md", "plots"))
     where = ["--weights", str(weights), "--judges", str(config.judges), "--celeba", str(config.celeba)]
-    few = [
-        "--edits",
-        "1",
-        "--optimised",
-        "1",
-        "--swept",
-        "1",
-        "--seeds",
-        "0",
-        "--sweep",
-        "0.5",
-        "--limit",
-        "4",
-        "--device",
-        "cpu",
-    ]
+    few = ["--edits", "1", "--optimised", "1", "--swept", "1", "--seeds", "0"]
+    few += ["--sweep", "0.5", "--limit", "4", "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["evaluate", *where, *few])
     main()
     printed, card = capsys.readouterr().out, (weights / "README.md").read_text()

@@ -101,7 +101,7 @@ def _slider_reach(sweep: Figures) -> dict[str, Any]:
     for name in ("z_distance", "embedding_distance_pasted", "success"):
         values = [sweep[place][name] for place in places if name in sweep[place]]
         if values:  # each should fall on the way; the largest step upwards says how wrong it is
-            rises = [round(after - before, 9) for before, after in pairwise(values)]  # means of equal counts may differ
+            rises = [round(after - before, 9) for before, after in pairwise(values)]  # rounding is no rise
             result |= {f"monotone_{name}": all(rise <= 0 for rise in rises), f"rise_{name}": max([0.0, *rises])}
     return result
 
