@@ -233,3 +233,12 @@ def test_a_slider_is_monotone_when_success_only_falls(successes: tuple[float, ..
     assert reach["rise_success"] == pytest.approx(rise)
     assert reach["monotone_z_distance"] is True
     assert (reach["kept_identity"], reach["kept_success"]) == (1.0, 0.7)
+
+
+def test_the_last_digit_of_a_mean_does_not_make_a_curve_rise() -> None:
+    def monotone(success: float) -> bool:
+        rows = {str(place): {"success": value, "same_person_edits": {}} for place, value in enumerate((0.3, success))}
+        return bool(report._slider_reach(rows)["monotone_success"])
+
+    assert monotone(0.1 + 0.2)
+    assert not monotone(0.301)

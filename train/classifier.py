@@ -108,7 +108,7 @@ class Committee(nn.Module):
     @classmethod
     def load(cls, folders: Sequence[Path], device: torch.device) -> Committee:
         """The guides of these folders; raises WeightsError."""
-        return cls([load_guide(folder).to(device) for folder in folders])  # type: ignore[call-overload]
+        return cls([load_guide(folder).to(device) for folder in folders])
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, 64, 64) in [0, 1] -> logits (B, 10)."""
