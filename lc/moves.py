@@ -151,21 +151,29 @@ class Moves:
     def make(self, z: Tensor, y: Tensor, identity: float = 0.0) -> Tensor:
         """Faces made up: z (B, latent) from the prior and wanted attributes y (B, 10) -> (B, latent).
 
-        What lands further from the mean than photos do looks burnt, so it is drawn back to `shell` (truncation, Brock
-        et al. 2019, section 3.1). Of the rest, what the encoder sees in its picture is kept: from picture to latent and
-        back is a step of the chain that leads to where photos lie (Bengio et al. 2013, generalised denoising
-        autoencoders). The model card says what both cost and give.
+        What lands further from the mean than photos do looks burnt and what stays nearer looks murky, so all is brought
+        to `shell`. Of that, what the encoder sees in its picture is kept: from picture to latent and back is a step of
+        the chain that leads to where photos lie (Bengio et al. 2013, generalised denoising autoencoders). The model
+        card says what both cost and give.
         """
         moved: Tensor = self.model.actor(z, y, torch.ones_like(y), z.new_full((len(z),), identity))
-        generator, furthest = self.model.generator, z.new_full((len(z),), self.shell)
-        seen = generator.encode(generator.decode(self._drawn_back(moved, furthest))).mean
-        return self._drawn_back(seen, furthest)
+        generator, shell = self.model.generator, z.new_full((len(z),), self.shell)
+        seen = generator.encode(generator.decode(self._scaled(moved, shell / self._far(moved)))).mean
+        return self._drawn_back(seen, shell)
+
+    def _far(self, z: Tensor) -> Tensor:
+        """(B,), how far latents are from the mean, in the space that the actor sees; never 0."""
+        return self.model.actor.whiten(z).norm(dim=1).clamp_min(1e-6)
+
+    def _scaled(self, z: Tensor, by: Tensor) -> Tensor:
+        """Latents (B, latent), nearer to the mean or further from it by (B,)."""
+        centre = self.model.statistics.mean
+        return centre + by[:, None] * (z - centre)
 
     def _drawn_back(self, z: Tensor, furthest: Tensor) -> Tensor:
-        """Latents (B, latent), none further from the mean than `furthest` (B,), in the space that the actor sees."""
-        inside = (furthest / self.model.actor.whiten(z).norm(dim=1)).clamp_max(1)
-        centre = self.model.statistics.mean
-        return centre + inside[:, None] * (z - centre)
+        """Latents (B, latent), none further from the mean than `furthest` (B,); truncation, Brock et al. 2019,
+        section 3.1."""
+        return self._scaled(z, (furthest / self._far(z)).clamp_max(1))
 
     def walk(self, goal: Goal, identity: float) -> Iterator[Step]:
         """Along the actor's line, then downhill until D_attr sees what was wanted and D a real latent."""
@@ -219,7 +227,7 @@ class Moves:
             share = (v * amiss).sum(1) / norm.clamp_min(torch.finfo().tiny)
             z = z.detach() - share[:, None] * step * self.sigma_bar
         with torch.no_grad():
-            z = self._drawn_back(z, self.model.actor.whiten(goal.z).norm(dim=1).clamp_min(self.shell))
+            z = self._drawn_back(z, self._far(goal.z).clamp_min(self.shell))
             return z, decode(z)
 
     def propose(self, goal: Goal, reach: float) -> Tensor:
