@@ -39,7 +39,7 @@ LOOKS = 3
 #: other: another eye sees less than the guide does.
 SHOWN = 3.5
 # The most that is asked where several changes are made at once.
-_SHOWN_TOGETHER = 6.0
+_SHOWN_TOGETHER = 5.0
 # What a squared logit counts that was to be held, or was pushed and falls short, in squared sigma_bar; and what of that
 # is left at each further look, which would else chase the guide's own errors.
 _UNASKED, _UNDONE, _LESS = 20.0, 16.0, 0.7
@@ -61,8 +61,9 @@ class Goal:
         held: (10,) bool, the attributes that the changes neither name nor imply.
         shown: (10,), the logit that each attribute that is pushed is brought to, at least.
         strengths: attributes wanted by a probability between 0 and 1.
-        parts: what is moved one after the other: (10,) bool, and how much longer than others that move is, see
-            `lc.identity`.
+        pushed: (B, 10) bool, those of `mask` that the actor's one pass pushes: not strengths, nor what only they imply.
+        length: how much longer than others that move is, see `lc.identity`.
+        several: whether more than one change is told.
         pictures: (B, 3, 64, 64) in [0, 1], decoded from z, where they are known already.
     """
 
@@ -73,7 +74,9 @@ class Goal:
     held: Tensor
     shown: Tensor
     strengths: Mapping[str, float]
-    parts: tuple[tuple[Tensor, float], ...] = ()
+    pushed: Tensor
+    length: float = 1.0
+    several: bool = False
     pictures: Tensor | None = None
 
 
@@ -103,8 +106,12 @@ class Moves:
         shown = [sure.get(f"{name}={int(named.get(name, False))}", SHOWN) for name in ATTRIBUTES]
         # What one change may ask for is too much where several add up.
         told = [other for other in named if not any(_implies(named, name, other) for name in named)]
-        if len(told) > 1:
+        if several := len(told) > 1:
             shown = [min(logit, _SHOWN_TOGETHER) for logit in shown]
+        # The lengths are those of one change at a time.
+        only = f"{told[0]}={int(named[told[0]])}" if len(told) == 1 else ""
+        outright = resolve({name: wanted for name, wanted in named.items() if isinstance(wanted, bool)})
+        strengths = partial(changes)
         pictures = pictures.clone() if pictures is not None else None
         return Goal(
             z=z.clone(),
@@ -113,23 +120,12 @@ class Moves:
             mask=mask.clone(),
             held=held,
             shown=z.new_tensor(shown),
-            strengths=partial(changes),
-            parts=self._parts(changes, held),
+            strengths=strengths,
+            pushed=mask & _columns(outright.keys() - strengths.keys(), z.device),
+            length=self.model.calibration.lengths.get(only, 1.0),
+            several=several,
             pictures=pictures,
         )
-
-    def _parts(self, changes: Mapping[str, Strength], held: Tensor) -> tuple[tuple[Tensor, float], ...]:
-        """See `Goal`. The actor has learned one change at a time, or all ten attributes at once."""
-        if not held.any():
-            return ((~_columns(partial(changes), held.device), 1.0),)
-        named = canonical(changes)
-        parts = []
-        for name in sorted(named, key=ATTRIBUTES.index):  # whatever the order of the clicks
-            if isinstance(wanted := named[name], bool):
-                implied = resolve({name: wanted}).keys() - (named.keys() - {name})
-                length = self.model.calibration.lengths.get(f"{name}={int(wanted)}", 1.0)
-                parts.append((_columns(implied, held.device), length))
-        return tuple(parts)
 
     def still(self, goal: Goal) -> Step:
         """Nothing is wanted: nothing moves."""
@@ -199,7 +195,7 @@ class Moves:
         and the photo, it is drawn back, see `make`.
 
         Args:
-            looks: how often; 0 leaves the proposal as it is.
+            looks: how often, and once more where there are several changes; 0 leaves the proposal as it is.
 
         Returns:
             (B, latent), and their pictures (B, 3, 64, 64) in [0, 1].
@@ -214,7 +210,7 @@ class Moves:
             seen = guide.beyond(decode(goal.z) if goal.pictures is None else goal.pictures)
             hold = _UNASKED * torch.exp(-seen.abs() / _SURE)
         z, sign = proposal.clone(), goal.target * 2 - 1
-        for count in range(looks):
+        for count in range(looks + goal.several):
             logits = guide.beyond(decode(z.requires_grad_()))
             now = logits.detach()
             change = now - seen
@@ -234,18 +230,15 @@ class Moves:
         """Where the actor would go, told to keep the person, or a point on that line.
 
         Args:
-            reach: how far to follow its line, in the goal's lengths; 1 is its own proposal where those are 1.
+            reach: how far to follow its line, in the goal's length; 1 is its own proposal where that is 1.
 
         Returns:
             (B, latent).
         """
         z, careful = goal.z, torch.ones_like(goal.z[:, 0])
-        for columns, length in goal.parts:
-            mask = goal.mask & columns
-            if not mask.any():
-                continue
-            y = torch.where(mask, goal.target, torch.sigmoid(self.attribute_critic(z)))
-            z = z + reach * length * (self.model.actor(z, y, mask, careful) - z)
+        if goal.pushed.any():
+            y = torch.where(goal.pushed, goal.target, goal.before)
+            z = z + reach * goal.length * (self.model.actor(z, y, goal.pushed, careful) - z)
         for name, probability in goal.strengths.items():
             z = self._to_strength(z, ATTRIBUTES.index(name), probability, careful)
         return z

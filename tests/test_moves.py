@@ -103,18 +103,17 @@ def test_a_strength_is_left_on_its_line(editor: FaceEditor) -> None:
     torch.testing.assert_close(editor.moves.act(goal, 0.5).z, editor.moves.propose(goal, 1.0))
 
 
-def test_several_changes_are_one_after_the_other_in_any_order(editor: FaceEditor) -> None:
+def test_several_changes_are_one_move_in_any_order(editor: FaceEditor) -> None:
     moves = editor.moves
-    z = torch.stack([sample.z for sample in editor.sample(2, {"Smiling": False, "Eyeglasses": False}, seed=5)])
+    z = torch.stack([sample.z for sample in editor.sample(4, {"Smiling": False, "Eyeglasses": False}, seed=5)])
     changes = {"Smiling": True, "Eyeglasses": True}
-    goal = moves.goal(z, changes)
+    goals = [moves.goal(z, x) for x in (changes, dict(reversed(changes.items())), {"Eyeglasses": True})]
     with torch.inference_mode():
-        found = moves.propose(goal, 1.2)
-        backwards = moves.propose(moves.goal(z, dict(reversed(changes.items()))), 1.2)
-        first = moves.propose(moves.goal(z, {"Eyeglasses": True}), 1.2)
+        found, backwards, first = (moves.propose(goal, 1.2) for goal in goals)
         second = moves.propose(moves.goal(first, {"Smiling": True}), 1.2)
     torch.testing.assert_close(found, backwards)
-    torch.testing.assert_close(found, second)
+    # One after the other adds up to more than a face can bear.
+    assert rms(found - z, moves.sigma_bar).mean() < rms(second - z, moves.sigma_bar).mean()
 
 
 def test_what_was_set_is_not_undone_by_what_another_change_implies(editor: FaceEditor) -> None:
@@ -122,4 +121,4 @@ def test_what_was_set_is_not_undone_by_what_another_change_implies(editor: FaceE
     goal = editor.moves.goal(z, {"Brown_Hair": True, "Wearing_Hat": True})
     brown = ATTRIBUTES.index("Brown_Hair")
     assert goal.target[0, brown] == 1
-    assert sum(bool(columns[brown]) for columns, _ in goal.parts) == 1
+    assert goal.pushed[0, brown]

@@ -67,14 +67,18 @@ def test_made_up_faces_take_no_strength(tiny_editor: FaceEditor) -> None:
         tiny_editor.sample(1, {"Smiling": 0.6})
 
 
-def test_a_made_up_face_is_what_the_encoder_sees_in_its_picture(tiny_editor: FaceEditor) -> None:
-    moves, generator = tiny_editor.moves, tiny_editor.model.generator
-    z = 0.1 * torch.randn(8, generator.latent, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("size", [0.1, 3.0])
+def test_a_made_up_face_is_what_the_encoder_sees_of_it_where_photos_lie(tiny_editor: FaceEditor, size: float) -> None:
+    model, moves = tiny_editor.model, tiny_editor.moves
+    z = size * torch.randn(8, model.generator.latent, generator=torch.Generator().manual_seed(0))
     y = torch.ones(8, 10)
     with torch.no_grad():
-        jumped = tiny_editor.model.actor(z, y, y, torch.zeros(8))
-        assert (tiny_editor.model.actor.whiten(jumped).norm(dim=1) < moves.shell).all()
-        torch.testing.assert_close(moves.make(z, y), generator.encode(generator.decode(jumped)).mean)
+        jumped, centre = model.actor(z, y, y, torch.zeros(8)), model.statistics.mean
+        by = moves.shell / model.actor.whiten(jumped).norm(dim=1, keepdim=True)
+        assert (by > 1).all() or (by < 1).all()  # too near or too far
+        seen = model.generator.encode(model.generator.decode(centre + by * (jumped - centre))).mean
+        assert (model.actor.whiten(seen).norm(dim=1) < moves.shell).all()
+        torch.testing.assert_close(moves.make(z, y), seen, atol=1e-4, rtol=0)
 
 
 def test_no_made_up_face_is_further_out_than_photos_are(tiny_editor: FaceEditor) -> None:

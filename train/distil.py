@@ -143,8 +143,7 @@ def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Fou
 def as_taught(goal: Goal, end: Tensor, reach: float) -> Found:
     """What the actor must answer so that the same goal, `reach` along its line, leads to `end` (B, latent)."""
     whole = torch.where(goal.mask, goal.target, goal.before)
-    ((_, length),) = goal.parts
-    return Found(*(x.cpu() for x in (goal.z, whole, goal.mask.float(), (end - goal.z) / (reach * length))))
+    return Found(*(x.cpu() for x in (goal.z, whole, goal.mask.float(), (end - goal.z) / (reach * goal.length))))
 
 
 def load_or_search(config: DistilTraining, moves: Moves) -> Found:
