@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from lc.attributes import ATTRIBUTES
+from lc.attributes import ATTRIBUTES, resolve
 from lc.classifier import Classifier, ClassifierConfig
 from lc.density import Density, DensityConfig
 from lc.optimiser import optimise
@@ -23,7 +25,7 @@ from train import report
 from train.evaluate import EvaluateConfig, main, measure
 from train.identity import MissingEmbeddingError
 from train.plots import write_plots
-from train.rows import SAME_PERSON_DIRECTIONS, FaceEmbedding, _leak, spread
+from train.rows import SAME_PERSON_DIRECTIONS, FaceEmbedding, _leak, _turned, spread
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,6 +71,7 @@ def config(celeba: Path, weights: Path, judges: Path) -> EvaluateConfig:
         optimised=1,
         swept=2,
         sweep=(0.0, 0.5, 1.0),
+        several=9,
         device="cpu",
     )
 
@@ -96,6 +99,27 @@ def test_places_of_the_slider_are_compared_by_the_same_photos(figures: dict[str,
     # Where no more than two could be edited, both rows are of the same edits.
     for name, row in figures["sweep"]["0.5"]["directions"].items():
         assert row["photos"] < more[name]["photos"] or row["success"] == more[name]["success"]
+
+
+def test_several_changes_are_counted_by_how_many_they_are(figures: dict[str, Any]) -> None:
+    several = figures["several"]
+    assert several["all"]["photos"] == min(9, figures["photos"])
+    assert 0 < sum(row["photos"] for name, row in several.items() if name != "all") <= several["all"]["photos"]
+    for row in several.values():
+        assert 0 <= row["all_shown"] <= row["shown"] <= 1
+    assert "all of them shown" in report.markdown(figures)
+    without = {key: value for key, value in figures.items() if key != "several"}
+    assert "all of them shown" not in report.markdown(without)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000), seen=st.lists(st.booleans(), min_size=10, max_size=10))
+def test_several_changes_do_not_contradict_each_other(seed: int, seen: list[bool]) -> None:
+    changes = _turned(torch.tensor(seen), torch.Generator().manual_seed(seed))
+    assert 2 <= len(changes) <= 4
+    assert all(wanted != seen[ATTRIBUTES.index(name)] for name, wanted in changes.items())
+    for name, wanted in changes.items():
+        assert all(changes.get(other, implied) == implied for other, implied in resolve({name: wanted}).items())
 
 
 def test_seeds_are_other_faces(figures: dict[str, Any]) -> None:

@@ -58,6 +58,8 @@ class EvaluateConfig:
     """Places of the slider at which edits, beside those at `identity`, and made-up faces are measured."""
     swept: int = 5
     """Of the photos per edit direction, those that are edited at all these places."""
+    several: int = 0
+    """Photos in which two to four changes are made at once, by the actor."""
     pairs: int = 300
     """Pairs of photos on which the face embedding is tried."""
     device: str = "auto"
@@ -68,7 +70,7 @@ class EvaluateConfig:
 
 PRESETS = {
     "quick": EvaluateConfig(),
-    "card": EvaluateConfig(thorough=True, optimised=20, sweep=(0.0, 0.25, 0.5, 0.75, 1.0), swept=40),
+    "card": EvaluateConfig(thorough=True, optimised=20, sweep=(0.0, 0.25, 0.5, 0.75, 1.0), swept=40, several=300),
 }
 
 
@@ -128,6 +130,8 @@ def edits(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
             rows[name][str(place)] = evaluation.edits_row(edits, parts, swept)
             if place == config.identity:
                 rows[f"edits_{method}"] = evaluation.edits_row(edits, parts)
+    if config.several:
+        rows["several"] = evaluation.several("actor", config.several, config.identity)
     return rows
 
 

@@ -38,6 +38,8 @@ Columns = Mapping[str, Tensor]
 
 _BATCH = 64  # pictures at once: many more take longer for each on a CPU
 
+_SEVERAL = (2, 3, 4)  # changes at once
+
 #: Edits after which it should still be the same person: those that leave sex, age and hat alone.
 SAME_PERSON_DIRECTIONS: tuple[str, ...] = tuple(
     f"{name}={int(wanted)}" for name, wanted in DIRECTIONS if name not in ("Male", "Young", "Wearing_Hat")
@@ -194,6 +196,42 @@ class Evaluation:
             directions[f"{name}={int(wanted)}"] = self._direction(name, wanted, method, rows, identity)
         return directions
 
+    def several(self, method: Method, count: int, identity: float, seed: int = 0) -> dict[str, Any]:
+        """Two to four attributes at once, drawn by chance, turned round in each of the first `count` photos.
+
+        Returns:
+            for "2", "3", "4" and "all": how many photos, "shown", the share of the changes that the reader sees, and
+            "all_shown", of the photos in which it sees every one; "held", the share of the attributes that they neither
+            name nor imply which it reads as before; "frechet"; and what `_person` measures, see `_direction`.
+        """
+        draw = torch.Generator().manual_seed(seed)
+        asked = [_turned(seen, draw) for seen in tqdm(self.seen[:count], desc="several changes", leave=False)]
+        columns: list[dict[str, float]] = []
+        edits = [self.editor.edit(r, a, identity, method) for r, a in zip(self.readings, asked, strict=False)]
+        images = tensor([edit.edited for edit in edits])
+        for changes, before, after in zip(asked, self.seen, self.judge.read(images), strict=False):
+            got = [bool(after[ATTRIBUTES.index(name)]) == wanted for name, wanted in changes.items()]
+            others = [i for i, name in enumerate(ATTRIBUTES) if name not in resolve(changes)]
+            held = float((after[others] == before[others]).double().mean()) if others else 1.0
+            columns.append({"shown": sum(got) / len(got), "all_shown": float(all(got)), "held": held})
+        figures = {name: torch.tensor([row[name] for row in columns]) for name in columns[0]}
+        figures["features"] = self.judge.features(images)
+        pasted = self.judge.embed(tensor([frame_crop(edit.result).crop for edit in edits]))
+        if pasted is not None:
+            assert self.faces is not None
+            figures |= {f"{key}_pasted": x for key, x in _person(pasted, self.faces[: len(edits)]).items()}
+        many = torch.tensor([len(changes) for changes in asked])
+        groups = {str(k): many == k for k in _SEVERAL} | {"all": many > 0}
+        return {
+            name: {
+                "photos": int(rows.sum()),
+                **_means({key: x[rows] for key, x in figures.items()}),
+                "frechet": frechet_distance(figures["features"][rows], self.real),
+            }
+            for name, rows in groups.items()
+            if rows.sum() > 1
+        }
+
     def edits_row(self, edits: Mapping[str, Columns], parts: int = 1, count: int | None = None) -> dict[str, Any]:
         """The mean of directions of edits, and each direction's figures.
 
@@ -267,6 +305,22 @@ def _person(faces: Tensor, reference: Tensor) -> dict[str, Tensor]:
     """Distance of embeddings, and whether dlib's usual threshold calls it the same person: (N, 128) -> (N,) each."""
     distance = (faces - reference).norm(dim=1)
     return {"embedding_distance": distance, "same_person": (distance < SAME).double()}
+
+
+def _turned(seen: Tensor, draw: torch.Generator) -> dict[str, bool]:
+    """Changes of several of the attributes that are `seen`, (10,) bool, none of which contradicts another."""
+    number = _SEVERAL[int(torch.randint(len(_SEVERAL), (), generator=draw))]
+    changes: dict[str, bool] = {}
+    for i in torch.randperm(len(ATTRIBUTES), generator=draw).tolist():
+        name, wanted = ATTRIBUTES[i], not bool(seen[i])
+        at_odds = any(
+            resolve({a: x}).get(b, y) != y
+            for other, value in changes.items()
+            for a, x, b, y in ((name, wanted, other, value), (other, value, name, wanted))
+        )
+        if len(changes) < number and not at_odds:
+            changes[name] = wanted
+    return changes
 
 
 def _means(columns: Mapping[str, Tensor]) -> dict[str, float]:
