@@ -229,6 +229,8 @@ class Moves:
     def propose(self, goal: Goal, reach: float) -> Tensor:
         """Where the actor would go, told to keep the person, or a point on that line.
 
+        Several changes are one move: made one after the other they add up to more than a face can bear.
+
         Args:
             reach: how far to follow its line, in the goal's length; 1 is its own proposal where that is 1.
 
