@@ -38,7 +38,8 @@ class Calibration:
         distance: ascending distances moved, root mean square in sigma_bar, from 0.
         similarity: how similar the person is found at each distance: 1 the same picture, 0 two strangers. Empty where
             it was not measured.
-        lengths: how much longer than others the move of each change is, as "Bald=1"; 1 where nothing is said.
+        lengths: how much longer than others the move of each change is where it is made alone, as "Bald=1"; 1 where
+            nothing is said.
         shown: the logit that the guide must at least read for a change, where that is not `lc.moves.SHOWN`.
     """
 

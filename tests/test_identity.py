@@ -78,8 +78,10 @@ def test_a_change_goes_as_far_as_it_needs(tiny_editor: FaceEditor, astronaut: Pa
     for changes, ratio in (({"Smiling": True}, 0.5), ({"Smiling": False}, 1.0)):
         near, far = (editor.edit(reading, changes).z_edited - reading.z for editor in (shorter, plain))
         torch.testing.assert_close(near, ratio * far)
-    both = shorter.moves.goal(reading.z[None], {"Young": True, "Smiling": True})
-    assert [length for _, length in both.parts] == [0.5, 1.0]
+    z = reading.z[None]
+    assert shorter.moves.goal(z, {"Young": True, "Smiling": True}).length == 1  # the length is that of a smile alone
+    blond = with_lengths({"Blond_Hair=1": 0.7}).moves
+    assert blond.goal(z, {"Black_Hair": False, "Blond_Hair": True}).length == 0.7  # no more than blond asks for anyway
 
 
 def test_a_length_is_the_first_that_shows() -> None:
