@@ -24,7 +24,7 @@ import app  # noqa: E402 - needs gradio, as do those below
 from lc.ui import views  # noqa: E402
 from lc.ui.handlers import EditHandlers, Shown, examples  # noqa: E402
 from lc.ui.layout import build_page, model_card  # noqa: E402
-from lc.ui.making import Endpoints, MakingHandlers  # noqa: E402
+from lc.ui.making import Endpoints, Faces, MakingHandlers  # noqa: E402
 from lc.ui.session import HISTORY, Session, boxes_seen, changes_of, reading_of, tick  # noqa: E402
 
 VISITOR = SimpleNamespace(session_hash="visitor")
@@ -281,6 +281,8 @@ def test_made_up_faces_are_edited_and_walked_between(
     choices = ["yes" if name == "Smiling" else "any" for name in ATTRIBUTES]
     faces = making.make(3, 7, True, *choices)
     assert [sample.wanted["Smiling"] for sample in faces.made] == [True] * 3
+    assert len(making.greet([], 2, 7, True, *choices).made) == 2
+    assert making.greet(faces.made, 2, 7, True, *choices) == Faces()  # who comes back finds the faces that were left
     _, *shown = making.edit_one(faces.made, 1)
     reading = shown[0].reading
     assert reading.z is faces.made[1].z

@@ -54,8 +54,8 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings) -> gr.Bloc
         with gr.Tabs() as tabs:
             with gr.Tab("Edit a photo", id="edit"):
                 shown = _edit_tab(editing, model)
-            with gr.Tab("Random faces", id="random"):
-                _random_tab(making, tabs, shown, model)
+            with gr.Tab("Random faces", id="random") as random_tab:
+                _random_tab(making, random_tab, tabs, shown, model)
             with gr.Tab("How good is it", id="card"):
                 gr.Markdown(model_card(weights), elem_classes="lc-card")
         gr.Markdown(_text("footer"), elem_classes="lc-footer")
@@ -247,7 +247,7 @@ def _wire_edits(
     filmed.then(None, file, None, js=_SAVE)
 
 
-def _random_tab(handlers: MakingHandlers, tabs: gr.Tabs, shown: list[Any], model: dict[str, Any]) -> None:
+def _random_tab(handlers: MakingHandlers, tab: gr.Tab, tabs: gr.Tabs, shown: list[Any], model: dict[str, Any]) -> None:
     fields: dict[str, Any] = {"made": gr.State([]), "chosen": gr.State(0)}
     gr.Markdown(_text("random"))
     with gr.Row():
@@ -261,6 +261,7 @@ def _random_tab(handlers: MakingHandlers, tabs: gr.Tabs, shown: list[Any], model
     buttons["make"].click(handlers.make, wishes, faces, api_name="make", **making)
     drawn = buttons["dice"].click(handlers.new_seed, None, wishes[1], api_name="new_seed", queue=False, **private)
     drawn.then(handlers.make, wishes, faces, api_name="make_anew", **making)
+    tab.select(handlers.greet, [fields["made"], *wishes], faces, api_name="greet", **making)
     gallery.select(handlers.choose, None, fields["chosen"], api_name="choose", queue=False, **private)
     made = fields["made"]
     buttons["edit"].click(

@@ -73,6 +73,10 @@ class MakingHandlers:
             status=views.made(made, wanted),
         )
 
+    def greet(self, made: Sequence[Sample], count: float, seed: float | None, realism: bool, *choices: str) -> Faces:
+        """Make faces up when the tab is opened, where none are on show. Arguments: see `make`."""
+        return Faces() if made else self.make(count, seed, realism, *choices)
+
     def choose(self, event: gr.SelectData) -> int:
         """Remember which face was clicked."""
         return int(event.index)
