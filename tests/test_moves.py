@@ -49,6 +49,17 @@ def test_several_changes_at_once_ask_for_less_each(editor: FaceEditor) -> None:
     assert two < alone
 
 
+def test_several_changes_are_looked_at_once_more(editor: FaceEditor) -> None:
+    z = editor.sample(1, {"Smiling": False, "Eyeglasses": False}, seed=5)[0].z[None]
+    goal = editor.moves.goal(z, {"Smiling": True, "Eyeglasses": True})
+    one = dataclasses.replace(goal, several=False)
+    proposal = editor.moves.propose(goal, 1.0).clone()
+    thrice, twice = (editor.moves.look(goal, proposal, looks)[0] for looks in (2, 1))
+    torch.testing.assert_close(thrice, editor.moves.look(one, proposal, 3)[0])
+    assert not torch.equal(thrice, twice)
+    assert torch.equal(editor.moves.look(goal, proposal, 0)[0], proposal)
+
+
 def test_a_look_does_not_depend_on_the_faces_beside_it(editor: FaceEditor) -> None:
     moves = editor.moves
     z = torch.stack([sample.z for sample in editor.sample(5, {"Young": True}, seed=6)])

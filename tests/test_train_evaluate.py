@@ -106,7 +106,7 @@ def test_several_changes_are_counted_by_how_many_they_are(figures: dict[str, Any
     assert several["all"]["photos"] == min(9, figures["photos"])
     assert 0 < sum(row["photos"] for name, row in several.items() if name != "all") <= several["all"]["photos"]
     for row in several.values():
-        assert 0 <= row["all_shown"] <= row["shown"] <= 1
+        assert 0 <= row["success"] <= row["shown"] <= 1
     assert "all of them shown" in report.markdown(figures)
     without = {key: value for key, value in figures.items() if key != "several"}
     assert "all of them shown" not in report.markdown(without)
@@ -198,6 +198,7 @@ def test_the_command_writes_json_card_and_plots(
     figures = json.loads((weights / "evaluation.json").read_text())
     assert set(figures) >= {"real", "reconstruction", "prior", "actor", "edits_actor", "edits_optimise", "reach"}
     assert 0 <= figures["actor"]["accuracy"] <= 1
+    assert report.markdown(figures) in card  # and so does train.report, to the last digit
     assert {path.name for path in (weights / "plots").iterdir()} == {"identity.png", "leak.png"}
 
 

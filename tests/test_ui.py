@@ -1,4 +1,4 @@
-"""The page's handlers as functions, its settings, and the pieces of HTML; the page itself is tested in e2e/."""
+"""The page's handlers as functions, and the pieces of HTML; the page itself is tested in e2e/."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from PIL import Image
 from lc.attributes import ATTRIBUTES, HAIR_COLOURS
 from lc.editor import FaceEditor
 from lc.results import animated
-from lc.ui.settings import Settings, parse
+from lc.ui.settings import Settings
 
 gr = pytest.importorskip("gradio")
 
-import app  # noqa: E402 - needs gradio, as do those below
-from lc.ui import views  # noqa: E402
+from lc.ui import views  # noqa: E402 - needs gradio, as do those below
 from lc.ui.handlers import EditHandlers, Shown, examples  # noqa: E402
 from lc.ui.layout import build_page, model_card  # noqa: E402
 from lc.ui.making import Endpoints, Faces, MakingHandlers  # noqa: E402
@@ -345,50 +344,6 @@ def test_model_card_loses_its_front_matter_and_keeps_its_pictures(tmp_path: Path
     assert card.startswith("# Card")
     assert "![Curve](data:image/png;base64," in card
     assert "![Web]" not in card  # a link, for nothing is fetched from outside
-
-
-# --- settings and the program -----------------------------------------------------------------------------------------
-
-
-def test_flags_win_over_variables_and_variables_over_defaults() -> None:
-    environment = {
-        "LC_PORT": "8001",
-        "LC_SHARE": "true",
-        "LC_MAX_UPLOAD_SIZE": "5mb",
-        "GRADIO_SERVER_NAME": "0.0.0.0",
-        "GRADIO_SERVER_PORT": "9",
-    }
-    assert parse([], {}) == Settings()
-    settings = parse(["--concurrency", "4", "--no-share"], environment)
-    assert settings == Settings(host="0.0.0.0", port=8001, concurrency=4, max_upload_size="5mb")
-    assert parse(["--port", "1"], environment).port == 1
-    assert parse([], environment).share
-
-
-@pytest.mark.parametrize(
-    "flags", [["--port", "x"], ["--port", "70000"], ["--concurrency", "0"], ["--max-upload-size", "9"]]
-)
-def test_settings_that_do_not_fit_are_a_usage_message(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        parse(flags, {})
-    assert exit_.value.code == 2
-    assert flags[0] in capsys.readouterr().err
-
-
-def test_missing_weights_are_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.serve(Settings(weights=str(tmp_path))) == 2
-    assert "config.json" in capsys.readouterr().err
-
-
-def test_a_taken_port_is_a_sentence(tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        settings = Settings(weights=str(tiny_weights), device="cpu", port=taken.getsockname()[1])
-        assert app.serve(settings) == 1
-    assert str(settings.port) in capsys.readouterr().err
 
 
 def test_a_file_on_its_way_to_a_browser_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,8 +155,8 @@ def main() -> None:
     figures = measure(config)
     figures["minutes"] = (time.perf_counter() - begun) / 60
     figures["cpu_minutes"] = (time.process_time() - busy) / 60
-    text = json.dumps(report.short(figures), indent=1, default=str)
-    (config.weights / "evaluation.json").write_text(text + "\n")
+    figures = report.short(figures)  # the card says what the file says, to the last digit
+    (config.weights / "evaluation.json").write_text(json.dumps(figures, indent=1, default=str) + "\n")
     write_plots(config.weights / "plots", figures)
     tables = report.markdown(figures)
     report.write_card(config.weights / "README.md", tables)

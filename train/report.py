@@ -289,7 +289,7 @@ def _several_table(figures: Figures) -> list[str]:
     """What becomes of several changes at once, and what they are; nothing where that was not measured."""
     if not (several := figures.get("several")):
         return []
-    columns = ("shown", "all_shown", "held", "frechet", "embedding_distance_pasted", "same_person_pasted")
+    columns = ("shown", "success", "held", "frechet", "embedding_distance_pasted", "same_person_pasted")
     head = ["changes at once", "photos", "shown", "all of them shown", "held", "Frechet distance"]
     head += ["embedding distance", "same person"]
     rows = [[name, str(row["photos"]), *(_cell(row, key) for key in columns)] for name, row in several.items()]

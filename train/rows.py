@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -196,37 +196,26 @@ class Evaluation:
             directions[f"{name}={int(wanted)}"] = self._direction(name, wanted, method, rows, identity)
         return directions
 
-    def several(self, method: Method, count: int, identity: float, seed: int = 0) -> dict[str, Any]:
+    def several(self, method: Method, count: int, identity: float) -> dict[str, Any]:
         """Two to four attributes at once, drawn by chance, turned round in each of the first `count` photos.
 
         Returns:
-            for "2", "3", "4" and "all": how many photos, "shown", the share of the changes that the reader sees, and
-            "all_shown", of the photos in which it sees every one; "held", the share of the attributes that they neither
-            name nor imply which it reads as before; "frechet"; and what `_person` measures, see `_direction`.
+            for "2", "3", "4" and "all": how many photos, the means of what `_measured` finds, "shown", the share of the
+            changes that the reader sees, and "frechet".
         """
-        draw = torch.Generator().manual_seed(seed)
-        asked = [_turned(seen, draw) for seen in tqdm(self.seen[:count], desc="several changes", leave=False)]
-        columns: list[dict[str, float]] = []
-        edits = [self.editor.edit(r, a, identity, method) for r, a in zip(self.readings, asked, strict=False)]
-        images = tensor([edit.edited for edit in edits])
-        for changes, before, after in zip(asked, self.seen, self.judge.read(images), strict=False):
-            got = [bool(after[ATTRIBUTES.index(name)]) == wanted for name, wanted in changes.items()]
-            others = [i for i, name in enumerate(ATTRIBUTES) if name not in resolve(changes)]
-            held = float((after[others] == before[others]).double().mean()) if others else 1.0
-            columns.append({"shown": sum(got) / len(got), "all_shown": float(all(got)), "held": held})
-        figures = {name: torch.tensor([row[name] for row in columns]) for name in columns[0]}
-        figures["features"] = self.judge.features(images)
-        pasted = self.judge.embed(tensor([frame_crop(edit.result).crop for edit in edits]))
-        if pasted is not None:
-            assert self.faces is not None
-            figures |= {f"{key}_pasted": x for key, x in _person(pasted, self.faces[: len(edits)]).items()}
-        many = torch.tensor([len(changes) for changes in asked])
-        groups = {str(k): many == k for k in _SEVERAL} | {"all": many > 0}
+        draw = torch.Generator().manual_seed(0)
+        asked = [_turned(seen, draw) for seen in self.seen[:count]]
+        bar = tqdm(asked, desc="several changes", leave=False)
+        edits = [self.editor.edit(self.readings[i], changes, identity, method) for i, changes in enumerate(bar)]
+        columns, named = self._measured(edits, torch.arange(len(edits)), asked), _among(asked)
+        number = named.sum(1)
+        columns["shown"] = (columns["change"].abs() * named).sum(1) / number
+        groups = {str(k): number == k for k in _SEVERAL} | {"all": number > 0}
         return {
             name: {
                 "photos": int(rows.sum()),
-                **_means({key: x[rows] for key, x in figures.items()}),
-                "frechet": frechet_distance(figures["features"][rows], self.real),
+                **_means({key: column[rows] for key, column in columns.items()}),
+                "frechet": frechet_distance(columns["features"][rows], self.real),
             }
             for name, rows in groups.items()
             if rows.sum() > 1
@@ -257,23 +246,28 @@ class Evaluation:
         }
 
     def _direction(self, name: str, wanted: bool, method: Method, rows: Tensor, identity: float) -> Columns:
-        """Edit the photos of `rows`: what is measured of each edit, columns of (N, ...).
+        """Edit the photos of `rows`: what is measured of each edit."""
+        chosen: list[Reading] = [self.readings[i] for i in rows.tolist()]
+        edits = self.editor.edit_many(chosen, {name: wanted}, identity, method)
+        return self._measured(edits, rows, [{name: wanted}] * len(rows))
 
-        The person is looked for in three ways: in the decoded face against the photo, which counts what the
+    def _measured(self, edits: Sequence[Edit], rows: Tensor, asked: Sequence[Mapping[str, bool]]) -> dict[str, Tensor]:
+        """What is measured of edits of the photos of `rows`, for which the changes `asked` were wanted: (N, ...).
+
+        Success is that the reader sees all of them, held the share of what they neither name nor imply that it reads as
+        before. The person is looked for in three ways: in the decoded face against the photo, which counts what the
         reconstruction lost too; against the reconstruction, which counts the edit alone; and, as "pasted", in the
         photo with the change put into it, which is what a user gets. Success is read off the latter too.
         """
-        chosen: list[Reading] = [self.readings[i] for i in rows.tolist()]
-        edits: list[Edit] = self.editor.edit_many(chosen, {name: wanted}, identity, method)
         images = tensor([edit.edited for edit in edits])
-        before, after = self.seen[rows], self.judge.read(images)
-        others = [i for i, other in enumerate(ATTRIBUTES) if other not in resolve({name: wanted})]
         pasted = tensor([frame_crop(edit.result).crop for edit in edits])
-        column = ATTRIBUTES.index(name)
+        before, after = self.seen[rows], self.judge.read(images)
+        named, others = _among(asked), ~_among([resolve(changes) for changes in asked])
+        wanted = _among([[name for name, value in changes.items() if value] for changes in asked])
         columns = {
-            "success": (after[:, column] == wanted).double(),
-            "success_pasted": (self.judge.read(pasted)[:, column] == wanted).double(),
-            "held": (after[:, others] == before[:, others]).double().mean(1),
+            "success": ((after == wanted) | ~named).all(1).double(),
+            "success_pasted": ((self.judge.read(pasted) == wanted) | ~named).all(1).double(),
+            "held": ((after == before) & others).sum(1).double() / others.sum(1),
             "converged": torch.tensor([edit.converged for edit in edits]).double(),
             "z_distance": torch.tensor([edit.z_distance for edit in edits]),
             "seconds": torch.tensor([edit.seconds for edit in edits]),
@@ -305,6 +299,11 @@ def _person(faces: Tensor, reference: Tensor) -> dict[str, Tensor]:
     """Distance of embeddings, and whether dlib's usual threshold calls it the same person: (N, 128) -> (N,) each."""
     distance = (faces - reference).norm(dim=1)
     return {"embedding_distance": distance, "same_person": (distance < SAME).double()}
+
+
+def _among(names: Sequence[Collection[str]]) -> Tensor:
+    """(N, 10) bool, True at the attributes that each row names."""
+    return torch.tensor([[name in row for name in ATTRIBUTES] for row in names])
 
 
 def _turned(seen: Tensor, draw: torch.Generator) -> dict[str, bool]:
