@@ -7,6 +7,8 @@ sharp likelihood, sigma_x = 0.1, reconstructs well and samples badly: the latent
     >>> posterior = vae.encode(torch.rand(2, 3, 64, 64))
     >>> vae.decode(posterior.mean).shape
     torch.Size([2, 3, 64, 64])
+    >>> VAE(VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8, patch=4)).image_size
+    128
 """
 
 from __future__ import annotations
@@ -61,6 +63,13 @@ class VAEConfig:
     decoder_bottleneck: int = 0  # likewise; 0: bottleneck
     detail: int = 0  # channels of a second way to pixels, at 64x64, which a sharpened decoder draws fine lines with
     crispness: float = 0.0  # amount of unsharp masking of what is decoded: contrast for fewer decibels than grain costs
+    patch: int = 2  # pixels per place of the 32x32 maps, each way: the nets work at 32x32 and below at any image size
+    fine_blocks: int = 0  # bottleneck residual blocks at 32x32 in the decoder
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square pictures, in pixels."""
+        return 32 * self.patch
 
     def __post_init__(self) -> None:
         if (
@@ -68,8 +77,10 @@ class VAEConfig:
             or len(self.decoder_widths) not in (0, 4)
             or min(*self.widths, *self.decoder_widths, self.latent, self.bottleneck) < 1
             or min(self.encoder_blocks, self.decoder_blocks, self.decoder_bottleneck, self.detail, self.crispness) < 0
+            or self.patch not in (2, 4)
+            or self.fine_blocks < 0
         ):
-            raise ValueError(f"VAE sizes must be positive, with four widths: {self}")
+            raise ValueError(f"VAE sizes must be positive, with four widths and a patch of 2 or 4: {self}")
 
 
 class ResidualBlock(nn.Module):
@@ -90,19 +101,41 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
+class BottleneckBlock(nn.Module):
+    """x + 1x1 conv(3x3 conv(1x1 conv(x))) at half the width, pre-activation (He et al. 2016): a fifth of the cost of a
+    `ResidualBlock`, for maps of many places."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        inner = width // 2
+        self.body = nn.Sequential(
+            *_normalised(width),
+            nn.Conv2d(width, inner, 1, bias=False),
+            *_normalised(inner),
+            nn.Conv2d(inner, inner, 3, padding=1, bias=False),
+            *_normalised(inner),
+            nn.Conv2d(inner, width, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
 def _normalised(width: int) -> tuple[nn.Module, nn.Module]:
     return nn.BatchNorm2d(width), nn.LeakyReLU(0.2, inplace=True)
 
 
 class Encoder(nn.Module):
-    """q(z|x): four stride-2 convolutions, residual blocks at 16x16 and 8x8, one fully connected layer."""
+    """q(z|x): a strided convolution over patches that overlap by half (space to depth and a convolution in one), three
+    stride-2 convolutions, residual blocks at 16x16 and 8x8, one fully connected layer."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
         for level, width in enumerate(config.widths):
-            layers += [nn.Conv2d(channels, width, 4, 2, 1, bias=False), *_normalised(width)]
+            stride = 2 if level else config.patch
+            layers += [nn.Conv2d(channels, width, 2 * stride, stride, stride // 2, bias=False), *_normalised(width)]
             if level in (1, 2):  # 16x16, 8x8
                 layers += [ResidualBlock(width) for _ in range(config.encoder_blocks)]
             channels = width
@@ -139,14 +172,16 @@ class Decoder(nn.Module):
             *blocks16,
             *_normalised(w16),
             nn.ConvTranspose2d(w16, w32, 4, 2, 1, bias=False),
+            *[BottleneckBlock(w32) for _ in range(config.fine_blocks)],
             *_normalised(w32),
-            # Many channels at 64x64 would cost the most time for the least gain: go to pixels in one step. Kernel 4 at
-            # stride 2 covers every pixel equally often, so no checkerboard.
-            nn.ConvTranspose2d(w32, 3, 4, 2, 1),
+            # Many channels at 64x64 and above would cost the most time for the least gain: go to pixels in one step (depth
+            # to space and a convolution in one). A kernel of twice the stride covers every pixel equally often, so no
+            # checkerboard.
+            nn.ConvTranspose2d(w32, 3, 2 * config.patch, config.patch, config.patch // 2),
         )
-        # One linear step from 32x32 draws the same four phases everywhere, which shows as hatching once fine contrast
-        # is asked for. A few channels that meet again at 64x64 can do without.
-        self.detail = Detail(w32, config.detail) if config.detail else None
+        # One linear step from 32x32 draws the same phases everywhere, which shows as hatching once fine contrast is
+        # asked for. A few channels that meet again at 64x64 can do without.
+        self.detail = Detail(w32, config.detail, config.image_size) if config.detail else None
         self.crispness = config.crispness
 
     def forward(self, z: Tensor) -> Tensor:
@@ -165,7 +200,7 @@ def unsharp(images: Tensor, amount: float) -> Tensor:
 
 
 class Detail(nn.Module):
-    """(B, width, 32, 32) -> (B, 3, 64, 64), beginning at zero.
+    """(B, width, 32, 32) -> (B, 3, image_size, image_size), beginning at zero; the work is done at 64x64.
 
     A fixed map of noise joins in, scaled per channel (Karras et al. 2019, section 2, where it is drawn anew): without
     it texture that no latent holds, hair above all, can only be drawn as a regular pattern.
@@ -173,14 +208,19 @@ class Detail(nn.Module):
 
     noise: Tensor  # (channels, 64, 64)
 
-    def __init__(self, width: int, channels: int) -> None:
+    def __init__(self, width: int, channels: int, image_size: int = 64) -> None:
         super().__init__()
+        self.out: nn.Module
         self.up = nn.ConvTranspose2d(width, channels, 4, 2, 1)
         fixed = torch.Generator().manual_seed(0)
-        self.register_buffer("noise", torch.randn(channels, IMAGE_SIZE, IMAGE_SIZE, generator=fixed))
+        self.register_buffer("noise", torch.randn(channels, 64, 64, generator=fixed))
         self.strength = nn.Parameter(torch.full((channels, 1, 1), 0.1))
         self.mix = nn.Conv2d(channels, channels, 3, padding=1)
-        self.out = nn.Conv2d(channels, 3, 3, padding=1)
+        if image_size == 64:
+            self.out = nn.Conv2d(channels, 3, 3, padding=1)
+        else:
+            stride = image_size // 64
+            self.out = nn.ConvTranspose2d(channels, 3, 2 * stride, stride, stride // 2)
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
 
@@ -195,7 +235,7 @@ class VAE(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.config = config
-        self.latent = config.latent
+        self.latent, self.image_size = config.latent, config.image_size
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
 
