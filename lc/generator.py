@@ -174,9 +174,9 @@ class Decoder(nn.Module):
             nn.ConvTranspose2d(w16, w32, 4, 2, 1, bias=False),
             *[BottleneckBlock(w32) for _ in range(config.fine_blocks)],
             *_normalised(w32),
-            # Many channels at 64x64 and above would cost the most time for the least gain: go to pixels in one step (depth
-            # to space and a convolution in one). A kernel of twice the stride covers every pixel equally often, so no
-            # checkerboard.
+            # Many channels at 64x64 and above would cost the most time for the least gain: go to pixels in one step
+            # (depth to space and a convolution in one). A kernel of twice the stride covers every pixel equally often,
+            # so no checkerboard.
             nn.ConvTranspose2d(w32, 3, 2 * config.patch, config.patch, config.patch // 2),
         )
         # One linear step from 32x32 draws the same phases everywhere, which shows as hatching once fine contrast is

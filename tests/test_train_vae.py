@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from processes import finish, kill_in_the_middle, same
 
 from lc.classifier import Classifier, ClassifierConfig
@@ -71,8 +72,19 @@ def test_a_grown_vae_computes_what_the_small_one_did() -> None:
     assert kept["project.weight"].shape == (5 * 16, MODEL.latent)
     same = [n for n, value in small.decoder.state_dict().items() if n in kept and value.equal(kept[n])]
     assert any("features" in name and kept[name].ndim == 4 for name in same)  # what fits is still there
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        grow(small, replace(MODEL, widths=(8, 8, 8, 16)))
+    with pytest.raises(RuntimeError, match="size"):
+        grow(small, replace(MODEL, widths=(8, 8, 8, 4)))
+
+
+def test_a_vae_grows_to_more_pixels_and_channels() -> None:
+    torch.manual_seed(0)
+    small = VAE(replace(MODEL, decoder_blocks=1)).eval()
+    wide = replace(MODEL, decoder_blocks=1, widths=(8, 8, 12, 16), decoder_widths=(12, 8, 8, 8), patch=4, fine_blocks=1)
+    large = grow(small, wide).eval()
+    x = torch.rand(2, 3, 128, 128)
+    z = small.encode(F.avg_pool2d(x, 2)).mean
+    torch.testing.assert_close(large.encode(x).mean, z)
+    torch.testing.assert_close(large.decode(z), F.interpolate(small.decode(z), scale_factor=2.0))
 
 
 def test_a_classifier_teaches_the_encoder_and_learns_nothing() -> None:

@@ -114,7 +114,9 @@ def aligned(folder: Path, name: str, size: int) -> tuple[npt.NDArray[np.uint8], 
     return image, np.asarray(mask, dtype=np.uint8)
 
 
-def paste_worn(x: Tensor, y: Tensor, donor_x: Tensor, donor_y: Tensor, kind: int, gain: Tensor) -> tuple[Tensor, Tensor]:
+def paste_worn(
+    x: Tensor, y: Tensor, donor_x: Tensor, donor_y: Tensor, kind: int, gain: Tensor
+) -> tuple[Tensor, Tensor]:
     """Lay the glasses or the hat of one aligned face onto another.
 
     Args:
@@ -140,7 +142,10 @@ def geometry(batch: int, size: int, margin: int, turn: float, generator: torch.G
     scale = torch.exp(uniform(-0.22, 0.16)) * size / (size + 2 * margin)
     flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     cos, sin, shift = torch.cos(angle) * scale, torch.sin(angle) * scale, 0.1 * scale
-    rows = torch.stack([cos * flip, -sin, uniform(-1, 1) * shift]), torch.stack([sin * flip, cos, uniform(-1, 1) * shift])
+    rows = (
+        torch.stack([cos * flip, -sin, uniform(-1, 1) * shift]),
+        torch.stack([sin * flip, cos, uniform(-1, 1) * shift]),
+    )
     theta = torch.stack(rows).permute(2, 0, 1)  # (B, 2, 3)
     return F.affine_grid(theta, [batch, 3, size, size], align_corners=False)
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from lc.classifier import Classifier, feature_distance
 from lc.critics import LatentStatistics
-from lc.generator import IMAGE_SIZE, VAE, ResidualBlock, VAEConfig
+from lc.generator import IMAGE_SIZE, VAE, BottleneckBlock, ResidualBlock, VAEConfig
 from lc.losses import kl_divergence, pixel_nll
 from lc.metrics import psnr
 from lc.weights import load_generator, save_generator, save_statistics
@@ -40,7 +40,7 @@ class VAETraining(RunConfig):
     extra: tuple[Path, ...] = ()
     """More crops from train.prepare."""
     init: Path | None = None
-    """Weights folder to start from; `model` may add residual blocks to what is there."""
+    """Weights folder to start from; `model` may add blocks, channels and pixels to what is there, see `grow`."""
     model: VAEConfig = field(default_factory=VAEConfig)
     sigma_x: float = 0.1
     """Standard deviation of the pixel likelihood, pixels in [0, 1]."""
@@ -119,10 +119,12 @@ def focus_map(focus: float) -> Tensor:
 
 
 def grow(small: VAE, config: VAEConfig) -> VAE:
-    """A VAE with more residual blocks, or with detail, that computes what `small` does: what is new adds nothing yet.
+    """A VAE with more residual blocks, wider layers, larger pictures or detail that computes what `small` does.
 
-    Detail that `config` has no room for is left out, and layers of the decoder that it wants wider or narrower begin
-    anew.
+    What is new adds nothing yet: new blocks and detail begin at zero, and so does what reads new channels (Chen et al.
+    2016, Net2Net). A patch of twice the side is read as its average over 2x2 pixels and drawn as such, so that training
+    at a small size, which is cheap, is the first part of training at a large one (Karras et al. 2018). Detail that
+    `config` has no room for is left out, and layers that it wants narrower begin anew.
 
     Raises:
         RuntimeError: the sizes differ by more than that.
@@ -133,19 +135,39 @@ def grow(small: VAE, config: VAEConfig) -> VAE:
         same = [(module, getattr(new, name)) for name, module in old.named_children() if name != "features"]
         kept = list(old.features)
         for module in new.features:
-            if isinstance(module, ResidualBlock) and not (kept and isinstance(kept[0], ResidualBlock)):
+            if isinstance(module, ResidualBlock | BottleneckBlock) and not (kept and type(kept[0]) is type(module)):
                 for parameter in module.body[-1].parameters():
                     nn.init.zeros_(parameter)
             else:
                 same.append((kept.pop(0), module))
         for module, copy in same:
-            if copy is not None and (new is vae.encoder or _sizes(module) == _sizes(copy)):
-                copy.load_state_dict(module.state_dict())
+            if copy is not None and (new is vae.encoder or _fits(module, copy)):
+                _widen(module, copy)
     return vae
 
 
-def _sizes(module: nn.Module) -> list[torch.Size]:
-    return [value.shape for value in module.state_dict().values()]
+def _fits(small: nn.Module, large: nn.Module) -> bool:
+    """Whether every tensor of `small` has a place in `large`'s."""
+    pairs = zip(small.state_dict().values(), large.state_dict().values(), strict=True)
+    return all(a.ndim == b.ndim and all(x <= y for x, y in zip(a.shape, b.shape, strict=True)) for a, b in pairs)
+
+
+@torch.no_grad()
+def _widen(small: nn.Module, large: nn.Module) -> None:
+    """Copy weights into a layer of the same or a larger size that then computes the same from what is not new."""
+    old, new = small.state_dict(), large.state_dict()
+    if old.keys() != new.keys():
+        raise RuntimeError(f"a {type(small).__name__} cannot become a {type(large).__name__}")
+    transposed = isinstance(large, nn.ConvTranspose2d)
+    for name, target in new.items():
+        source = old[name]
+        if source.ndim == 4 and (times := target.shape[-1] // source.shape[-1]) > 1:
+            source = source.repeat_interleave(times, 2).repeat_interleave(times, 3)
+            source = source if transposed else source / times**2
+        if source.ndim >= 2 and source.shape != target.shape:
+            inputs = 0 if transposed else 1
+            target.narrow(inputs, source.shape[inputs], target.shape[inputs] - source.shape[inputs]).zero_()
+        target[tuple(slice(size) for size in source.shape)] = source
 
 
 @torch.no_grad()
