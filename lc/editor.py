@@ -24,12 +24,11 @@ from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_pho
 from lc.inference import STEPS, infer
 from lc.moves import LOOKS, Goal, Moves
 from lc.optimiser import Step, optimise, rms
+from lc.paths import DEFAULT_WEIGHTS
 from lc.results import Edit, Progress, Reading, Sample
 from lc.weights import Model, load_model
 
 __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Reading", "Sample"]
-
-DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "celeba-64"
 
 Method = Literal["actor", "optimise"]
 Source = str | Path | bytes | BinaryIO | Image.Image

@@ -11,12 +11,10 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+
+from lc.paths import DEFAULT_WEIGHTS
 
 __all__ = ["Settings", "parse"]
-
-# As lc.editor.DEFAULT_WEIGHTS, which cannot be asked here: it would import torch before --help is printed.
-_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "celeba-64"
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 7860
-    weights: str = str(_WEIGHTS)
+    weights: str = str(DEFAULT_WEIGHTS)
     device: str = "auto"
     share: bool = False
     root_path: str = ""
