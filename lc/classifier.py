@@ -1,4 +1,4 @@
-"""A pixel classifier of the ten attributes, and how alike two pictures are to it.
+"""A pixel classifier of attributes, and how alike two pictures are to it.
 
 Source: LPIPS (Zhang et al. 2018): what a network that sees finds alike is nearer to what people do than pixels are.
 """
@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lc.attributes import ATTRIBUTES
-
 __all__ = ["Classifier", "ClassifierConfig", "feature_distance"]
 
 
@@ -24,6 +22,17 @@ class ClassifierConfig:
     widths: tuple[int, ...] = (48, 96, 192, 256)  # channels at 32x32, 16x16, 8x8, 4x4
     blocks: int = 1  # residual blocks at each size
     dropout: float = 0.3
+    patch: int = 2  # pixels per place of the 32x32 maps, each way
+    attributes: int = 10  # logits
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(*self.widths, self.attributes) < 1 or self.blocks < 0 or self.patch not in (2, 4):
+            raise ValueError(f"classifier sizes must be positive, with a patch of 2 or 4: {self}")
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square pictures, in pixels."""
+        return 32 * self.patch
 
 
 class Block(nn.Module):
@@ -44,7 +53,7 @@ class Block(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A small ResNet: photos to ten logits. `thresholds` are the probabilities at which each is called true."""
+    """A small ResNet: photos to logits. `thresholds` are the probabilities at which each attribute is called true."""
 
     thresholds: Tensor
 
@@ -54,24 +63,26 @@ class Classifier(nn.Module):
         layers: list[nn.Module] = []
         channels = 3
         for level, width in enumerate(config.widths):
-            kernel, padding = (4, 1) if level == 0 else (3, 1)
-            layers += [nn.Conv2d(channels, width, kernel, 2, padding, bias=False), nn.BatchNorm2d(width)]
+            # The first convolution strides over patches that overlap by half.
+            stride, kernel = (config.patch, 2 * config.patch) if level == 0 else (2, 3)
+            layers += [nn.Conv2d(channels, width, kernel, stride, stride // 2, bias=False)]
+            layers += [nn.BatchNorm2d(width)]
             layers += [nn.ReLU(inplace=True), *(Block(width) for _ in range(config.blocks))]
             channels = width
         self.stage = 3 + config.blocks  # modules in each stage of `body`
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, len(ATTRIBUTES)))
-        self.register_buffer("thresholds", torch.full((len(ATTRIBUTES),), 0.5))
+        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, config.attributes))
+        self.register_buffer("thresholds", torch.full((config.attributes,), 0.5))
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, 3, 64, 64) in [0, 1] -> (B, last width)."""
+        """(B, 3, S, S) in [0, 1] -> (B, last width)."""
         features: Tensor = self.body(images * 2 - 1)
         return features.float()
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """What each stage finds, of unit length in each place, for `feature_distance`.
 
-        (B, 3, 64, 64) in [0, 1] -> (B, width, side, side) at 32x32 down to 4x4.
+        (B, 3, S, S) in [0, 1] -> (B, width, side, side) at 32x32 down to 4x4.
         """
         found, x = [], images * 2 - 1
         for level in range(len(self.config.widths)):
@@ -80,17 +91,17 @@ class Classifier(nn.Module):
         return found
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, 64, 64) in [0, 1] -> logits (B, 10)."""
+        """(B, 3, S, S) in [0, 1] -> logits (B, attributes)."""
         logits: Tensor = self.head(self.features(images))
         return logits.float()
 
     def beyond(self, images: Tensor) -> Tensor:
-        """(B, 3, 64, 64) in [0, 1] -> (B, 10): how far beyond its threshold each logit is."""
+        """(B, 3, S, S) in [0, 1] -> (B, attributes): how far beyond its threshold each logit is."""
         logits: Tensor = self(images)
         return logits - torch.logit(self.thresholds)
 
     def read(self, images: Tensor) -> Tensor:
-        """(B, 3, 64, 64) in [0, 1] -> bool (B, 10)."""
+        """(B, 3, S, S) in [0, 1] -> bool (B, attributes)."""
         return torch.sigmoid(self(images)) >= self.thresholds
 
 
