@@ -21,7 +21,7 @@ from lc.faces import detector, iter_photos, read_photo
 from lc.faces.align import fit, warp
 from lc.generator import IMAGE_SIZE
 from train.data import MARGIN, Crops, save_packed, square_crop, to_tensor
-from train.engine import parse
+from train.engine import parse, program
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def crop(path: Path, side: float | None) -> Image.Image:
     return warp(photo.rgb, matrix, IMAGE_SIZE + 2 * MARGIN)
 
 
+@program
 def main() -> None:
     config = parse(PrepareConfig)
     images, names = [], []
