@@ -9,7 +9,6 @@ actor, by the optimiser, and by the plain 300-step walk of the paper. Writes OUT
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from benchmarks.reference import plain
 from lc.attributes import ATTRIBUTES, resolve
 from lc.editor import FaceEditor, Method, Reading
+from lc.files import write_json, write_text
 from lc.weights import load_classifier
 from train.data import load_celeba
 from train.engine import parse
@@ -235,8 +235,8 @@ def main() -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     figures = measure(config)
-    config.out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
-    config.out.with_suffix(".md").write_text(markdown(figures))
+    write_json(config.out.with_suffix(".json"), figures, indent=1)
+    write_text(config.out.with_suffix(".md"), markdown(figures))
     print(markdown(figures))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from lc.checksums import is_listed, parse_json, read_file, save_files
 from lc.errors import WeightsError
 
 __all__ = ["FILE", "Calibration", "load_calibration", "save_calibration"]
@@ -92,21 +94,25 @@ def load_calibration(folder: Path) -> Calibration:
     """Read calibration.json; where there is none, the defaults.
 
     Raises:
-        WeightsError: damaged.
+        WeightsError: damaged, or not the one that config.json describes.
     """
+    if not is_listed(folder, FILE):
+        return Calibration()
+    data = read_file(folder, FILE)
     try:
-        found = json.loads((folder / FILE).read_text())
+        found = parse_json(data)
         names = ("slider", "actor", "optimiser", "distance", "similarity")
         tables: dict[str, Any] = {name: tuple(map(float, found[name])) for name in names}
         for name in ("lengths", "shown"):
             tables[name] = {str(change): float(value) for change, value in found.get(name, {}).items()}
+        if not all(math.isfinite(v) for t in tables.values() for v in (t.values() if isinstance(t, dict) else t)):
+            raise ValueError("not finite")
         return Calibration(**tables)
-    except FileNotFoundError:
-        return Calibration()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{folder / FILE} is damaged: fetch it again, or run python -m train.calibrate.") from error
 
 
 def save_calibration(folder: Path, calibration: Calibration, **measured: object) -> None:
     """Write calibration.json; `measured` is kept beside the tables for whoever wants to see what they rest on."""
-    (folder / FILE).write_text(json.dumps({**dataclasses.asdict(calibration), "measured": measured}, indent=2) + "\n")
+    text = json.dumps({**dataclasses.asdict(calibration), "measured": measured}, indent=2)
+    save_files(folder, {FILE: f"{text}\n".encode()})

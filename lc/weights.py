@@ -1,31 +1,33 @@
 """A folder or a Hugging Face Hub repository <-> modules: config.json and safetensors, never pickle.
 
-Weights are stored in fp16. Files are split so that each stays under 9 MB, which a Space takes in plain git.
+Files stay under 9 MB, which a Space takes in plain git, see `lc.tensors`; their checksums are in config.json, see
+`lc.checksums`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
-from huggingface_hub import load_torch_model, save_torch_state_dict, snapshot_download
+from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lc.actor import Actor
 from lc.attributes import ATTRIBUTES
+from lc.checksums import load_config, read_file, save_config, save_files
 from lc.classifier import Classifier, ClassifierConfig
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.density import Density, DensityConfig
 from lc.errors import WeightsError
 from lc.generator import VAE, VAEConfig
 from lc.identity import Calibration, load_calibration
+from lc.tensors import check_finite, load_module, parse_tensors, save_module, save_modules
 
 __all__ = [
     "Model",
@@ -47,7 +49,6 @@ __all__ = [
     "to_device",
 ]
 
-FORMAT = 1
 _Net = TypeVar("_Net", bound=nn.Module)
 
 
@@ -69,58 +70,10 @@ def locate(folder_or_repo: str | Path) -> Path:
         ) from error
 
 
-def load_config(folder: Path) -> dict[str, Any]:
-    """Read config.json.
-
-    Raises:
-        WeightsError: missing, unreadable, or of another format.
-    """
-    try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{folder / 'config.json'} is missing or damaged: fetch the weights again.") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise WeightsError(f"{folder} holds weights of another format: update the program or fetch matching weights.")
-    return config
-
-
-def save_config(folder: Path, **sections: Any) -> None:
-    """Write sections into config.json, keeping the others that are there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "config.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({"format": FORMAT, **known, **sections}, indent=2) + "\n")
-
-
-def save_module(folder: Path, name: str, module: nn.Module) -> None:
-    """Write a module's weights as fp16, in one NAME.safetensors or several with an index."""
-    state = {key: value.half() if value.is_floating_point() else value for key, value in module.state_dict().items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    save_torch_state_dict(state, folder, filename_pattern=f"{name}{{suffix}}.safetensors", max_shard_size="9MB")
-
-
-def load_module(folder: Path, name: str, module: nn.Module) -> None:
-    """Read what `save_module` wrote into a module of the same shape.
-
-    Raises:
-        WeightsError: a file is missing, damaged, or made for other sizes.
-    """
-    sharded = (folder / f"{name}.safetensors.index.json").exists()
-    path = folder if sharded else folder / f"{name}.safetensors"
-    try:
-        load_torch_model(module, path, strict=True, filename_pattern=f"{name}{{suffix}}.safetensors")
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        raise WeightsError(
-            f"The weights of the {name.replace('_', ' ')} in {folder} are missing, damaged or made for another "
-            "config.json: fetch the folder again."
-        ) from error
-
-
 def save_statistics(folder: Path, statistics: LatentStatistics) -> None:
     """Write statistics.safetensors (float32: small, and everything is measured in it)."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.float().contiguous() for name, value in statistics._asdict().items()}
-    safetensors.torch.save_file(tensors, folder / "statistics.safetensors")
+    save_files(folder, {"statistics.safetensors": safetensors.torch.save(tensors)})
 
 
 def load_statistics(folder: Path) -> LatentStatistics:
@@ -129,24 +82,25 @@ def load_statistics(folder: Path) -> LatentStatistics:
     Raises:
         WeightsError: missing or damaged.
     """
+    name = "statistics.safetensors"
+    tensors = parse_tensors(read_file(folder, name), folder / name)
+    for tensor in tensors.values():
+        check_finite(tensor, str(folder / name))
     try:
-        tensors: Mapping[str, Tensor] = safetensors.torch.load_file(folder / "statistics.safetensors")
         return LatentStatistics(**tensors)
-    except (OSError, SafetensorError, TypeError) as error:
-        raise WeightsError(f"{folder / 'statistics.safetensors'} is missing or damaged: fetch it again.") from error
+    except TypeError as error:
+        raise WeightsError(f"{folder / name} is damaged: fetch it again.") from error
 
 
 def save_generator(folder: Path, vae: VAE) -> None:
     """Write a VAE: its section of config.json, encoder and decoder."""
-    save_config(folder, generator={"class": "VAE", **dataclasses.asdict(vae.config)})
-    save_module(folder, "encoder", vae.encoder)
-    save_module(folder, "decoder", vae.decoder)
+    modules = {"encoder": vae.encoder, "decoder": vae.decoder}
+    save_modules(folder, modules, generator={"class": "VAE", **dataclasses.asdict(vae.config)})
 
 
 def save_density(folder: Path, density: Density) -> None:
     """Write a density of the latents and its section of config.json."""
-    save_config(folder, density=dataclasses.asdict(density.config))
-    save_module(folder, "density", density)
+    save_modules(folder, {"density": density}, density=dataclasses.asdict(density.config))
 
 
 def section(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
@@ -184,8 +138,7 @@ def load_generator(folder: Path) -> VAE:
 
 def save_classifier(folder: Path, name: str, classifier: Classifier) -> None:
     """Write NAME.safetensors and its section of config.json."""
-    save_config(folder, **{name: dataclasses.asdict(classifier.config)})
-    save_module(folder, name, classifier)
+    save_modules(folder, {name: classifier}, **{name: dataclasses.asdict(classifier.config)})
 
 
 def load_classifier(folder: Path, name: str) -> Classifier:
@@ -284,10 +237,9 @@ def save_editing_nets(
         "critic": critic,
         "attribute_critic": attribute_critic,
     }
-    for name, net in nets.items():
-        save_module(folder, name, net)
-    save_config(
+    save_modules(
         folder,
+        nets,
         **{name: dataclasses.asdict(net.config) for name, net in nets.items()},
         attributes=list(ATTRIBUTES),
         lambda_dist=list(lambda_dist),
@@ -356,7 +308,7 @@ def _facts(folder: Path, config: Mapping[str, Any]) -> tuple[Tensor, Tensor, tup
         counts = torch.tensor(list(config["label_vectors"].values()), dtype=torch.float32)
         low, high = map(float, config["lambda_dist"])
         fits = vectors.shape == (len(counts), len(ATTRIBUTES)) and counts.min() >= 0 and counts.sum() > 0
-        if not fits or not 0 < low <= high:
+        if not fits or not 0 < low <= high < math.inf:
             raise ValueError("out of range")
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"{folder / 'config.json'} is damaged: fetch the weights again.") from error

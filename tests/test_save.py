@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,52 @@ def test_the_file_says_where_it_comes_from(tmp_path: Path, suffix: str, note: st
 def test_another_suffix_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match=r"end it with .*\.$"):
         save_picture(quarters(), tmp_path / "picture.xyz", None)
+
+
+# --- the target is safe --------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_encoded_leaves_the_photo(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    quarters().save(path)
+    before = path.read_bytes()
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] = bytes(70_000)
+    photo = read_photo(encode(quarters(), "PNG", exif=exif.tobytes()))
+    with pytest.raises(PhotoError, match=r"68 kB, and a JPEG holds 64.*\.$"):
+        save_picture(photo.pixels, path, EDITED, photo)
+    with pytest.raises(PhotoError, match=r"17000x24 pixels.*\.$"):
+        save_picture(Image.new("RGB", (17_000, 24)), path.with_suffix(".webp"), EDITED)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    save_picture(photo.pixels, tmp_path / "photo.png", EDITED, photo)  # holds any EXIF
+    with Image.open(tmp_path / "photo.png") as back:
+        assert len(back.info["exif"]) > 70_000
+
+
+def test_how_a_tiff_lay_on_the_disk_is_not_told_in_a_jpeg(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Scanner"
+    exif[ExifTags.Base.StripOffsets] = tuple(range(20_000))
+    photo = read_photo(encode(quarters(), "PNG", exif=exif.tobytes()))
+    save_picture(photo.pixels, tmp_path / "photo.jpg", EDITED, photo)
+    with Image.open(tmp_path / "photo.jpg") as back:
+        assert back.getexif()[ExifTags.Base.Make] == "Scanner"
+
+
+def test_a_full_disk_leaves_the_photo(tmp_path: Path) -> None:
+    """What libraries write of a picture they write to the end, or say so: JPEG's writer counts no bytes by itself."""
+    path = tmp_path / "photo.jpg"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = Image.effect_noise((400, 300), 90).convert("RGB")
+    save_picture(noise, path, None)
+    before = path.read_bytes()
+    for room in (0, 1000, len(before) - 1):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+        try:
+            with pytest.raises(OSError, match=r"photo\.jpg"):
+                save_picture(noise, path, EDITED)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import finish
+from processes import ROOT, environment, finish
 
 from lc.attributes import ATTRIBUTES
 from lc.faces import align, detector, frame_crop, read_photo
@@ -106,3 +108,15 @@ def test_preparing_a_folder_aligns_as_the_app_does_and_names_what_it_leaves_out(
 def test_a_part_that_celeba_does_not_have(celeba: Path) -> None:
     with pytest.raises(KeyError):
         load_celeba(celeba, "holdout")
+
+
+def test_a_folder_without_a_usable_photo_is_a_sentence(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "wall.png")
+    (tmp_path / "phone.heic").write_bytes(b"anything")
+    command = ["train.prepare", "--photos", str(tmp_path), "--out", str(tmp_path / "out.safetensors")]
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "phone.heic: HEIC files cannot be read here" in done.stdout
+    assert "There is no photo in" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.safetensors").exists()

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from accelerate import Accelerator
+from processes import ROOT, environment
+from torch import nn
 
-from train.engine import native_bf16
+from lc.errors import LatentConstraintsError
+from lc.weights import to_device
+from train.engine import Run, RunConfig, accelerator, native_bf16, save_grid
 
 
 @pytest.mark.parametrize(
@@ -17,3 +29,150 @@ def test_bfloat16_is_for_processors_that_multiply_in_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert native_bf16("cpu") is native
+
+
+# --- the device ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps", "tpu", "cuda:1", "CPU", ""])
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path, device: str) -> None:
+    if device in ("cuda", "mps") and device == to_device("auto").type:
+        pytest.skip("it is there")
+    with pytest.raises(LatentConstraintsError, match=r"^There is no device .*\.$"):
+        accelerator(RunConfig(out=tmp_path, device=device))
+
+
+def test_a_program_says_what_is_wrong_in_a_sentence(tmp_path: Path, celeba: Path) -> None:
+    out = ["--out", str(tmp_path / "run")]
+    for options, sentence in (
+        ([*out, "--device", "tpu"], "There is no device 'tpu'"),
+        ([*out, "--resume"], "holds no run to resume"),
+        ([*out, "--celeba", str(tmp_path)], "list_eval_partition.txt cannot be written or read"),
+    ):
+        command = [sys.executable, "-m", "train.vae", "--threads", "1", *options]
+        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 2
+        assert sentence in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
+# --- the run folder ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def engine() -> Accelerator:
+    return Accelerator(cpu=True)
+
+
+def begun(folder: Path, engine: Accelerator, **changes: Any) -> Run:
+    return Run(RunConfig(out=folder, save_minutes=0, **changes), engine)
+
+
+def sized(size: int) -> tuple[nn.Linear, torch.optim.Optimizer]:
+    net = nn.Linear(size, size)
+    return net, torch.optim.Adam(net.parameters())
+
+
+def trained(folder: Path, engine: Accelerator) -> Run:
+    """A run of nine steps, each with a row and the checkpoint of step six."""
+    run, (net, optimiser) = begun(folder, engine), sized(4)
+    for step in range(1, 10):
+        run.log(step, loss=step / 10, other=1.0)
+        if step == 6:
+            run.save(step, {"net": net.state_dict(), "optimiser": optimiser.state_dict()})
+    return run
+
+
+def resume(folder: Path, engine: Accelerator, size: int = 4) -> int:
+    net, optimiser = sized(size)
+
+    def put(state: dict[str, Any]) -> None:
+        net.load_state_dict(state["net"])
+        optimiser.load_state_dict(state["optimiser"])
+
+    return begun(folder, engine, resume=True).restore(put)
+
+
+def test_a_run_goes_on_where_it_was(tmp_path: Path, engine: Accelerator) -> None:
+    run = trained(tmp_path / "run", engine)
+    assert resume(run.folder, engine) == 6
+    assert [row.split(",")[0] for row in run.log_file.read_text().splitlines()] == ["step", *"123456"]
+    run.log(7, loss=0.7, other=1.0)
+    assert run.log_file.read_text().splitlines()[-1] == "7,0.7,1"
+
+
+def test_a_new_run_overwrites_none(tmp_path: Path, engine: Accelerator) -> None:
+    run = trained(tmp_path / "run", engine)
+    files = {path: path.read_bytes() for path in run.folder.iterdir()}
+    with pytest.raises(LatentConstraintsError, match=r"holds a run already: go on with it by --resume.*--out\.$"):
+        begun(run.folder, engine)
+    assert files == {path: path.read_bytes() for path in run.folder.iterdir()}
+    run.checkpoint.unlink()
+    with pytest.raises(LatentConstraintsError, match="holds a run already"):
+        begun(run.folder, engine)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_mistyped_folder_is_not_begun_afresh(tmp_path: Path, engine: Accelerator, there: bool) -> None:
+    if there:
+        (tmp_path / "rnu").mkdir()
+    with pytest.raises(LatentConstraintsError, match=r"rnu holds no run to resume.*\.$"):
+        resume(tmp_path / "rnu", engine)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "rnu"] * there
+
+
+def test_a_run_without_a_checkpoint_yet_begins_anew(tmp_path: Path, engine: Accelerator) -> None:
+    run = trained(tmp_path / "run", engine)
+    run.checkpoint.unlink()
+    (run.folder / "config.json").write_text('{"out": "run", "see')
+    assert resume(run.folder, engine) == 0
+    assert json.loads((run.folder / "config.json").read_text())["resume"] is True
+    assert not run.log_file.exists()
+
+
+@pytest.mark.parametrize(
+    "log", ["", "step,loss,other\n", "step", "1,2\n3", "step,loss,other\n1,0.1,1\n2,0.", "\0\n\n,,\n"]
+)
+def test_a_log_that_was_cut_short_stops_nobody(tmp_path: Path, engine: Accelerator, log: str) -> None:
+    run = trained(tmp_path / "run", engine)
+    run.log_file.write_text(log)
+    assert resume(run.folder, engine) == 6
+    run.log(7, loss=0.7, other=1.0)
+    *_, last = run.log_file.read_text().splitlines()
+    assert last == "7,0.7,1"
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "other object", "folder"])
+def test_a_damaged_checkpoint_is_a_sentence(tmp_path: Path, engine: Accelerator, damage: str) -> None:
+    run = trained(tmp_path / "run", engine)
+    data = run.checkpoint.read_bytes()
+    run.checkpoint.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "text": b"not found\n"}.get(damage, data))
+    if damage == "other object":
+        torch.save([1, 2], run.checkpoint)
+    if damage == "folder":
+        run.checkpoint.unlink()
+        run.checkpoint.mkdir()
+    with pytest.raises((LatentConstraintsError, OSError), match=r"checkpoint\.pt"):
+        resume(run.folder, engine)
+    assert len(run.log_file.read_text().splitlines()) == 10  # nothing is lost for who puts the checkpoint back
+
+
+def test_a_checkpoint_of_other_sizes_is_a_sentence(tmp_path: Path, engine: Accelerator) -> None:
+    run = trained(tmp_path / "run", engine)
+    with pytest.raises(LatentConstraintsError, match=r"of a run of other sizes: give the settings.*\.$"):
+        resume(run.folder, engine, size=5)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, engine: Accelerator) -> None:
+    run = trained(tmp_path / "run", engine)
+    files = {path: path.read_bytes() for path in run.folder.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match=r"checkpoint\.pt"):
+            run.save(7, {"net": sized(400)[0].state_dict()})
+        with pytest.raises(OSError, match=r"samples\.png"):
+            save_grid(torch.rand(4, 3, 64, 64), run.folder / "samples.png")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files == {path: path.read_bytes() for path in run.folder.iterdir()}

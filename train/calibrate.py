@@ -25,6 +25,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, HAIR_COLOURS, parse_assignments
+from lc.checksums import forget_missing
 from lc.classifier import Classifier
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop, paste
@@ -32,7 +33,7 @@ from lc.identity import FILE, Calibration, save_calibration
 from lc.moves import SHOWN, Goal, Moves
 from train.classifier import load_guide
 from train.data import load_celeba
-from train.engine import parse
+from train.engine import parse, program
 from train.identity import FaceEmbedding
 from train.latents import DIRECTIONS
 from train.rows import tensor
@@ -228,10 +229,12 @@ def _pasted(reading: Reading, picture: torch.Tensor) -> Image.Image:
     return frame_crop(paste(reading.photo.rgb, to_pil_image(picture), reading.aligned, reading.reconstruction)).crop
 
 
+@program
 def main() -> None:
     config = parse(CalibrateConfig)
     if config.threads:
         torch.set_num_threads(config.threads)
+    forget_missing(config.weights, FILE)  # who removed it wants to begin with the defaults
     measurement = Measurement(config)
     before = measurement.editor.model.calibration
     lengths, shown = before.lengths, before.shown

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +36,7 @@ from lc.classifier import Classifier, ClassifierConfig
 from lc.generator import VAE
 from lc.weights import Model, load_classifier, load_config, load_generator, load_model, save_classifier
 from train.data import Crops, augment, centre, load_celeba, load_packed
-from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, seeded
+from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, seeded
 from train.latents import DIRECTIONS, toggle_goals
 
 Kind = Literal["realism", "guide", "reader", "perceptual"]
@@ -185,6 +185,7 @@ def held_out_set(celeba: Path, vae: VAE | None, limit: int | None) -> Crops:
     return Crops(torch.cat([images, copies]), crops.labels.repeat(2, 1), crops.names * 2)
 
 
+@program
 def main() -> None:
     config = parse(ClassifierTraining, PRESETS)
     # Judges that drew the same photos in the same order from the same start would share their mistakes.
@@ -205,11 +206,14 @@ def main() -> None:
     optimiser = torch.optim.AdamW(classifier.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     net, optimiser = engine.prepare(classifier, optimiser)
     per_epoch = max(1, len(images) // (config.batch * engine.num_processes))
-    steps, start, ema = config.epochs * per_epoch, 0, Ema(classifier, 0.998)
-    if state := run.load():
+    steps, ema = config.epochs * per_epoch, Ema(classifier, 0.998)
+
+    def put(state: dict[str, Any]) -> None:
         classifier.load_state_dict(state["classifier"])
         optimiser.load_state_dict(state["optimiser"])
-        ema.state, start = state["ema"], state["step"]
+        ema.state = state["ema"]
+
+    start = run.restore(put)
     bar = tqdm(range(start, steps), initial=start, total=steps, desc=config.kind, disable=not engine.is_main_process)
     for step in bar:
         generator = seeded(config, step, engine.process_index)

@@ -21,9 +21,10 @@ from PIL import Image, ImageDraw
 
 from lc.editor import FaceEditor, Reading
 from lc.faces import Aligned, read_photo
+from lc.files import whole, write_text
 from lc.metrics import gradient_energy, psnr
 from lc.weights import load_generator
-from train.engine import parse
+from train.engine import parse, program
 from train.identity import FaceEmbedding, MissingEmbeddingError
 from train.report import table
 from train.rows import tensor
@@ -138,6 +139,7 @@ def page(config: CompareConfig, command: str, figures: dict[str, dict[str, float
     return "\n".join(lines) + "\n"
 
 
+@program
 def main() -> None:
     config = parse(CompareConfig)
     if config.threads:
@@ -155,14 +157,15 @@ def main() -> None:
         figures[name] = measured(crops, made["passed through"], embedding)
         titled |= {f"{name}: {title}": row for title, row in made.items()}
     config.out.mkdir(parents=True, exist_ok=True)
-    sheet(titled, config.side).save(config.out / "compare.png", optimize=True)
+    with whole(config.out / "compare.png") as file:
+        sheet(titled, config.side).save(file, "PNG", optimize=True)
     cards = {
         name: json.loads(path.read_text()).get("reach", {})
         for name, folder in zip(models, config.models, strict=False)
         if (path := folder / "evaluation.json").exists()
     }
     command = " ".join(["python -m train.compare", *sys.argv[1:]])
-    (config.out / "compare.md").write_text(page(config, command, figures, {k: v for k, v in cards.items() if v}))
+    write_text(config.out / "compare.md", page(config, command, figures, {k: v for k, v in cards.items() if v}))
     print(f"{config.out / 'compare.md'} and its picture are written.")
 
 

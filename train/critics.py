@@ -34,7 +34,7 @@ from lc.weights import bundled_classifier, load_generator, load_module, load_sta
 from train.classifier import load_guide
 from train.data import centre, load_celeba
 from train.draw import Draw
-from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
+from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
 from train.latents import DIRECTIONS, Latents, load_or_encode, toggle_goals
 from train.tasks import ActorBatch, ActorTask, ActorWeights, AttributeTask, CriticTask, Judges
 
@@ -181,6 +181,7 @@ class Training:
         return loss.detach()
 
 
+@program
 def main() -> None:
     config = parse(CriticsTraining, PRESETS)
     engine = accelerator(config)
@@ -193,14 +194,17 @@ def main() -> None:
     guides = [load_guide(folder).to(device) for folder in config.guide]
     judges = Judges(critic, attribute_critic, guides, vae, load_statistics(config.vae).sigma_bar.to(device))
     nets = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
-    training, start = Training(config, engine, judges, nets), 0
-    if state := run.load():
+    training, failing = Training(config, engine, judges, nets), []
+
+    def put(state: dict[str, Any]) -> None:
         training.load(state)
-        start = state["step"]
+        failing.append(state["failing"])
+
+    start = run.restore(put)
     with engine.autocast():
         draw = Draw(config, latents, judges, device)
-    if state:
-        draw.failing = state["failing"]
+    if failing:
+        draw.failing = failing[0]
     bar = tqdm(range(start, config.steps), initial=start, total=config.steps, disable=not engine.is_main_process)
     for step in bar:
         seeded(config, step, engine.process_index)

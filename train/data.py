@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES
+from lc.files import write_bytes
 from lc.generator import IMAGE_SIZE
 
 __all__ = [
@@ -101,7 +102,7 @@ def load_celeba(root: Path, part: str, limit: int | None = None) -> Crops:
 def save_packed(path: Path, crops: Crops) -> None:
     """Write crops as safetensors, names in its metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file({"images": crops.images}, path, metadata={"names": "\n".join(crops.names)})
+    write_bytes(path, safetensors.torch.save({"images": crops.images}, {"names": "\n".join(crops.names)}))
 
 
 def load_packed(path: Path) -> Crops:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lc.density import Density, DensityConfig
 from lc.weights import load_generator, load_statistics, save_density
-from train.engine import parse
+from train.engine import parse, program
 from train.latents import load_or_encode
 
 
@@ -70,6 +70,7 @@ def fit(mean: Tensor, std: Tensor, centre: Tensor, scale: Tensor, config: Densit
     return density
 
 
+@program
 def main() -> None:
     config = parse(DensityTraining)
     vae, statistics = load_generator(config.vae), load_statistics(config.vae)

@@ -25,12 +25,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, parse_assignments
+from lc.files import write_bytes
 from lc.inference import infer
 from lc.moves import SHOWN, Goal, Moves
 from lc.weights import load_model, save_module
 from train.classifier import Committee
 from train.data import augment, load_celeba, load_packed
-from train.engine import Run, RunConfig, accelerator, cosine, parse, seeded
+from train.engine import Run, RunConfig, accelerator, cosine, parse, program, seeded
 from train.latents import DIRECTIONS
 
 
@@ -158,12 +159,12 @@ def load_or_search(config: DistilTraining, moves: Moves) -> Found:
             batches = [vars(x) for x in tqdm(search(config, moves, photos), total=config.searches, desc="search")]
             tensors = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
             path.parent.mkdir(parents=True, exist_ok=True)
-            safetensors.torch.save_file(tensors, path.with_suffix(".partial"))
-            path.with_suffix(".partial").replace(path)
+            write_bytes(path, safetensors.torch.save(tensors))
         parts.append(safetensors.torch.load_file(path))
     return Found(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
+@program
 def main() -> None:
     config = parse(DistilTraining)
     engine = accelerator(config)
@@ -172,11 +173,12 @@ def main() -> None:
     found = Found(*(x.to(engine.device) for x in vars(load_or_search(config, Moves(model))).values()))
     teacher, actor, sigma = model.actor, copy.deepcopy(model.actor).train().requires_grad_(), model.statistics.sigma_bar
     optimiser = torch.optim.Adam(actor.parameters(), lr=config.lr, betas=(0.9, 0.99))
-    start = 0
-    if state := run.load():
+
+    def put(state: dict[str, Any]) -> None:
         actor.load_state_dict(state["actor"])
         optimiser.load_state_dict(state["optimiser"])
-        start = state["step"]
+
+    start = run.restore(put)
     order = torch.randperm(len(found.z), generator=torch.Generator().manual_seed(0))
     kept, train = order.tensor_split([int(config.held_out * len(order))])
 

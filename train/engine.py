@@ -1,4 +1,4 @@
-"""What every stage shares: command line, run folder, log, checkpoints, schedule, average of weights.
+"""What every stage shares: command line, errors, run folder, log, checkpoints, schedule, average of weights.
 
 Chance is drawn from (seed, step), never from a running state, so that a run that was killed and resumed draws exactly
 what an uninterrupted one would. Distribution and mixed precision are Hugging Face accelerate's.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
+import functools
+import io
 import math
-import os
+import pickle
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
-__all__ = ["Ema", "Run", "RunConfig", "accelerator", "cosine", "parse", "save_grid", "seeded"]
+from lc.errors import LatentConstraintsError
+from lc.files import append_text, whole, write_json, write_text
+from lc.weights import to_device
+
+__all__ = ["Ema", "Run", "RunConfig", "accelerator", "cosine", "parse", "program", "save_grid", "seeded"]
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 Config = TypeVar("Config")
 
@@ -42,7 +49,7 @@ class RunConfig:
     threads: int = 0
     """CPU threads per process; 0 leaves it to torch. 1 is best beside other work: OpenMP's threads spin."""
     device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    """auto, cpu, cuda or mps; which of several GPUs says CUDA_VISIBLE_DEVICES."""
     bf16: bool = True
     """Run the networks in bfloat16 where that is safe and the processor multiplies in it, since one that must emulate
     it is a hundred times slower; weights and losses stay float32."""
@@ -69,14 +76,45 @@ def parse(config_type: type[Config], presets: Mapping[str, Config] | None = None
     return tyro.cli(config_type, args=arguments, default=default, description=description)  # type: ignore[arg-type]
 
 
+def program(main: Callable[[], None]) -> Callable[[], None]:
+    """A main function that ends with a sentence and exit code 2 where a person can put right what is wrong."""
+
+    @functools.wraps(main)
+    def run() -> None:
+        try:
+            main()
+        except LatentConstraintsError as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
+        except OSError as error:
+            if not error.filename:
+                raise
+            print(f"{error.filename} cannot be written or read: {error.strerror}.", file=sys.stderr)
+            sys.exit(2)
+
+    return run
+
+
 def accelerator(config: RunConfig) -> Accelerator:
-    """Set threads and make accelerate's engine; `accelerate launch` or `torchrun` decide how many processes."""
+    """Set threads and make accelerate's engine; `accelerate launch` or `torchrun` decide how many processes.
+
+    Raises:
+        LatentConstraintsError: the device is not there.
+    """
+    if config.device not in DEVICES:
+        raise LatentConstraintsError(f"There is no device {config.device!r}: use {', '.join(DEVICES)}.")
+    to_device(config.device)  # refuses what is not there, which accelerate would replace in silence
     if config.threads:
         torch.set_num_threads(config.threads)
     # Cheaper than the deterministic default where shapes do not change; no effect on a CPU.
     torch.backends.cudnn.benchmark = True
     bf16 = config.bf16 and native_bf16(config.device)
-    return Accelerator(cpu=config.device == "cpu", mixed_precision="bf16" if bf16 else "no")
+    engine = Accelerator(cpu=config.device == "cpu", mixed_precision="bf16" if bf16 else "no")
+    if config.device not in ("auto", engine.device.type):
+        raise LatentConstraintsError(
+            f"accelerate takes {engine.device.type} and not {config.device}: see its settings, or use --device auto."
+        )
+    return engine
 
 
 def native_bf16(device: str) -> bool:
@@ -126,64 +164,99 @@ class Ema:
 
 
 class Run:
-    """A run folder: config.json, log.csv, checkpoint.pt. Only the main process writes."""
+    """A run folder: config.json, log.csv, checkpoint.pt. Only the main process writes.
+
+    Raises:
+        LatentConstraintsError: a new run would overwrite another, or there is none to go on with.
+    """
 
     def __init__(self, config: RunConfig, engine: Accelerator) -> None:
         self.config, self.engine, self.folder = config, engine, config.out
         self.last_save = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if config.resume and not (self.folder / "config.json").exists():
+            raise LatentConstraintsError(f"{self.folder} holds no run to resume: check --out, or leave --resume out.")
+        log = self.log_file.exists() and self.log_file.stat().st_size
+        if not config.resume and (self.checkpoint.exists() or log):
+            raise LatentConstraintsError(
+                f"{self.folder} holds a run already: go on with it by --resume, or name another folder with --out."
+            )
+        engine.wait_for_everyone()  # before the main process makes of this what another would refuse
         if engine.is_main_process:
-            text = json.dumps(dataclasses.asdict(config), indent=2, default=str)
-            (self.folder / "config.json").write_text(text + "\n")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / "config.json", dataclasses.asdict(config))
 
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.pt"
 
-    def load(self) -> dict[str, Any] | None:
-        """The checkpoint to go on from, or None for a fresh start."""
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "log.csv"
+
+    def restore(self, put: Callable[[dict[str, Any]], object]) -> int:
+        """Hand the checkpoint's state to `put`, and return the step to go on from: 0, without `put`, in a new run.
+
+        Raises:
+            LatentConstraintsError: the checkpoint is damaged, or of nets or settings of other sizes.
+        """
         if not self.config.resume or not self.checkpoint.exists():
             if self.engine.is_main_process:
-                (self.folder / "log.csv").unlink(missing_ok=True)
-            return None
-        state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+                self._forget_rows_after(0)
+            return 0
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            step = int(state["step"])
+        except (RuntimeError, EOFError, ValueError, TypeError, LookupError, pickle.UnpicklingError) as error:
+            raise LatentConstraintsError(
+                f"{self.checkpoint} is damaged: delete {self.folder} and start anew, or put back a copy of the file."
+            ) from error
+        try:
+            put(state)
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise LatentConstraintsError(
+                f"{self.checkpoint} is of a run of other sizes: give the settings that it was begun with, or name "
+                "another folder with --out."
+            ) from error
         if self.engine.is_main_process:
-            self._forget_rows_after(state["step"])
-        return state
+            self._forget_rows_after(step)
+        return step
 
     def save(self, step: int, state: Mapping[str, Any], *, force: bool = False) -> None:
         """Write the checkpoint when it is due. A kill at any moment leaves the old or the new one whole."""
         due = force or time.monotonic() - self.last_save > 60 * self.config.save_minutes
         if not due or not self.engine.is_main_process:
             return
-        partial = self.checkpoint.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with whole(self.checkpoint) as file:
             torch.save({"step": step, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.checkpoint)
         self.last_save = time.monotonic()
 
     def log(self, step: int, **values: float) -> None:
         """Append a row to log.csv."""
         if not self.engine.is_main_process:
             return
-        path = self.folder / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", *values])
-            writer.writerow([step, *(f"{value:.6g}" for value in values.values())])
+        rows = [[step, *(f"{value:.6g}" for value in values.values())]]
+        if not self.log_file.exists() or not self.log_file.stat().st_size:
+            rows.insert(0, ["step", *values])
+        text = io.StringIO()
+        csv.writer(text).writerows(rows)
+        append_text(self.log_file, text.getvalue())
 
     def _forget_rows_after(self, step: int) -> None:
-        path = self.folder / "log.csv"
-        if path.exists():
-            head, *rows = path.read_text().splitlines(keepends=True)
-            path.write_text(head + "".join(row for row in rows if int(row.split(",")[0]) <= step))
+        """Leave the rows up to a step, and none that was cut short."""
+        if not self.log_file.exists():
+            return
+        head, *rows = self.log_file.read_bytes().decode(errors="replace").splitlines(keepends=True) or [""]
+        columns = head.count(",")
+        kept = [row for row in rows if row.endswith("\n") and row.count(",") == columns]
+        kept = [row for row in kept if row.split(",")[0].isdecimal() and int(row.split(",")[0]) <= step]
+        if kept:
+            write_text(self.log_file, head + "".join(kept))
+        else:
+            self.log_file.unlink()
 
 
 def save_grid(images: Tensor, path: Path, columns: int = 8) -> None:
     """Write (N, 3, H, W) in [0, 1] as one picture."""
     grid = make_grid(images.detach().float().cpu().clamp(0, 1), nrow=columns, padding=2, pad_value=1.0)
-    Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
+    with whole(path) as file:
+        Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy()).save(file, "PNG")

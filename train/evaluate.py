@@ -13,7 +13,6 @@ the slider and more photos. `--limit 30 --edits 2 --optimised 1 --swept 1 --seed
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +23,11 @@ import torch
 from tqdm import tqdm
 
 from lc.editor import FaceEditor, Method
+from lc.files import write_json
 from lc.weights import load_generator
 from train import report
 from train.data import PARTS
-from train.engine import parse
+from train.engine import parse, program
 from train.identity import pairs, separate
 from train.plots import write_plots
 from train.rows import Evaluation, Judge, Source, Walk, spread
@@ -145,6 +145,7 @@ def measure(config: EvaluateConfig, say: Callable[[str], None] = print) -> dict[
     return {**figures, "reach": report.reach(figures)}
 
 
+@program
 def main() -> None:
     config = parse(EvaluateConfig, PRESETS)
     if config.part not in PARTS:
@@ -156,7 +157,7 @@ def main() -> None:
     figures["minutes"] = (time.perf_counter() - begun) / 60
     figures["cpu_minutes"] = (time.process_time() - busy) / 60
     figures = report.short(figures)  # the card says what the file says, to the last digit
-    (config.weights / "evaluation.json").write_text(json.dumps(figures, indent=1, default=str) + "\n")
+    write_json(config.weights / "evaluation.json", figures, indent=1)
     write_plots(config.weights / "plots", figures)
     tables = report.markdown(figures)
     report.write_card(config.weights / "README.md", tables)

@@ -32,8 +32,9 @@ from lc.errors import LatentConstraintsError, PhotoError
 from lc.faces import EDITED, Aligned, detector, encode_picture, iter_photos
 from lc.faces.align import warp
 from lc.faces.blend import REACH
+from lc.files import whole, write_text
 from lc.weights import load_classifier
-from train.engine import parse
+from train.engine import parse, program
 from train.identity import CHIP, SAME, FaceEmbedding, MissingEmbeddingError, chips
 from train.report import write_card
 from train.rows import tensor
@@ -288,6 +289,7 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@program
 def main() -> None:
     config = parse(PhotosConfig)
     try:
@@ -314,13 +316,14 @@ def main() -> None:
     print(text)
     if config.out:
         config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(text + "\n")
+        write_text(config.out, text + "\n")
     if config.card:
         write_card(config.card, markdown(report), "photos")
     if config.grids:
         config.grids.mkdir(parents=True, exist_ok=True)
         for kind, pairs in measurement.pairs.items():
-            grid(pairs).save(config.grids / f"{kind}.png")
+            with whole(config.grids / f"{kind}.png") as file:
+                grid(pairs).save(file, "PNG")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from lc.metrics import separation
 from train.data import centre, square_crop, to_tensor
-from train.engine import parse
+from train.engine import parse, program
 
 __all__ = ["CHIP", "SAME", "FaceEmbedding", "MissingEmbeddingError", "chips", "pairs", "separate"]
 
@@ -226,6 +226,7 @@ def separate(embedding: FaceEmbedding, photos: Tensor, zoom: float = 1.0) -> dic
     return {"pairs": len(photos), **separation(same, different, SAME)}
 
 
+@program
 def main() -> None:
     config = parse(IdentityConfig)
     if config.threads:

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, apply_changes
+from lc.files import write_bytes
 from lc.generator import VAE
 from train.data import augment, centre, load_celeba, load_packed
 
@@ -77,9 +78,7 @@ def load_or_encode(
         return latents
     tensors = {"mean": latents.mean, "std": latents.std, "labels": latents.labels}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    safetensors.torch.save_file(tensors, partial)
-    partial.replace(path)
+    write_bytes(path, safetensors.torch.save(tensors))
     return latents
 
 

@@ -12,6 +12,7 @@ matplotlib.use("Agg")  # no window
 import matplotlib.pyplot as plt
 
 from lc.attributes import ATTRIBUTES, DISPLAY_NAMES, resolve
+from lc.files import whole
 from train.identity import SAME
 
 __all__ = ["write_plots"]
@@ -23,7 +24,8 @@ def write_plots(folder: Path, figures: Figures) -> None:
     """Write identity.png, success against identity kept, and leak.png, the attributes' effect on each other."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, plot in (("identity", _identity_plot(figures)), ("leak", _leak_plot(figures))):
-        plot.savefig(folder / f"{name}.png", dpi=100, bbox_inches="tight", metadata={"Software": None})
+        with whole(folder / f"{name}.png") as file:
+            plot.savefig(file, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None})
         plt.close(plot)
 
 

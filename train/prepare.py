@@ -17,11 +17,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from lc.errors import PhotoError
-from lc.faces import detector, iter_photos, read_photo
+from lc.faces import detector, find_photos, read_photo
 from lc.faces.align import fit, warp
 from lc.generator import IMAGE_SIZE
 from train.data import MARGIN, Crops, save_packed, square_crop, to_tensor
-from train.engine import parse
+from train.engine import parse, program
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,22 @@ def crop(path: Path, side: float | None) -> Image.Image:
     return warp(photo.rgb, matrix, IMAGE_SIZE + 2 * MARGIN)
 
 
+@program
 def main() -> None:
     config = parse(PrepareConfig)
     images, names = [], []
-    for path in tqdm(iter_photos([config.photos])[: config.limit], desc="align"):
+    found = find_photos([config.photos])
+    for path, reason in found.left_out:
+        print(f"left out {path}: {reason}")
+    for path in tqdm(found.paths[: config.limit], desc="align"):
         try:
             images.append(crop(path, config.centre))
         except PhotoError as error:
             tqdm.write(f"left out {path.name}: {error}")
             continue
         names.append(path.relative_to(config.photos).as_posix())
+    if not images:
+        raise PhotoError(f"There is no photo in {config.photos} that can be used: name a folder of photos with faces.")
     save_packed(config.out, Crops(to_tensor(images), None, names))
     print(f"{len(names)} crops in {config.out}")
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lc.attributes import ATTRIBUTES
-from train.engine import parse
+from lc.files import write_text
+from train.engine import parse, program
 from train.identity import SAME
 from train.latents import DIRECTIONS
 from train.plots import write_plots
@@ -367,9 +368,9 @@ def write_card(card: Path, table: str, part: str = "evaluation") -> None:
     block = f"{marks[0]}\n{table}\n{marks[1]}"
     if all(mark in text for mark in marks):
         head, tail = text.split(marks[0])[0], text.split(marks[1])[1]
-        card.write_text(head + block + tail)
+        write_text(card, head + block + tail)
     else:
-        card.write_text(f"{text}\n{block}\n")
+        write_text(card, f"{text}\n{block}\n")
 
 
 @dataclass(frozen=True)
@@ -379,6 +380,7 @@ class ReportConfig:
     weights: Path = Path("weights/celeba-64")
 
 
+@program
 def main() -> None:
     folder = parse(ReportConfig).weights
     figures = json.loads((folder / "evaluation.json").read_text())

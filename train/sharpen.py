@@ -22,6 +22,7 @@ import dataclasses
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,7 @@ from lc.moves import Moves
 from lc.weights import load_generator, load_model, save_generator
 from train.classifier import load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
-from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
+from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
 from train.vae import grow
 
 
@@ -287,6 +288,7 @@ def report(vae: VAE, decoder: Decoder, images: Tensor, path: Path) -> str:
     return f"held-out {psnr(copies, images).mean():.2f} dB, gradient energy {energy:.3f}"
 
 
+@program
 def main() -> None:
     config = parse(SharpenTraining, PRESETS)
     engine = accelerator(config)
@@ -326,13 +328,16 @@ def main() -> None:
             few = images[torch.randperm(len(images), generator=seeded(config, 0))[: config.imagined]]
             encoded = torch.cat([vae.encode(centre(x)).mean for x in few.split(256)])
         made = imagine(moves, encoded, config.seed)
-    average, start = Ema(decoder, config.ema), 0
-    if state := run.load():
+    average = Ema(decoder, config.ema)
+
+    def put(state: dict[str, Any]) -> None:
         decoder.load_state_dict(state["decoder"])
         critic.load_state_dict(state["critic"])
-        average.state, start = state["average"], state["step"]
+        average.state = state["average"]
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
+
+    start = run.restore(put)
     steps = config.images // (config.batch * engine.num_processes)
     averaged = copy.deepcopy(decoder).requires_grad_(False)
     bar = tqdm(range(start, steps), initial=start, total=steps, desc="sharpen", disable=not engine.is_main_process)

@@ -27,7 +27,7 @@ from lc.metrics import psnr
 from lc.weights import load_generator, save_generator, save_statistics
 from train.classifier import load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
-from train.engine import Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
+from train.engine import Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,7 @@ def latent_statistics(vae: VAE, images: Tensor, batch: int = 256) -> LatentStati
     return LatentStatistics(mean.mean(0), (mean.var(0) + std.square().mean(0)).sqrt(), std.mean(0))
 
 
+@program
 def main() -> None:
     config = parse(VAETraining, PRESETS)
     engine = accelerator(config)
@@ -205,11 +206,12 @@ def main() -> None:
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr, fused=True)
     trainee, optimiser = engine.prepare(Trainee(vae, config.sigma_x, config.focus, classifier, config.lpips), optimiser)
     steps = config.images // (config.batch * engine.num_processes)
-    start = 0
-    if state := run.load():
+
+    def put(state: dict[str, Any]) -> None:
         vae.load_state_dict(state["vae"])
         optimiser.load_state_dict(state["optimiser"])
-        start = state["step"]
+
+    start = run.restore(put)
     bar = tqdm(range(start, steps), initial=start, total=steps, desc="vae", disable=not engine.is_main_process)
     for step in bar:
         generator = seeded(config, step, engine.process_index)

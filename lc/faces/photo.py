@@ -12,7 +12,6 @@ import io
 import struct
 import threading
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +21,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from lc.errors import PhotoError
 
-__all__ = ["MIN_SIDE", "Photo", "iter_photos", "read_photo"]
+__all__ = ["MIN_SIDE", "Photo", "read_photo"]
 
 MIN_SIDE = 24  # pixels; below this there is no face to speak of
 
@@ -118,33 +117,6 @@ def read_photo(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixel
     for picture in (own, rgb):
         picture.info = {}  # else Pillow would write a profile or a transparent colour into a file saved from it
     return Photo(rgb, alpha, name, profile, file_format, exif, None if own is rgb else own)
-
-
-def iter_photos(inputs: Iterable[str | Path]) -> list[Path]:
-    """Expand files and folders into files, in the order given.
-
-    A file is taken as it is. A folder is searched recursively, sorted by path, for the suffixes that Pillow
-    can open; hidden files (macOS leaves `._name.jpg` twins) are passed over.
-
-    Raises:
-        PhotoError: a path that does not exist.
-    """
-    Image.init()
-    suffixes = {
-        suffix
-        for suffix, name in Image.registered_extensions().items()
-        if name in Image.OPEN and name not in _REFUSED_FORMATS
-    }
-    paths: list[Path] = []
-    for item in map(Path, inputs):
-        if item.is_dir():
-            found = (path for path in item.rglob("*") if path.suffix.lower() in suffixes)
-            paths += sorted(path for path in found if not path.name.startswith(".") and path.is_file())
-        elif item.exists():
-            paths.append(item)
-        else:
-            raise PhotoError(f"{item} does not exist; check the path.")
-    return paths
 
 
 def _open_source(source: str | Path | bytes | BinaryIO) -> tuple[BinaryIO, str]:

@@ -6,14 +6,16 @@ libraries and news agencies read; PNG files say it in plain text too.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from lc.errors import PhotoError
 from lc.faces.photo import Photo
+from lc.files import whole
 
 __all__ = ["EDITED", "MADE_UP", "SUFFIXES", "PictureFormat", "encode_picture", "on_white", "save_picture"]
 
@@ -33,20 +35,33 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="w"?>"""
 _XMP_TAG = 700  # TIFF's
 
+_JPEG_EXIF = 65_533  # bytes that fit into a JPEG's segment
+
+# TIFF's tags for where strips and tiles lie, and those that Pillow writes elsewhere.
+_LAYOUT = (
+    ExifTags.Base.StripOffsets,
+    ExifTags.Base.StripByteCounts,
+    ExifTags.Base.TileOffsets,
+    ExifTags.Base.TileByteCounts,
+    ExifTags.Base.InterColorProfile,
+)
+
 PictureFormat = Literal["PNG", "JPEG", "WEBP", "TIFF", "BMP"]
 _FORMATS: dict[str, PictureFormat] = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"}
 
 
 def save_picture(image: Image.Image, path: Path, note: str | None, photo: Photo | None = None) -> None:
-    """Write a picture; the format follows the file's suffix, one of `SUFFIXES`. See `encode_picture`.
+    """Write a picture whole, see `lc.files.whole`; the format follows the file's suffix, one of `SUFFIXES`.
+
+    Arguments are those of `encode_picture`.
 
     Raises:
-        PhotoError: another suffix.
+        PhotoError: another suffix, or more than the format holds.
         OSError: the file cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise PhotoError(f"{path} does not name a picture: end it with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
-    with path.open("wb") as file:
+    with whole(path) as file:
         encode_picture(image, file, _FORMATS.get(path.suffix.lower(), "TIFF"), note, photo)
 
 
@@ -64,12 +79,16 @@ def encode_picture(
         format: Pillow's name.
         note: `EDITED`, `MADE_UP`, or None for none.
         photo: the photo that the picture was made from, for its EXIF and colour profile.
+
+    Raises:
+        PhotoError: the format cannot hold it: too many pixels on a side, too much EXIF.
+        OSError: the file cannot be written.
     """
     options: dict[str, Any] = {}
     if photo is not None and photo.icc_profile:
         options["icc_profile"] = photo.icc_profile
     if photo is not None and photo.exif:
-        options["exif"] = photo.exif
+        options["exif"] = _fitting(photo, format)
     if note:
         xmp = _XMP.format(note=note, source=_SOURCES[note])
         if format == "PNG":
@@ -93,7 +112,43 @@ def encode_picture(
         image = on_white(image)
     if format == "BMP" and photo is not None:
         image = photo.to_srgb(image)  # BMP holds no profile
-    image.save(file, format, **options)
+    try:
+        image.save(file, format, **options)
+    except OSError as error:
+        if error.errno is not None:  # the disk's
+            raise
+        raise _unfit(image, format) from error
+    except (ValueError, OverflowError, SystemError, struct.error) as error:
+        raise _unfit(image, format) from error
+
+
+def _unfit(image: Image.Image, format: PictureFormat) -> PhotoError:
+    """The sentence for what Pillow's encoder refuses."""
+    width, height = image.size
+    return PhotoError(
+        f"A {format} file cannot hold this picture of {width}x{height} pixels: write a PNG or TIFF instead."
+    )
+
+
+def _fitting(photo: Photo, format: PictureFormat) -> bytes:
+    """The photo's EXIF, for JPEG without the tags that only say how a TIFF file lies on the disk where it is too long.
+
+    Raises:
+        PhotoError: it still is: nothing that tells of the photo is left out in silence.
+    """
+    if format != "JPEG" or len(photo.exif) <= _JPEG_EXIF:
+        return photo.exif
+    exif = Image.Exif()
+    exif.load(photo.exif)
+    for tag in _LAYOUT:
+        exif.pop(tag, None)
+    fitting = exif.tobytes()
+    if len(fitting) > _JPEG_EXIF:
+        raise PhotoError(
+            f"The EXIF of {photo.name} takes {len(fitting) / 1024:.0f} kB, and a JPEG holds 64: write a PNG, WebP or "
+            "TIFF instead, or remove some of it."
+        )
+    return fitting
 
 
 def on_white(image: Image.Image) -> Image.Image:
