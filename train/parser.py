@@ -9,10 +9,10 @@ scaled, shifted, lit, tinted, grey, blurred, noisy) glasses and hats are cut out
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,9 +27,10 @@ from tqdm import tqdm
 
 from lc.faces import detector, read_photo
 from lc.faces.align import fit, warp
+from lc.files import write_bytes, write_json
 from lc.parser import CLASSES, Parser, ParserConfig
 from lc.weights import save_config, save_module
-from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, seeded
+from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, seeded
 
 #: CelebAMask-HQ's classes, 0 to 18, as indices of `CLASSES`: background, skin, nose, glasses, eyes, brows, ears, inside
 #: of the mouth, lips, hair, hat, earring, necklace, neck, cloth.
@@ -85,7 +86,7 @@ def load_faces(folder: Path, cache: Path, size: int) -> Faces:
         masks = torch.from_numpy(np.stack([mask for (_, mask), _ in kept]))
         cache.parent.mkdir(parents=True, exist_ok=True)
         tensors = {"images": images, "masks": masks, "part": torch.tensor([part for _, part in kept])}
-        safetensors.torch.save_file(tensors, cache)
+        write_bytes(cache, safetensors.torch.save(tensors))
     tensors = safetensors.torch.load_file(cache)
     return Faces(tensors["images"], tensors["masks"], tensors["part"] > 0)
 
@@ -247,6 +248,7 @@ def held_out(faces: Faces, size: int) -> tuple[Tensor, Tensor]:
     return faces.images[faces.validation][..., inner, inner], faces.masks[faces.validation][:, inner, inner]
 
 
+@program
 def main() -> None:
     config = parse(ParserTraining)
     engine = accelerator(config)
@@ -258,11 +260,14 @@ def main() -> None:
     parser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(parser.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     net, optimiser = engine.prepare(parser, optimiser)
-    steps, start, ema = config.images // config.batch, 0, Ema(parser, 0.998)
-    if state := run.load():
+    steps, ema = config.images // config.batch, Ema(parser, 0.998)
+
+    def put(state: dict[str, Any]) -> None:
         parser.load_state_dict(state["parser"])
         optimiser.load_state_dict(state["optimiser"])
-        ema.state, start = state["ema"], state["step"]
+        ema.state = state["ema"]
+
+    start = run.restore(put)
     bar = tqdm(range(start, steps), initial=start, total=steps, desc="parser", disable=not engine.is_main_process)
     for step in bar:
         generator = seeded(config, step, engine.process_index)
@@ -289,7 +294,7 @@ def main() -> None:
         folder = config.out / "weights"
         save_config(folder, parser={**vars(config.model), "classes": list(config.model.classes)})
         save_module(folder, "parser", parser)
-        (config.out / "iou.json").write_text(json.dumps(measured, indent=2) + "\n")
+        write_json(config.out / "iou.json", measured)
         print(", ".join(f"{name} {value:.3f}" for name, value in measured.items()), f"; weights in {folder}")
     engine.end_training()
 
