@@ -40,7 +40,7 @@ class Calibration:
             it was not measured.
         lengths: how much longer than others the move of each change is where it is made alone, as "Bald=1"; 1 where
             nothing is said.
-        shown: the logit that the guide must at least read for a change, where that is not `lc.moves.SHOWN`.
+        shown: the logit that the guide must at least read for a change, where that is not `Tuning.target_margin`.
     """
 
     slider: tuple[float, ...] = (0.0, 1.0)

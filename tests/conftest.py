@@ -13,8 +13,10 @@ from lc.actor import Actor
 from lc.attributes import ATTRIBUTES
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
-from lc.generator import VAE, VAEConfig
-from lc.weights import save_editing_nets, save_generator, save_statistics
+from lc.tuning import Tuning
+from lc.vae import VAE, VAEConfig
+from lc.weights import save_editing_nets, save_generator, save_statistics, save_tuning
+from train.tuning import LEGACY_TUNING
 
 LATENT = 24
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
@@ -36,6 +38,7 @@ def write_tiny_weights(folder: Path) -> Path:
     for net in nets:
         net.whiten.fit(statistics)
     save_editing_nets(folder, *nets, labels=labels, lambda_dist=(0.01, 1.0))
+    save_tuning(folder, Tuning.from_dict(LEGACY_TUNING))
     return folder
 
 

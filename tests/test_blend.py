@@ -13,7 +13,9 @@ from test_faces import ASTRONAUT, BICUBIC, gray, similarities, similarity
 
 from lc.faces import Aligned, align, detector, paste, read_photo
 from lc.faces.align import warp
-from lc.faces.blend import REACH
+from lc.faces.blend import REACH as SHARE
+
+REACH = 64 * SHARE  # in pixels of these tests' crops
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,12 @@ from PIL import Image, ImageDraw
 
 from lc.editor import FaceEditor, Reading
 from lc.faces import Aligned, read_photo
-from lc.metrics import gradient_energy, psnr
 from lc.weights import load_generator
 from train.engine import parse
 from train.identity import FaceEmbedding, MissingEmbeddingError
 from train.report import table
 from train.rows import tensor
+from train.metrics import gradient_energy, psnr
 
 ASTRONAUT = Path(__file__).resolve().parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 

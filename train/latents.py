@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, apply_changes
-from lc.generator import VAE
+from lc.vae import VAE
 from train.data import augment, centre, load_celeba, load_packed
 
 __all__ = ["DIRECTIONS", "Goals", "Latents", "encode_photos", "load_or_encode", "toggle_goals"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lc.classifier import Classifier
 from lc.critics import AttributeCritic, Critic
-from lc.generator import VAE
+from lc.vae import VAE
 from lc.losses import attribute_loss, distance, gradient_penalty, not_satisfied, satisfied
 from train.latents import Goals
 
