@@ -26,7 +26,7 @@ class Reading:
         faces: what the detector found, largest first; empty for an already aligned crop.
         face: which of them was taken, or None for an aligned crop.
         aligned: the 64x64 crop and its place in the photo.
-        z: (latent,), on the CPU; see `lc.inference`.
+        z: (latent,), on the CPU; see `lc.invert`.
         reconstruction: decode(z), 64x64.
         attributes: the critic's ten probabilities.
     """

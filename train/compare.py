@@ -24,9 +24,9 @@ from lc.faces import Aligned, read_photo
 from lc.weights import load_generator
 from train.engine import parse
 from train.identity import FaceEmbedding, MissingEmbeddingError
+from train.metrics import gradient_energy, psnr
 from train.report import table
 from train.rows import tensor
-from train.metrics import gradient_energy, psnr
 
 ASTRONAUT = Path(__file__).resolve().parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 

@@ -28,8 +28,8 @@ from tqdm import tqdm
 
 from lc.actor import Actor
 from lc.critics import AttributeCritic, Critic, NetConfig
-from lc.vae import VAE
 from lc.invert import invert
+from lc.vae import VAE
 from lc.weights import (
     bundled_classifier,
     load_generator,

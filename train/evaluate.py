@@ -29,9 +29,9 @@ from train import report
 from train.data import PARTS
 from train.engine import parse
 from train.identity import pairs, separate
+from train.mixture import load_density
 from train.plots import write_plots
 from train.rows import Evaluation, Judge, Source, Walk, spread
-from train.mixture import load_density
 
 
 @dataclass(frozen=True)

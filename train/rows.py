@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, resolve
 from lc.classifier import Classifier
-from lc.editor import Edit, FaceEditor, Method, Reading
-from lc.faces import frame_crop
 from lc.edit.actor import generate
 from lc.edit.optimiser import rms
 from lc.edit.problem import constraints_of, pose
 from lc.edit.solve import trajectory
+from lc.editor import Edit, FaceEditor, Method, Reading
+from lc.faces import frame_crop
 from lc.invert import invert
 from lc.vae import VAE
 from lc.weights import load_classifier

@@ -40,9 +40,9 @@ from lc.weights import load_generator, load_model, save_generator
 from train.classifier import load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, save_grid, seeded
-from train.vae import grow
 from train.metrics import gradient_energy, psnr
 from train.tuning import tuning_of
+from train.vae import grow
 
 
 @dataclass(frozen=True)
