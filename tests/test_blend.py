@@ -25,7 +25,7 @@ def astronaut() -> Image.Image:
 
 @pytest.fixture(scope="module")
 def aligned(astronaut: Image.Image) -> Aligned:
-    return align(astronaut, detector().detect(astronaut)[0].landmarks)
+    return align(astronaut, detector().detect(astronaut)[0].landmarks, 64)
 
 
 def framed(photo: Image.Image, matrix: np.ndarray) -> Aligned:

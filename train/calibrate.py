@@ -236,7 +236,8 @@ class Measurement:
 
 def _pasted(reading: Reading, picture: torch.Tensor) -> Image.Image:
     """The face as a user gets it: (3, 64, 64) in [0, 1], put into the photo, cut out again."""
-    return frame_crop(paste(reading.photo.rgb, to_pil_image(picture), reading.aligned, reading.reconstruction)).crop
+    pasted = paste(reading.photo.rgb, to_pil_image(picture), reading.aligned, reading.reconstruction)
+    return frame_crop(pasted, reading.aligned.crop.width).crop
 
 
 def main() -> None:

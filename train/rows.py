@@ -274,7 +274,7 @@ class Evaluation:
         photo with the change put into it, which is what a user gets. Success is read off the latter too.
         """
         images = tensor([edit.edited for edit in edits])
-        pasted = tensor([frame_crop(edit.result).crop for edit in edits])
+        pasted = tensor([frame_crop(edit.result, edit.edited.width).crop for edit in edits])
         before, after = self.seen[rows], self.judge.read(images)
         named, others = _among(asked), ~_among([resolve(changes) for changes in asked])
         wanted = _among([[name for name, value in changes.items() if value] for changes in asked])
