@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from benchmarks.reference import plain
 from lc.attributes import ATTRIBUTES, resolve
+from lc.edit.problem import constraints_of, pose
 from lc.editor import FaceEditor, Method, Reading
 from lc.files import write_json, write_text
 from lc.weights import load_classifier
@@ -95,12 +96,12 @@ class Reach:
     def judge(self, rows: list[int], direction: int, images: Tensor, z: Tensor) -> dict[str, float]:
         """Figures of edits of the photos `rows` in one direction, (N, 3, 64, 64) in [0, 1] and (N, latent)."""
         name, wanted = DIRECTIONS[direction]
-        column, moves = ATTRIBUTES.index(name), self.editor.moves
+        column, space = ATTRIBUTES.index(name), self.editor.space
         others = [i for i, other in enumerate(ATTRIBUTES) if other not in resolve({name: wanted})]
         got, seen = self.read(images), self.seen[rows]
         z = z.to(self.editor.device)
-        reached = (moves.attribute_critic(z)[:, column] > 0) == wanted
-        real = torch.sigmoid(moves.critic(z)[:, 0]) > 0.3
+        reached = (space.attribute_critic(z)[:, column] > 0) == wanted
+        real = torch.sigmoid(space.critic(z)[:, 0]) > 0.3
         far = (self.embedding.crops(images) - torch.stack([self.faces[row] for row in rows])).norm(dim=1)
         return {
             "edits": len(rows),
@@ -132,10 +133,11 @@ class Reach:
         for i, (name, wanted) in enumerate(tqdm(DIRECTIONS, desc="plain", leave=False)):
             if not (rows := self.lacking[i][:most]):
                 continue
-            goal = self.editor.moves.goal(torch.stack([self.readings[row].z for row in rows]), {name: wanted})
-            target, mask = goal.target.round(), goal.mask
+            space, start = self.editor.space, torch.stack([self.readings[row].z for row in rows])
+            problem = pose(space, start, constraints_of(space, {name: wanted}))
+            target, mask = problem.target.round(), problem.edited
             begun = time.perf_counter()
-            z, taken = plain(goal.z, model.critic, model.attribute_critic, target, mask, stop=True)
+            z, taken = plain(problem.z, model.critic, model.attribute_critic, target, mask, stop=True)
             seconds = (time.perf_counter() - begun) / len(rows)
             with torch.inference_mode():
                 images = (model.generator.decode(z).cpu() * 255).round() / 255
@@ -160,11 +162,11 @@ def single(editor: FaceEditor, readings: Sequence[Reading]) -> dict[str, float]:
         begun = time.perf_counter()
         editor.edit(reading, {name: wanted}, method="optimise")
         times["optimiser"].append(time.perf_counter() - begun)
-        goal = editor.moves.goal(reading.z[None], {name: wanted})
+        problem = pose(editor.space, reading.z[None], constraints_of(editor.space, {name: wanted}))
         for stop, title in ((False, "plain, 300 steps"), (True, "plain, with its stop")):
             begun = time.perf_counter()
             nets = editor.model.critic, editor.model.attribute_critic
-            plain(goal.z, *nets, goal.target.round(), goal.mask, stop=stop)
+            plain(problem.z, *nets, problem.target.round(), problem.edited, stop=stop)
             times[title].append(time.perf_counter() - begun)
     return {title: float(np.median(values)) for title, values in times.items()}
 

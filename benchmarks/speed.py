@@ -22,10 +22,12 @@ from torch import Tensor, nn
 from benchmarks.reference import PaperActor, paper_critic, plain
 from lc.__main__ import main
 from lc.attributes import ATTRIBUTES
-from lc.constraints import Attributes, Distance, Realism
+from lc.constraints import Constraint, Realism
+from lc.edit.optimiser import optimise
+from lc.edit.problem import Problem, constraints_of, pose
+from lc.edit.solve import act
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor, Reading
-from lc.inference import infer
-from lc.optimiser import optimise
+from lc.invert import invert
 from lc.ui.handlers import EXAMPLES
 
 pytest.importorskip("pytest_benchmark", reason="pip install pytest-benchmark")
@@ -65,7 +67,7 @@ def traffic(benchmark: Any, megabytes: float) -> None:
 
 def test_plain_copy(benchmark: Any, editor: FaceEditor) -> None:
     """As many bytes as a step of the optimiser reads, copied: the yardstick. Reading and writing are both counted."""
-    source = torch.rand(int(size(editor.moves.critic, editor.moves.attribute_critic) * MB / 4))
+    source = torch.rand(int(size(editor.space.critic, editor.space.attribute_critic) * MB / 4))
     target = torch.empty_like(source)
     benchmark(target.copy_, source)
     traffic(benchmark, 2 * source.numel() * 4 / MB)
@@ -73,7 +75,7 @@ def test_plain_copy(benchmark: Any, editor: FaceEditor) -> None:
 
 def test_plain_read(benchmark: Any, editor: FaceEditor) -> None:
     """The same bytes, summed up: only read."""
-    source = torch.rand(int(size(editor.moves.critic, editor.moves.attribute_critic) * MB / 4))
+    source = torch.rand(int(size(editor.space.critic, editor.space.attribute_critic) * MB / 4))
     benchmark(source.sum)
     traffic(benchmark, source.numel() * 4 / MB)
 
@@ -100,17 +102,18 @@ def test_actor(benchmark: Any, editor: FaceEditor, reading: Reading) -> None:
     traffic(benchmark, size(editor.model.actor))
 
 
-def walk_of(editor: FaceEditor, reading: Reading, steps: int) -> Any:
-    """A walk that never arrives, so that it takes all its steps."""
-    moves, goal = editor.moves, editor.moves.goal(reading.z[None], {"Smiling": reading.attributes["Smiling"] < 0.5})
-    constraints = {
-        "attributes": Attributes(moves.attribute_critic, goal.target, goal.mask),
-        "realism": Realism(moves.critic, level=2.0),
-        "distance": Distance(goal.z, moves.sigma_bar),
-    }
+def posed(editor: FaceEditor, z: Tensor, changes: dict[str, Any], pictures: Tensor | None = None) -> Problem:
+    return pose(editor.space, z, constraints_of(editor.space, changes), pictures=pictures)
+
+
+def trajectory_of(editor: FaceEditor, reading: Reading, steps: int) -> Any:
+    """A trajectory that never arrives, so that it takes all its steps."""
+    space, problem = editor.space, posed(editor, reading.z[None], {"Smiling": reading.attributes["Smiling"] < 0.5})
+    constraints: dict[str, Constraint] = problem.constraints(space, 0.5)
+    constraints["realism"] = Realism(space.critic, level=2.0)
 
     def run() -> None:
-        for _ in optimise(goal.z, constraints, moves.sigma_bar, steps=steps):
+        for _ in optimise(problem.z, constraints, space.sigma_bar, steps=steps, rate=0.1, stride=0.15):
             pass
 
     return run
@@ -118,14 +121,14 @@ def walk_of(editor: FaceEditor, reading: Reading, steps: int) -> Any:
 
 def test_one_descending_step(benchmark: Any, editor: FaceEditor, reading: Reading) -> None:
     """Both critics, forwards and backwards: every weight is read twice. Timed as 20 steps."""
-    benchmark(walk_of(editor, reading, 20))
-    traffic(benchmark, 20 * 2 * size(editor.moves.critic, editor.moves.attribute_critic))
+    benchmark(trajectory_of(editor, reading, 20))
+    traffic(benchmark, 20 * 2 * size(editor.space.critic, editor.space.attribute_critic))
 
 
 @pytest.mark.parametrize("storage", [torch.float32, torch.bfloat16, torch.float16], ids=["fp32", "bf16", "fp16"])
 def test_critics_stored_as(benchmark: Any, editor: FaceEditor, reading: Reading, storage: torch.dtype) -> None:
     """Would half the bytes be twice as fast? Forwards and backwards through both critics."""
-    nets = [FaceEditor.load(DEFAULT_WEIGHTS, "cpu").moves.critic.to(storage) for _ in range(2)]
+    nets = [FaceEditor.load(DEFAULT_WEIGHTS, "cpu").space.critic.to(storage) for _ in range(2)]
     z = reading.z[None].to(storage)
 
     def step() -> None:
@@ -141,10 +144,10 @@ def test_critics_stored_as(benchmark: Any, editor: FaceEditor, reading: Reading,
 
 @pytest.mark.parametrize("way", ["one pass", "as the app does"])
 def test_actor_edit_64_to_64(benchmark: Any, editor: FaceEditor, reading: Reading, way: str) -> None:
-    """Encode, jump, decode: each in one pass, or with descent for the photo and looks at the edit."""
+    """Encode, propose, decode: each in one pass, or with descent for the photo and correction of the edit."""
     aim(benchmark, 0.025)
     model, one_pass = editor.model, way == "one pass"
-    moves = FaceEditor(model, 0, 0).moves if one_pass else editor.moves
+    steps = 0 if one_pass else editor.correction_steps
     image = torch.from_numpy(np.asarray(reading.aligned.crop).copy()).permute(2, 0, 1)[None] / 255
 
     @torch.inference_mode()
@@ -152,8 +155,8 @@ def test_actor_edit_64_to_64(benchmark: Any, editor: FaceEditor, reading: Readin
         if one_pass:
             z, decoded = model.generator.encode(image).mean, None
         else:
-            z, decoded = infer(model.generator, image, editor.inference_steps, perceptual=model.perceptual)
-        pictures = moves.act(moves.goal(z, {"Eyeglasses": True}, decoded), 0.5).pictures
+            z, decoded = invert(model.generator, image, model.tuning, perceptual=model.perceptual)
+        pictures = act(editor.space, posed(editor, z, {"Eyeglasses": True}, decoded), 0.5, steps).pictures
         assert pictures is not None
         return pictures
 
@@ -188,8 +191,8 @@ def test_optimised_edit(benchmark: Any, editor: FaceEditor, reading: Reading) ->
 
 def test_300_steps(benchmark: Any, editor: FaceEditor, reading: Reading) -> None:
     aim(benchmark, 3.0)
-    benchmark.pedantic(walk_of(editor, reading, 300), rounds=5, warmup_rounds=1)
-    traffic(benchmark, 300 * 2 * size(editor.moves.critic, editor.moves.attribute_critic))
+    benchmark.pedantic(trajectory_of(editor, reading, 300), rounds=5, warmup_rounds=1)
+    traffic(benchmark, 300 * 2 * size(editor.space.critic, editor.space.attribute_critic))
 
 
 @pytest.mark.parametrize("way", ["fast", "as the app does"])

@@ -8,29 +8,40 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lc.attributes import ATTRIBUTES
+    from lc.constraints import And, Attribute, Constraint, Distance, Not, Or, Realism, Rule, Taught
     from lc.editor import Edit, FaceEditor, Reading, Sample
     from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError, WeightsError
-    from lc.generator import VAE, Generator, Posterior
+    from lc.generator import Generator, Posterior
+    from lc.vae import VAE
     from lc.weights import load_model
 
 __all__ = [
     "ATTRIBUTES",
     "VAE",
+    "And",
+    "Attribute",
+    "Constraint",
+    "Distance",
     "Edit",
     "FaceEditor",
     "Generator",
     "LatentConstraintsError",
     "NoFaceError",
+    "Not",
+    "Or",
     "PhotoError",
     "Posterior",
     "Reading",
+    "Realism",
+    "Rule",
     "Sample",
+    "Taught",
     "UnknownAttributeError",
     "WeightsError",
     "load_model",
 ]
 
-_ROOMS = ("errors", "attributes", "generator", "weights", "editor")
+_ROOMS = ("errors", "attributes", "constraints", "generator", "vae", "weights", "editor")
 
 
 def __getattr__(name: str) -> object:

@@ -1,7 +1,8 @@
 """G(z, y): the amortised edit, one pass from a latent to a latent that satisfies the constraints.
 
 Source: arXiv 1711.05772, section 4 and appendix 7.2: z' = (1 - gate) * z + gate * dz. Added here: the identity slider
-is an input, so that one actor serves all of it, and so is the mask of attributes to push, so that the others are held.
+is an input, so that one actor serves all of it, and so is the mask of attributes to edit, so that the others are
+preserved.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Actor(nn.Module):
 
         Args:
             z: (B, latent).
-            y: (B, 10) in [0, 1], the wanted attributes, those to hold included.
-            mask: (B, 10), 1 where the attribute is to be pushed, 0 where it is to be held.
+            y: (B, 10) in [0, 1], the wanted attributes, those to preserve included.
+            mask: (B, 10), 1 where the attribute is to be edited, 0 where it is to be preserved.
             identity: (B,) in [0, 1]: 0 satisfies the attributes, 1 keeps the person.
 
         Returns:

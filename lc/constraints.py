@@ -1,110 +1,356 @@
-"""Energies over z: what an edit has to satisfy. Each is one class; a sum of energies is an AND.
+"""What latents have to satisfy: one class per kind of constraint, and AND, OR and NOT of them.
 
-An energy is (B,) and falls as the constraint comes true; beside it stands, per row, whether it is true enough to stop:
-both from one pass through the critic, which is what a step costs.
-Source: arXiv 1711.05772, sections 2 to 4; the stop rule is that of its published notebook.
+A constraint is evaluated at a `Point`, latents z (B, latent), once for all that is asked of it: its energy (B,), which
+is minus the logarithm of how far it holds, and per row whether it is met, well enough to stop, or refuted, so that its
+negation is. Energies are >= 0. Under exp(-energy) AND is a product, OR a mean (log-sum-exp) and NOT the complement;
+met and refuted follow Kleene's three-valued logic, where between the two neither holds.
+
+    >>> z = torch.tensor([[3.0], [-3.0], [0.5]])
+    >>> smiling, bald = Attribute(lambda z: z, 0), Taught(lambda z: 2 - z)
+    >>> evaluate(smiling, z).met.tolist(), evaluate(Not(smiling), z).met.tolist()
+    ([True, False, False], [False, True, False])
+    >>> evaluate(And((smiling, Not(bald))), z).met.tolist(), evaluate(Or((smiling, bald)), z).met.tolist()
+    ([False, False, False], [True, True, True])
+
+Source: arXiv 1711.05772, sections 2 to 4; the stop rule is that of its published notebook; sums and log-sum-exp of
+energies: Du, Li and Mordatch 2020 (Compositional visual generation with energy based models).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from lc.losses import attribute_loss, distance, satisfied
 
-__all__ = ["Attributes", "Constraint", "Distance", "Realism", "total"]
+__all__ = [
+    "And",
+    "Attribute",
+    "Attributes",
+    "Constraint",
+    "Distance",
+    "Evaluation",
+    "Not",
+    "Or",
+    "Point",
+    "Realism",
+    "Rule",
+    "Taught",
+    "evaluate",
+    "total",
+]
 
-#: z (B, latent) -> logits (B, .): a critic, or what `lc.critics.folded` made of one.
-Logits = Callable[[Tensor], Tensor]
+#: (B, .) -> (B, .): a critic of latents, what `lc.critics.folded` made of one, or a decoder.
+Net = Callable[[Tensor], Tensor]
 
-#: A probability that was asked for ("a little smile") is reached within this.
-NEAR = 0.05
+
+class Point:
+    """Latents at which constraints are evaluated. A net that several of them ask is run once.
+
+    Attributes:
+        z: (B, latent).
+    """
+
+    def __init__(self, z: Tensor) -> None:
+        self.z = z
+        self._outputs: dict[Net, Tensor] = {}
+
+    def run(self, net: Net) -> Tensor:
+        """The output of a net for z."""
+        if net not in self._outputs:
+            self._outputs[net] = net(self.z)
+        return self._outputs[net]
+
+
+class Evaluation(NamedTuple):
+    """A constraint at a point.
+
+    energy: (B,), >= 0, differentiable in z.
+    met: (B,) bool, true enough to stop.
+    refuted: (B,) bool, false enough that the negation is met; never where `met`.
+    """
+
+    energy: Tensor
+    met: Tensor
+    refuted: Tensor
 
 
 class Constraint(Protocol):
-    """An energy over latents with a weight and a stop rule."""
+    """An energy over latents, with a weight and a stop rule."""
 
     @property
     def weight(self) -> float:
-        """What the energy counts in a sum."""
+        """What the energy counts in a sum; >= 0."""
 
-    def judge(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """z (B, latent) -> the energy (B,), differentiable, and whether it is low enough, (B,) of bool."""
+    def evaluate(self, at: Point) -> Evaluation:
+        """Energy and stop rule at (B, latent). Each row depends on its own latent only."""
 
     def rows(self, index: Tensor) -> Constraint:
         """The same constraint for a selection of rows, (K,) of int."""
 
 
+def evaluate(constraint: Constraint, z: Tensor) -> Evaluation:
+    """One constraint at latents (B, latent)."""
+    return constraint.evaluate(Point(z))
+
+
+def total(constraints: Mapping[str, Constraint], z: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    """The weighted sum (B,), each constraint's own unweighted energy (B,), and whether all are met, (B,) of bool."""
+    at = Point(z)
+    found = {name: constraint.evaluate(at) for name, constraint in constraints.items()}
+    weighted = [constraints[name].weight * one.energy for name, one in found.items()]
+    met = torch.stack([one.met for one in found.values()]).all(0)
+    return torch.stack(weighted).sum(0), {name: one.energy.detach() for name, one in found.items()}, met
+
+
+def _of_logit(logit: Tensor, margin: float) -> Evaluation:
+    """Something is wanted that a logit (B,) says; `margin` logits beyond the boundary settle it either way."""
+    read = logit.detach()
+    return Evaluation(satisfied(logit), read > margin, read < -margin)
+
+
+# --- attributes ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One column of a critic's logits says what is wanted.
+
+    Attributes:
+        critic: z (B, latent) -> logits (B, A).
+        column: of the logits.
+        wanted: 1 it holds, 0 it does not, between them: with that probability.
+        margin: how many logits beyond the boundary 0 or 1 must be to be met.
+        tolerance: a probability between is met within this.
+    """
+
+    critic: Net
+    column: int
+    wanted: float = 1.0
+    weight: float = 1.0
+    margin: float = 1.0
+    tolerance: float = 0.05
+
+    def evaluate(self, at: Point) -> Evaluation:
+        logit = at.run(self.critic)[:, self.column, None]
+        if self.wanted in (0, 1):  # exact to the last digit, which a negation needs
+            return _of_logit(logit[:, 0] if self.wanted else -logit[:, 0], self.margin)
+        target = torch.full_like(logit, self.wanted)
+        met, refuted = _reached(logit.detach(), target, self.margin, self.tolerance)
+        return Evaluation(attribute_loss(logit, target), met[:, 0], refuted[:, 0])
+
+    def rows(self, index: Tensor) -> Attribute:
+        return self
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """AND of an `Attribute` per column of one critic, each row with its own targets, in one operation for all columns.
+
+    Its energy is the weighted sum. Columns that are not `edited` weigh what they weigh, but stop nothing.
+
+    Attributes:
+        critic: z (B, latent) -> logits (B, A).
+        wanted: (B, A) in [0, 1], as `Attribute.wanted`.
+        edited: (B, A) bool, True at the columns that have to be met.
+        weights: (B, A), of each column's energy.
+        margin, tolerance: see `Attribute`; a number, or (A,).
+    """
+
+    critic: Net
+    wanted: Tensor
+    edited: Tensor
+    weights: Tensor
+    margin: float | Tensor = 1.0
+    tolerance: float | Tensor = 0.05
+    weight: float = 1.0
+
+    def evaluate(self, at: Point) -> Evaluation:
+        logits = at.run(self.critic)
+        energy = attribute_loss(logits, self.wanted, self.weights)
+        met, refuted = _reached(logits.detach(), self.wanted, self.margin, self.tolerance)
+        return Evaluation(energy, (met | ~self.edited).all(1), (refuted & self.edited).any(1))
+
+    def rows(self, index: Tensor) -> Attributes:
+        return replace(self, wanted=self.wanted[index], edited=self.edited[index], weights=self.weights[index])
+
+
+def _reached(
+    logits: Tensor, wanted: Tensor, margin: float | Tensor, tolerance: float | Tensor
+) -> tuple[Tensor, Tensor]:
+    """Which wanted probabilities (B, A) are met, and which refuted, by logits (B, A): (B, A) of bool each."""
+    whole = (wanted == 0) | (wanted == 1)
+    towards = logits * (wanted * 2 - 1)
+    near = (torch.sigmoid(logits) - wanted).abs() < tolerance
+    return torch.where(whole, towards > margin, near), torch.where(whole, towards < -margin, ~near)
+
+
+# --- other kinds ---------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Realism:
-    """z lies where encodings of real photos lie: -log D(z), without labels, which would veto rare combinations."""
+    """z lies where encodings of real photos lie: -log D(z), without labels, which would veto rare combinations.
 
-    critic: Logits
+    Attributes:
+        critic: z (B, latent) -> logits (B, 1).
+        level: D above this is real enough (the notebook's).
+    """
+
+    critic: Net
     weight: float = 0.3
-    level: float = 0.3  # D above this is real enough (the notebook's)
+    level: float = 0.3
 
-    def judge(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.critic(z)[:, 0]
-        return satisfied(logits), torch.sigmoid(logits.detach()) > self.level
+    def evaluate(self, at: Point) -> Evaluation:
+        logits = at.run(self.critic)[:, 0]
+        met = torch.sigmoid(logits.detach()) > self.level
+        return Evaluation(satisfied(logits), met, ~met)
 
     def rows(self, index: Tensor) -> Realism:
         return self
 
 
 @dataclass(frozen=True)
-class Attributes:
-    """Pushed attributes reach their target; the others keep the probability they had.
+class Distance:
+    """z stays near the z it came from: L_dist of `lc.losses.distance`.
 
     Attributes:
-        target: (B, 10) in [0, 1]: wanted values where `mask`, else what the critic reads in the original.
-        mask: (B, 10) bool, True where pushed.
-        margin: how far beyond the boundary, in logits, an attribute pushed to 0 or 1 must be.
-        hold: weight of each held attribute against a pushed one.
+        origin: (B, latent).
+        sigma_bar: (latent,), the unit of distance.
+        limit: the energy up to which it is met; without one it always is, and is never a reason to go on.
     """
 
-    critic: Logits
-    target: Tensor
-    mask: Tensor
-    weight: float = 1.0
-    margin: float = 1.0
-    hold: float = 0.3
+    origin: Tensor
+    sigma_bar: Tensor
+    weight: float = 0.1
+    limit: float = torch.inf
 
-    def judge(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.critic(z)
-        energy = attribute_loss(logits, self.target, torch.where(self.mask, 1.0, self.hold))
-        read = logits.detach()
-        whole = (self.target == 0) | (self.target == 1)
-        beyond = read * (self.target * 2 - 1) > self.margin
-        near = (torch.sigmoid(read) - self.target).abs() < NEAR
-        return energy, (torch.where(whole, beyond, near) | ~self.mask).all(1)
+    def evaluate(self, at: Point) -> Evaluation:
+        energy = distance(at.z, self.origin, self.sigma_bar)
+        met = energy.detach() <= self.limit
+        return Evaluation(energy, met, ~met)
 
-    def rows(self, index: Tensor) -> Attributes:
-        values = (self.weight, self.margin, self.hold)
-        return Attributes(self.critic, self.target[index], self.mask[index], *values)
+    def rows(self, index: Tensor) -> Distance:
+        return replace(self, origin=self.origin[index])
 
 
 @dataclass(frozen=True)
-class Distance:
-    """z stays near the z it came from, which keeps the person."""
+class Taught:
+    """A critic that was fitted later says what is wanted.
 
-    origin: Tensor  # (B, latent)
-    sigma_bar: Tensor  # (latent,)
-    weight: float = 0.1
+    Attributes:
+        critic: z (B, latent) -> logits (B, 1) or (B,), a module.
+        threshold: the logit from which on it says yes.
+        margin: how many logits beyond the threshold settle it.
+    """
 
-    def judge(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return distance(z, self.origin, self.sigma_bar), torch.ones(len(z), dtype=torch.bool, device=z.device)
+    critic: Net
+    threshold: float = 0.0
+    weight: float = 1.0
+    margin: float = 1.0
 
-    def rows(self, index: Tensor) -> Distance:
-        return Distance(self.origin[index], self.sigma_bar, self.weight)
+    def evaluate(self, at: Point) -> Evaluation:
+        return _of_logit(at.run(self.critic).flatten() - self.threshold, self.margin)
+
+    def rows(self, index: Tensor) -> Taught:
+        return self
 
 
-def total(constraints: Mapping[str, Constraint], z: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """The weighted sum (B,), each constraint's own unweighted energy (B,), and whether all are met, (B,) of bool."""
-    judged = {name: constraint.judge(z) for name, constraint in constraints.items()}
-    weighted = [constraints[name].weight * energy for name, (energy, _) in judged.items()]
-    met = torch.stack([met for _, met in judged.values()]).all(0)
-    return torch.stack(weighted).sum(0), {name: energy.detach() for name, (energy, _) in judged.items()}, met
+@dataclass(frozen=True)
+class Rule:
+    """A function of the decoded picture is to be at least `level`.
+
+        >>> def brightness(pictures: Tensor) -> Tensor:
+        ...     return pictures.mean((1, 2, 3))
+        >>> rule = Rule(lambda z: z.sigmoid()[:, :, None, None], brightness, level=0.6, scale=0.05)
+        >>> evaluate(rule, torch.tensor([[1.0], [-1.0]])).met.tolist()
+        [True, False]
+
+    Attributes:
+        decode: z (B, latent) -> pictures (B, 3, S, S) in [0, 1], differentiable.
+        function: pictures -> (B,). One that is not differentiable can be evaluated but not descended: fit a critic to
+            it, and use `Taught`.
+        level: in the function's unit; met from there on. For "at most", negate the function, or use `Not`.
+        scale: in the same unit, how much of it counts as a logit; > 0.
+        margin: how many of these logits beyond the level settle it.
+    """
+
+    decode: Net
+    function: Callable[[Tensor], Tensor]
+    level: float
+    scale: float
+    weight: float = 1.0
+    margin: float = 0.0
+
+    def evaluate(self, at: Point) -> Evaluation:
+        return _of_logit((self.function(at.run(self.decode)) - self.level) / self.scale, self.margin)
+
+    def rows(self, index: Tensor) -> Rule:
+        return self
+
+
+# --- algebra -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class And:
+    """All of the parts: the weighted sum of their energies."""
+
+    parts: tuple[Constraint, ...]
+    weight: float = 1.0
+
+    def evaluate(self, at: Point) -> Evaluation:
+        found = [part.evaluate(at) for part in self.parts]
+        energies = [part.weight * one.energy for part, one in zip(self.parts, found, strict=True)]
+        met, refuted = torch.stack([one.met for one in found]), torch.stack([one.refuted for one in found])
+        return Evaluation(torch.stack(energies).sum(0), met.all(0), refuted.any(0))
+
+    def rows(self, index: Tensor) -> And:
+        return replace(self, parts=tuple(part.rows(index) for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Or:
+    """One of the parts, or several: -log of the mean of exp(-energy), with the parts' weights as shares.
+
+    Descent goes to the part that is nearest. Weights must not all be 0.
+    """
+
+    parts: tuple[Constraint, ...]
+    weight: float = 1.0
+
+    def evaluate(self, at: Point) -> Evaluation:
+        found = [part.evaluate(at) for part in self.parts]
+        energies = torch.stack([one.energy for one in found])  # (P, B)
+        shares = energies.new_tensor([part.weight for part in self.parts])
+        shares = (shares / shares.sum()).log()[:, None]
+        met, refuted = torch.stack([one.met for one in found]), torch.stack([one.refuted for one in found])
+        # A mean of numbers up to 1 is at most 1 but for rounding.
+        energy = -torch.logsumexp(shares - energies, 0)
+        return Evaluation(energy.clamp_min(0), met.any(0), refuted.all(0))
+
+    def rows(self, index: Tensor) -> Or:
+        return replace(self, parts=tuple(part.rows(index) for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Not:
+    """The negation of a constraint: -log(1 - exp(-energy)), that of a probability. A plain -energy has no bottom.
+
+    Not of an `Attribute` that is wanted is that attribute unwanted, margin included. The part's weight does not count.
+    """
+
+    part: Constraint
+    weight: float = 1.0
+
+    def evaluate(self, at: Point) -> Evaluation:
+        energy, met, refuted = self.part.evaluate(at)
+        # exp(-energy) is 1 where the part holds wholly: so far from its opposite that the logarithm has no value.
+        return Evaluation(-torch.log(-torch.expm1(-energy.clamp_min(1e-30))), refuted, met)
+
+    def rows(self, index: Tensor) -> Not:
+        return replace(self, part=self.part.rows(index))

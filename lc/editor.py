@@ -8,7 +8,7 @@ edit.save("edited.png")
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
@@ -18,13 +18,17 @@ from PIL import Image
 from torch import Tensor
 
 from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial, resolve, unlikely
-from lc.constraints import Attributes, Constraint
+from lc.constraints import Attribute, Constraint
+from lc.edit.actor import generate
+from lc.edit.optimiser import Step, rms
+from lc.edit.problem import Problem, changes_of, constraints_of, pose
+from lc.edit.solve import act, refine_samples, still, trajectory
+from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, NoFaceError
 from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
-from lc.inference import STEPS, infer
-from lc.moves import LOOKS, Goal, Moves
+from lc.generator import from_prior
+from lc.invert import invert
 from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
-from lc.optimiser import Step, optimise, rms
 from lc.paths import DEFAULT_WEIGHTS
 from lc.results import Edit, Progress, Reading, Sample
 from lc.weights import Model, load_model
@@ -39,19 +43,22 @@ _T = TypeVar("_T")
 
 
 class FaceEditor:
-    """Edits photos and makes faces up with a loaded model. Safe to share between threads: it keeps no state.
+    """Edits photos and generates faces with a loaded model. Safe to share between threads: it keeps no state.
 
     Args:
         model: see `lc.weights.load_model`.
-        inference_steps: of descent to a photo's latent, see `lc.inference`; 0 takes the encoder's guess, which is
-            several times as fast and less like the photo.
-        looks: how often an actor's edit is looked at and corrected, see `lc.moves`; 0 jumps blindly, which is several
-            times as fast and changes more that nobody asked for.
+        inversion_steps: of descent to a photo's latent, see `lc.invert`; 0 takes the encoder's guess, which is several
+            times as fast and less like the photo. None takes the tuning's.
+        correction_steps: of classifier-guided correction of an actor's edit, see `lc.edit.correct`; 0 takes the
+            proposal as it is, which is several times as fast and changes more that nobody asked for. None takes the
+            tuning's.
     """
 
-    def __init__(self, model: Model, inference_steps: int = STEPS, looks: int = LOOKS) -> None:
-        self.model, self.inference_steps = model, inference_steps
-        self.moves = Moves(model, looks)
+    def __init__(self, model: Model, inversion_steps: int | None = None, correction_steps: int | None = None) -> None:
+        tuning = model.tuning
+        self.model, self.space = model, LatentSpace(model)
+        self.inversion_steps = tuning.inversion_steps if inversion_steps is None else inversion_steps
+        self.correction_steps = tuning.correction_steps if correction_steps is None else correction_steps
         self.device = model.statistics.mean.device
 
     @classmethod
@@ -62,7 +69,7 @@ class FaceEditor:
 
         Args:
             folder_or_repo, device: see `lc.weights.load_model`.
-            fast: no descent for reading and no look at the actor's edits: both by one pass of the nets.
+            fast: no descent for reading and no correction of the actor's edits: both by one pass of the nets.
 
         Raises:
             WeightsError: they are missing, damaged or do not fit.
@@ -92,7 +99,7 @@ class FaceEditor:
         """The first half of `read`: pixels only, no network of the model. Raises as `read` does."""
         picture = photo if isinstance(photo, Photo) else read_photo(photo)
         if aligned:
-            return picture, [], None, frame_crop(picture.rgb)
+            return picture, [], None, frame_crop(picture.rgb, self.model.generator.image_size)
         faces = detector().detect(picture.rgb)
         if not faces:
             raise NoFaceError(
@@ -108,7 +115,7 @@ class FaceEditor:
             raise NoFaceError(f"{photo.name} has {len(faces)} face(s): there is no face {face + 1}.")
         first: str | None = None
         for chosen in faces if face is None else [faces[face]]:
-            aligned = align(photo.rgb, chosen.landmarks)
+            aligned = align(photo.rgb, chosen.landmarks, self.model.generator.image_size)
             reason = refusal(chosen, aligned)
             if reason is None:
                 return chosen, aligned
@@ -121,7 +128,7 @@ class FaceEditor:
         readings: list[Reading] = []
         for chunk in _chunks(located, _BATCH):
             images = self._tensor([aligned.crop for *_, aligned in chunk])
-            z, decoded = infer(self.model.generator, images, self.inference_steps, perceptual=self.model.perceptual)
+            z, decoded = self._inverted(images)
             pictures, probabilities = self._show(z, decoded), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
                 readings.append(
@@ -131,6 +138,10 @@ class FaceEditor:
 
     # --- edits -----------------------------------------------------------------------------------------------------
 
+    def attribute(self, name: str, wanted: Strength = True) -> Attribute:
+        """A constraint on an attribute, as `set` makes them: {name: wanted}. Raises UnknownAttributeError."""
+        return constraints_of(self.space, {name: wanted})[0]
+
     def edit(
         self,
         photo: Source | Reading | Edit,
@@ -138,33 +149,43 @@ class FaceEditor:
         identity: float = 0.5,
         method: Method = "actor",
         *,
+        constraints: Sequence[Constraint] = (),
+        preserve: Collection[str] | None = None,
         face: int | None = None,
         aligned: bool = False,
     ) -> Edit:
-        """Change attributes of the face in a photo; the others are held as they are.
+        """Change the face in a photo so that it meets constraints; other attributes are preserved.
 
         Nothing is drawn by chance: the same photo and settings give the same edit.
 
         Args:
             photo: see `read`, or a Reading, which saves finding and encoding the face again; or an Edit, whose changes
-                are kept where `set` says nothing else: it is the photo that is edited anew, so nothing wears off.
-            set: attribute name -> wanted, or the probability that is wanted: {"Smiling": 0.6} is a little smile. Empty:
-                nothing changes, and `Edit.result` is the photo itself.
-            identity: 0 satisfies the attributes whatever the cost, 1 keeps the person.
-            method: "actor" jumps in one pass, "optimise" walks there.
+                and constraints are kept where `set` and `constraints` say nothing else: it is the photo that is edited
+                anew, so nothing wears off.
+            set: short for an `attribute` constraint each: attribute name -> wanted, or the probability that is wanted:
+                {"Smiling": 0.6} is a little smile. Without these and constraints nothing changes, and `Edit.result` is
+                the photo itself.
+            identity: 0 satisfies the constraints whatever the cost, 1 keeps the person.
+            method: "actor" jumps in one pass, and refines what the actor does not serve; "optimise" descends. See
+                `lc.edit.solve`.
+            constraints: see `lc.constraints`.
+            preserve: names of attributes to preserve; None: all that are neither wanted nor implied by what is.
             face, aligned: see `read`.
 
         Raises:
             PhotoError, NoFaceError: see `read`.
-            UnknownAttributeError: a name in `set` is not an attribute.
+            UnknownAttributeError: a name in `set` or `preserve` is not an attribute.
             LatentConstraintsError: identity or method out of range.
         """
         if isinstance(photo, Edit):
-            wanted = resolve(set or {})
+            named, _ = changes_of(self.space, constraints)
+            changes = {**canonical(set or {}), **{name: one.wanted for name, one in named.items()}}
+            wanted = resolve(changes)
             earlier = {name: value for name, value in photo.changes.items() if name not in wanted}
+            constraints = [*photo.constraints, *constraints]
             photo, set = photo.reading, {**earlier, **canonical(set or {})}
         reading = photo if isinstance(photo, Reading) else self.read(photo, face=face, aligned=aligned)
-        return self.edit_many([reading], set, identity, method)[0]
+        return self.edit_many([reading], set, identity, method, constraints=constraints, preserve=preserve)[0]
 
     def edit_many(
         self,
@@ -172,65 +193,82 @@ class FaceEditor:
         set: Mapping[str, Strength] | None = None,
         identity: float = 0.5,
         method: Method = "actor",
+        *,
+        constraints: Sequence[Constraint] = (),
+        preserve: Collection[str] | None = None,
     ) -> list[Edit]:
-        """The same edit of many photos, batched. See `edit`."""
+        """The same edit of many photos, batched. See `edit`; constraints with rows have one per photo."""
         identity = _check(identity, method)
+        wanted = [*constraints_of(self.space, set or {}), *constraints]
         edits: list[Edit] = []
-        for chunk in _chunks(readings, _BATCH):
+        for first in range(0, len(readings), _BATCH):
+            chunk = readings[first : first + _BATCH]
             begun = time.perf_counter()
-            goal = self._goal(chunk, set or {})
-            if not set:
-                last = self.moves.still(goal)
+            problem = self._problem(chunk, _rows(wanted, first, len(chunk), self.device), preserve)
+            if problem.empty:
+                last = still(problem)
             elif method == "actor":
-                last = self.moves.act(goal, identity)
+                last = act(self.space, problem, identity, self.correction_steps)
             else:
-                *_, last = self.moves.walk(goal, identity)
-            edits += self._edits(chunk, set or {}, goal, last, begun)
+                *_, last = trajectory(self.space, problem, identity)
+            edits += self._edits(chunk, wanted, problem, last, begun)
         return edits
 
     def edit_live(
         self,
         reading: Reading,
-        set: Mapping[str, Strength],
+        set: Mapping[str, Strength] | None = None,
         identity: float = 0.5,
         *,
+        constraints: Sequence[Constraint] = (),
+        preserve: Collection[str] | None = None,
         every: int = 1,
         stop: Callable[[], bool] | None = None,
     ) -> Iterator[Progress]:
-        """The optimiser's walk, step by step; a preview every `every` steps; the last item carries the edit.
+        """The optimiser's trajectory, step by step; a preview every `every` steps; the last item carries the edit.
 
-        Asked after each step, `stop` ends the walk where it stands when it says True.
+        Asked after each step, `stop` ends the trajectory where it stands when it says True. See `edit` for the rest.
         """
         identity = _check(identity, "optimise")
         begun = time.perf_counter()
-        goal = self._goal([reading], set)
+        wanted = [*constraints_of(self.space, set or {}), *constraints]
+        problem = self._problem([reading], wanted, preserve)
         step = None
-        for step in self.moves.walk(goal, identity) if set else [self.moves.still(goal)]:
+        for step in [still(problem)] if problem.empty else trajectory(self.space, problem, identity):
             preview = self._show(step.z)[0] if step.index % every == 0 else None
             yield Progress(step.index, preview, {name: float(e[0]) for name, e in step.energies.items()}, None)
             if stop is not None and stop():
                 break
-        assert step is not None  # a walk yields at least its start
-        edit = self._edits([reading], set, goal, step, begun)[0]
+        assert step is not None  # a trajectory yields at least its start
+        edit = self._edits([reading], wanted, problem, step, begun)[0]
         yield Progress(step.index, edit.edited, {name: float(e[0]) for name, e in step.energies.items()}, edit)
 
-    def _goal(self, readings: Sequence[Reading], changes: Mapping[str, Strength]) -> Goal:
+    def _problem(
+        self, readings: Sequence[Reading], constraints: Sequence[Constraint], preserve: Collection[str] | None
+    ) -> Problem:
         z = torch.stack([reading.z for reading in readings]).to(self.device)
-        return self.moves.goal(z, changes, self._tensor([reading.reconstruction for reading in readings]))
+        pictures = self._tensor([reading.reconstruction for reading in readings])
+        return pose(self.space, z, constraints, preserve, pictures)
 
     @torch.inference_mode()
     def _edits(
-        self, readings: Sequence[Reading], changes: Mapping[str, Strength], goal: Goal, step: Step, begun: float
+        self,
+        readings: Sequence[Reading],
+        constraints: Sequence[Constraint],
+        problem: Problem,
+        step: Step,
+        begun: float,
     ) -> list[Edit]:
-        distances = rms(step.z - goal.z, self.moves.sigma_bar).tolist()
+        distances = rms(step.z - problem.z, self.space.sigma_bar).tolist()
         pictures, after = self._show(step.z, step.pictures), self._probabilities(step.z)
-        if not goal.mask.any():  # nothing is set: not even a rounding may tell the edit from its reconstruction
+        if problem.empty:  # nothing is wanted: not even a rounding may tell the edit from its reconstruction
             pictures = [reading.reconstruction for reading in readings]
         seconds = (time.perf_counter() - begun) / len(readings)
+        served, _ = changes_of(self.space, constraints)
         return [
             Edit(
                 reading=reading,
-                changes=canonical(changes),
+                changes=canonical({name: one.wanted for name, one in served.items()}),
                 edited=pictures[row],
                 z_edited=step.z[row].cpu().clone(),
                 after=_named(after[row]),
@@ -239,55 +277,60 @@ class FaceEditor:
                 steps=int(step.taken[row]),
                 converged=bool(step.done[row]),
                 seconds=seconds,
-                warning=unlikely(goal.target[row].tolist()) if bool(goal.mask[row].any()) else None,
+                warning=unlikely(problem.target[row].tolist()) if bool(problem.edited[row].any()) else None,
+                constraints=tuple(_rows(list(problem.others.values()), row, 1, self.device)),
             )
             for row, reading in enumerate(readings)
         ]
 
-    # --- made-up faces ---------------------------------------------------------------------------------------------
+    # --- generated faces -------------------------------------------------------------------------------------------
 
     def sample(
-        self, n: int, set: Mapping[str, Strength] | None = None, seed: int = 0, *, realism: bool = True
+        self,
+        n: int,
+        set: Mapping[str, Strength] | None = None,
+        seed: int = 0,
+        *,
+        constraints: Sequence[Constraint] = (),
+        realism: bool = True,
     ) -> list[Sample]:
-        """Make up faces with the attributes in `set`.
+        """Generate faces that meet constraints.
 
         Face i depends on seed and i only, not on n, and no two seeds share one. Attributes not set are drawn for each
         face from the label vectors that real photos have, in keeping with those set.
 
         Args:
             n: how many, 1 to 100,000.
-            set: attribute name -> wanted or not.
+            set: short for an `attribute` constraint each: attribute name -> wanted or not.
             seed: source of chance, 0 to 2^63 - 1.
-            realism: False shows what the realism constraint does: latents from the prior, walked to the attributes
-                in `set` by the attribute critic alone.
+            constraints: see `lc.constraints`; what is no attribute is optimised from the actor's faces.
+            realism: False shows what the realism constraint does: latents from the prior, optimised to meet the
+                constraints, with neither actor nor realism critic.
 
         Raises:
             UnknownAttributeError: a name in `set` is not an attribute.
-            LatentConstraintsError: n or seed is out of range, or `set` asks for a strength.
+            LatentConstraintsError: n or seed is out of range, or an attribute is wanted by a strength.
         """
         try:
             n = whole_number(n, 1, MAX_COUNT)
         except LatentConstraintsError as error:
             raise LatentConstraintsError(f"Ask for at least one face and at most {MAX_COUNT} at a time.") from error
         seed = whole_number(seed)
-        if strengths := partial(set or {}):
+        served, others = changes_of(self.space, [*constraints_of(self.space, set or {}), *constraints])
+        changes = canonical({name: one.wanted for name, one in served.items()})
+        if strengths := partial(changes):
             raise LatentConstraintsError(f"A made-up face has {next(iter(strengths))} or not: choose 0 or 1.")
         samples: list[Sample] = []
-        vectors, weights = self._label_vectors(set or {})
+        vectors, weights = self._label_vectors(changes)
         for first in range(0, n, _BATCH):
             indices = range(first, min(n, first + _BATCH))
             drawn, rows = zip(*(_draw(seed, i, self.model.generator.latent, weights) for i in indices), strict=True)
-            z, y = torch.stack(drawn).to(self.device), vectors[list(rows)].to(self.device)
+            noise, y = torch.stack(drawn), vectors[list(rows)]
+            z, y = from_prior(self.model.generator, noise.to(self.device)), y.to(self.device)
             if realism:
-                z = self.moves.make(z, y)
-            elif set:
-                target, mask = apply_changes(y, set)
-                constraint: dict[str, Constraint] = {
-                    "attributes": Attributes(self.moves.attribute_critic, target, mask, margin=2.0, hold=0.0)
-                }
-                *_, last = optimise(z, constraint, self.model.statistics.sigma_bar)
-                z = last.z
-            samples += self._samples(z, y)
+                z = generate(self.space, z, y)
+            rest = dict(zip(others, _rows(list(others.values()), first, len(z), self.device), strict=True))
+            samples += self._samples(refine_samples(self.space, z, y, changes, rest, realism), y)
         return samples
 
     @torch.inference_mode()
@@ -314,7 +357,7 @@ class FaceEditor:
 
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Image.Image:
-        """(latent,) -> the 64x64 picture of it, for walks between faces."""
+        """(latent,) -> its picture, for interpolation between faces."""
         return self._show(z[None].to(self.device))[0]
 
     @torch.inference_mode()
@@ -324,18 +367,35 @@ class FaceEditor:
         return [Image.fromarray(array) for array in pixels.permute(0, 2, 3, 1).cpu().numpy()]
 
     def _tensor(self, crops: Sequence[Image.Image]) -> Tensor:
-        """Crops of 64x64 pixels -> (B, 3, 64, 64) in [0, 1]."""
+        """Crops of S x S pixels, S the generator's image size, -> (B, 3, S, S) in [0, 1]."""
         pixels = np.stack([np.asarray(crop) for crop in crops])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device).float() / 255
 
+    def _inverted(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The latents of crops (B, 3, S, S), (B, latent), and what is decoded from them."""
+        model = self.model
+        return invert(
+            model.generator,
+            images,
+            model.tuning,
+            statistics=model.statistics,
+            steps=self.inversion_steps,
+            perceptual=model.perceptual,
+        )
+
     @torch.inference_mode()
     def _probabilities(self, z: Tensor) -> list[list[float]]:
-        values: list[list[float]] = torch.sigmoid(self.moves.attribute_critic(z)).tolist()
+        values: list[list[float]] = torch.sigmoid(self.space.attribute_critic(z)).tolist()
         return values
 
 
 def _named(values: Sequence[float]) -> dict[str, float]:
     return dict(zip(ATTRIBUTES, values, strict=True))
+
+
+def _rows(constraints: Sequence[Constraint], start: int, count: int, device: torch.device) -> list[Constraint]:
+    """The constraints for `count` rows from `start` on."""
+    return [constraint.rows(torch.arange(start, start + count, device=device)) for constraint in constraints]
 
 
 def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

@@ -1,29 +1,50 @@
-"""The frozen unconditional model: what a generator must offer, and the VAE that ships.
+"""What a generator must offer, and which generators there are: a registry by the name in config.json.
 
-Source: Kingma and Welling 2014 (VAE); Engel, Hoffman, Roberts, ICLR 2018, arXiv 1711.05772, section 2 (a VAE with a
-sharp likelihood, sigma_x = 0.1, reconstructs well and samples badly: the latent constraints repair the samples).
+Any decoder with a latent will do. One with an encoder says more quickly where a photo lies; without it, descent finds
+the place (see `lc.invert`). A new generator is one module:
 
-    >>> vae = VAE(VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8))
-    >>> posterior = vae.encode(torch.rand(2, 3, 64, 64))
-    >>> vae.decode(posterior.mean).shape
-    torch.Size([2, 3, 64, 64])
-    >>> VAE(VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8, patch=4)).image_size
-    128
+    >>> from torch import nn
+    >>> @dataclass(frozen=True)
+    ... class Sizes:
+    ...     latent: int = 3
+    >>> @register("Linear", Sizes, parts=("layer",))
+    ... class Linear(nn.Module):
+    ...     def __init__(self, config: Sizes) -> None:
+    ...         super().__init__()
+    ...         self.config, self.latent, self.image_size = config, config.latent, 2
+    ...         self.layer = nn.Linear(config.latent, 12)
+    ...     def decode(self, z: Tensor) -> Tensor:
+    ...         return self.layer(z).sigmoid().unflatten(1, (3, 2, 2))
+    >>> build = registered("Linear").build
+    >>> build(Sizes()).decode(torch.zeros(5, 3)).shape, isinstance(build(Sizes()), EncodingGenerator)
+    (torch.Size([5, 3, 2, 2]), False)
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torchvision.transforms.v2.functional import gaussian_blur
+from torch import Tensor
 
-__all__ = ["VAE", "Decoder", "Encoder", "Generator", "Posterior", "VAEConfig", "unsharp"]
+__all__ = [
+    "EncodingGenerator",
+    "Generator",
+    "Posterior",
+    "PriorGenerator",
+    "Registered",
+    "from_prior",
+    "name_of",
+    "register",
+    "registered",
+    "to_noise",
+]
 
-IMAGE_SIZE = 64
+_Class = TypeVar("_Class", bound=type[Any])
 
 
 class Posterior(NamedTuple):
@@ -38,213 +59,98 @@ class Posterior(NamedTuple):
         return self.mean + self.std * noise
 
 
+@runtime_checkable
 class Generator(Protocol):
-    """Any decoder with a latent: the only thing that critics, actor and optimiser build on."""
+    """Any decoder with a latent, the only thing that critics, actor and optimiser build on. Its prior is N(0, I).
+
+    Attributes:
+        latent: dimensions of z.
+        image_size: side S of the square pictures, in pixels.
+    """
 
     latent: int
-
-    def encode(self, images: Tensor) -> Posterior:
-        """(B, 3, 64, 64) in [0, 1] -> q(z|x)."""
+    image_size: int
 
     def decode(self, z: Tensor) -> Tensor:
-        """(B, latent) -> (B, 3, 64, 64) in [0, 1]."""
+        """(B, latent) -> (B, 3, S, S) in [0, 1], differentiable."""
+
+
+@runtime_checkable
+class EncodingGenerator(Generator, Protocol):
+    """A generator with an encoder."""
+
+    def encode(self, images: Tensor) -> Posterior:
+        """(B, 3, S, S) in [0, 1] -> q(z|x)."""
+
+
+@runtime_checkable
+class PriorGenerator(Generator, Protocol):
+    """A generator whose prior is another diagonal Gaussian than N(0, I)."""
+
+    @property
+    def prior(self) -> Posterior:
+        """p(z): mean and std, (latent,) each."""
+
+
+def from_prior(generator: Generator, noise: Tensor) -> Tensor:
+    """Draws from the generator's prior, (B, latent), made of draws from N(0, I) of the same shape."""
+    return generator.prior.mean + generator.prior.std * noise if isinstance(generator, PriorGenerator) else noise
+
+
+def to_noise(generator: Generator, z: Tensor) -> Tensor:
+    """The inverse of `from_prior`."""
+    return (z - generator.prior.mean) / generator.prior.std if isinstance(generator, PriorGenerator) else z
 
 
 @dataclass(frozen=True)
-class VAEConfig:
-    """Sizes of the VAE, saved as JSON beside its weights."""
+class Registered:
+    """How to build and to store a class of generators.
 
-    latent: int = 1024
-    widths: tuple[int, ...] = (64, 128, 256, 512)  # channels at 32x32, 16x16, 8x8, 4x4
-    bottleneck: int = 256  # channels of the 4x4 map that meets the fully connected layer: most parameters sit there
-    encoder_blocks: int = 0  # residual blocks at 16x16 and at 8x8
-    decoder_blocks: int = 1  # the same in the decoder
-    decoder_widths: tuple[int, ...] = ()  # channels of the decoder, which every look at an edit waits for; none: widths
-    decoder_bottleneck: int = 0  # likewise; 0: bottleneck
-    detail: int = 0  # channels of a second way to pixels, at 64x64, which a sharpened decoder draws fine lines with
-    crispness: float = 0.0  # amount of unsharp masking of what is decoded: contrast for fewer decibels than grain costs
-    patch: int = 2  # pixels per place of the 32x32 maps, each way: the nets work at 32x32 and below at any image size
-    fine_blocks: int = 0  # bottleneck residual blocks at 32x32 in the decoder
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square pictures, in pixels."""
-        return 32 * self.patch
-
-    def __post_init__(self) -> None:
-        if (
-            len(self.widths) != 4
-            or len(self.decoder_widths) not in (0, 4)
-            or min(*self.widths, *self.decoder_widths, self.latent, self.bottleneck) < 1
-            or min(self.encoder_blocks, self.decoder_blocks, self.decoder_bottleneck, self.detail, self.crispness) < 0
-            or self.patch not in (2, 4)
-            or self.fine_blocks < 0
-        ):
-            raise ValueError(f"VAE sizes must be positive, with four widths and a patch of 2 or 4: {self}")
-
-
-class ResidualBlock(nn.Module):
-    """x + conv(conv(x)), pre-activation with batch norm (He et al. 2016)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.BatchNorm2d(width),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(width, width, 3, padding=1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
-
-
-class BottleneckBlock(nn.Module):
-    """x + 1x1 conv(3x3 conv(1x1 conv(x))) at half the width, pre-activation (He et al. 2016): a fifth of the cost of a
-    `ResidualBlock`, for maps of many places."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        inner = width // 2
-        self.body = nn.Sequential(
-            *_normalised(width),
-            nn.Conv2d(width, inner, 1, bias=False),
-            *_normalised(inner),
-            nn.Conv2d(inner, inner, 3, padding=1, bias=False),
-            *_normalised(inner),
-            nn.Conv2d(inner, width, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
-
-
-def _normalised(width: int) -> tuple[nn.Module, nn.Module]:
-    return nn.BatchNorm2d(width), nn.LeakyReLU(0.2, inplace=True)
-
-
-class Encoder(nn.Module):
-    """q(z|x): a strided convolution over patches that overlap by half (space to depth and a convolution in one), three
-    stride-2 convolutions, residual blocks at 16x16 and 8x8, one fully connected layer."""
-
-    def __init__(self, config: VAEConfig) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for level, width in enumerate(config.widths):
-            stride = 2 if level else config.patch
-            layers += [nn.Conv2d(channels, width, 2 * stride, stride, stride // 2, bias=False), *_normalised(width)]
-            if level in (1, 2):  # 16x16, 8x8
-                layers += [ResidualBlock(width) for _ in range(config.encoder_blocks)]
-            channels = width
-        layers += [nn.Conv2d(channels, config.bottleneck, 1, bias=False), *_normalised(config.bottleneck)]
-        self.features = nn.Sequential(*layers)
-        self.mean = nn.Linear(config.bottleneck * 16, config.latent)
-        self.raw_std = nn.Linear(config.bottleneck * 16, config.latent)
-
-    def forward(self, images: Tensor) -> Posterior:
-        """images (B, 3, 64, 64) in [0, 1] -> Posterior of (B, latent)."""
-        h = self.features(images * 2 - 1).flatten(1)  # (B, bottleneck * 16)
-        # The floor keeps 1 / std^2 and log std finite in half precision.
-        return Posterior(self.mean(h).float(), F.softplus(self.raw_std(h).float()) + 1e-4)
-
-
-class Decoder(nn.Module):
-    """p(x|z)'s mean: the encoder mirrored."""
-
-    def __init__(self, config: VAEConfig) -> None:
-        super().__init__()
-        w32, w16, w8, w4 = config.decoder_widths or config.widths
-        self.bottleneck = config.decoder_bottleneck or config.bottleneck
-        self.project = nn.Linear(config.latent, self.bottleneck * 16)
-        blocks8 = [ResidualBlock(w8) for _ in range(config.decoder_blocks)]
-        blocks16 = [ResidualBlock(w16) for _ in range(config.decoder_blocks)]
-        self.features = nn.Sequential(
-            *_normalised(self.bottleneck),
-            nn.Conv2d(self.bottleneck, w4, 1, bias=False),
-            *_normalised(w4),
-            nn.ConvTranspose2d(w4, w8, 4, 2, 1, bias=False),
-            *blocks8,
-            *_normalised(w8),
-            nn.ConvTranspose2d(w8, w16, 4, 2, 1, bias=False),
-            *blocks16,
-            *_normalised(w16),
-            nn.ConvTranspose2d(w16, w32, 4, 2, 1, bias=False),
-            *[BottleneckBlock(w32) for _ in range(config.fine_blocks)],
-            *_normalised(w32),
-            # Many channels at 64x64 and above would cost the most time for the least gain: go to pixels in one step
-            # (depth to space and a convolution in one). A kernel of twice the stride covers every pixel equally often,
-            # so no checkerboard.
-            nn.ConvTranspose2d(w32, 3, 2 * config.patch, config.patch, config.patch // 2),
-        )
-        # One linear step from 32x32 draws the same phases everywhere, which shows as hatching once fine contrast is
-        # asked for. A few channels that meet again at 64x64 can do without.
-        self.detail = Detail(w32, config.detail, config.image_size) if config.detail else None
-        self.crispness = config.crispness
-
-    def forward(self, z: Tensor) -> Tensor:
-        """z (B, latent) -> images (B, 3, 64, 64) in [0, 1]."""
-        h = self.features[:-1](self.project(z).unflatten(1, (self.bottleneck, 4, 4)))
-        logits = self.features[-1](h)
-        if self.detail is not None:
-            logits = logits + self.detail(h)
-        images = torch.sigmoid(logits.float())
-        return unsharp(images, self.crispness).clamp(0, 1) if self.crispness else images
-
-
-def unsharp(images: Tensor, amount: float) -> Tensor:
-    """Unsharp masking: (B, 3, H, W) with `amount` more of what is finer than about three pixels."""
-    return images + amount * (images - gaussian_blur(images, [7, 7], [1.2, 1.2]))
-
-
-class Detail(nn.Module):
-    """(B, width, 32, 32) -> (B, 3, image_size, image_size), beginning at zero; the work is done at 64x64.
-
-    A fixed map of noise joins in, scaled per channel (Karras et al. 2019, section 2, where it is drawn anew): without
-    it texture that no latent holds, hair above all, can only be drawn as a regular pattern.
+    Attributes:
+        build: the class, an nn.Module that implements `Generator`, built from its `config`, which it keeps.
+        config: a dataclass of sizes, a section of config.json.
+        parts: names of the submodules that hold the weights, each a file of a weights folder.
     """
 
-    noise: Tensor  # (channels, 64, 64)
-
-    def __init__(self, width: int, channels: int, image_size: int = 64) -> None:
-        super().__init__()
-        self.out: nn.Module
-        self.up = nn.ConvTranspose2d(width, channels, 4, 2, 1)
-        fixed = torch.Generator().manual_seed(0)
-        self.register_buffer("noise", torch.randn(channels, 64, 64, generator=fixed))
-        self.strength = nn.Parameter(torch.full((channels, 1, 1), 0.1))
-        self.mix = nn.Conv2d(channels, channels, 3, padding=1)
-        if image_size == 64:
-            self.out = nn.Conv2d(channels, 3, 3, padding=1)
-        else:
-            stride = image_size // 64
-            self.out = nn.ConvTranspose2d(channels, 3, 2 * stride, stride, stride // 2)
-        for parameter in self.out.parameters():
-            nn.init.zeros_(parameter)
-
-    def forward(self, h: Tensor) -> Tensor:
-        x = F.leaky_relu(self.up(h) + self.strength * self.noise, 0.2)
-        return self.out(F.leaky_relu(self.mix(x), 0.2))
+    build: Callable[[Any], Any]
+    config: type[Any]
+    parts: tuple[str, ...]
 
 
-class VAE(nn.Module):
-    """The generator that ships. Implements `Generator`."""
+_REGISTRY: dict[str, Registered] = {}
 
-    def __init__(self, config: VAEConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.latent, self.image_size = config.latent, config.image_size
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
 
-    def encode(self, images: Tensor) -> Posterior:
-        """images (B, 3, 64, 64) in [0, 1] -> Posterior of (B, latent)."""
-        posterior: Posterior = self.encoder(images)
-        return posterior
+def register(name: str, config: type[Any], parts: tuple[str, ...]) -> Callable[[_Class], _Class]:
+    """A class decorator: generators of this class are called `name` in config.json. See `Registered`."""
 
-    def decode(self, z: Tensor) -> Tensor:
-        """z (B, latent) -> images (B, 3, 64, 64) in [0, 1]."""
-        images: Tensor = self.decoder(z)
-        return images
+    def add(kind: _Class) -> _Class:
+        _REGISTRY[name] = Registered(kind, config, parts)
+        return kind
+
+    return add
+
+
+def registered(name: str) -> Registered:
+    """The class of generators of this name. One that is not known yet is looked for in the module lc.NAME, lower case.
+
+    Raises:
+        LookupError: there is none; the message names those that there are.
+    """
+    if name not in _REGISTRY and isinstance(name, str) and name.isidentifier():
+        with contextlib.suppress(ModuleNotFoundError):
+            import_module(f"lc.{name.lower()}")
+    if name not in _REGISTRY:
+        raise LookupError(f"no generator is called {name!r}, there are {', '.join(sorted(_REGISTRY))}")
+    return _REGISTRY[name]
+
+
+def name_of(generator: Generator) -> str:
+    """The name that a generator's class was registered by.
+
+    Raises:
+        LookupError: it was not.
+    """
+    for name, entry in _REGISTRY.items():
+        if entry.build is type(generator):
+            return name
+    raise LookupError(f"{type(generator).__name__} is no registered generator")

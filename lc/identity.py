@@ -1,11 +1,11 @@
 """What the identity slider means for one set of weights: measured by `train.calibrate`, kept beside them as JSON.
 
-Both backends follow the move that the actor makes when it is told to keep the person: the actor jumps to a point on
-its line, the optimiser walks to one and descends from there. (A larger lambda_dist made up for by a longer way was
-confirmed more often, at equal likeness, than a smaller one.) How far a person is still that person at a point can only
-be measured, so it is, and the slider is laid out so that equal steps of it are equal steps of measured similarity, the
-same for both. Some changes need a longer way than others before an eye sees them (a bald head) and some a shorter one
-(a smile): the length of each of the twenty is measured too, and how sure of it the guide must be.
+Both backends follow the line of the actor's proposal when it is told to keep the person: the step scale says how far.
+(A larger lambda_dist with a larger step scale was confirmed more often, at equal likeness, than a smaller one.) How far
+a person is still that person at a point can only be measured, so it is, and the slider is laid out so that equal steps
+of it are equal steps of measured similarity, the same for both. Some changes need a larger step than others before an
+eye sees them (a bald head) and some a smaller one (a smile): the step scale of each of the twenty is measured too, and
+the target margin that the guidance classifier must read.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ class Calibration:
 
     Attributes:
         slider: places of the slider, from 0 to 1.
-        actor: how far along the actor's line its jump goes at each of them; 1 is its own proposal.
-        optimiser: how far the walk goes before it descends.
+        actor: step scale of the actor's edits at each of them; 1 is its own proposal.
+        optimiser: step scale of the proposal that the optimiser descends from.
         distance: ascending distances moved, root mean square in sigma_bar, from 0.
         similarity: how similar the person is found at each distance: 1 the same picture, 0 two strangers. Empty where
             it was not measured.
-        lengths: how much longer than others the move of each change is where it is made alone, as "Bald=1"; 1 where
-            nothing is said.
-        shown: the logit that the guide must at least read for a change, where that is not `lc.moves.SHOWN`.
+        lengths: step scale of each change relative to others, where it is made alone, as "Bald=1"; 1 where nothing is
+            said.
+        shown: target margin of a change: the logit that the guidance classifier must at least read, where that is not
+            `Tuning.target_margin`.
     """
 
     slider: tuple[float, ...] = (0.0, 1.0)
@@ -66,7 +67,7 @@ class Calibration:
             raise ValueError("tables of unequal lengths, out of order or out of range")
 
     def for_actor(self, identity: float) -> float:
-        """How far the actor jumps along its line at a place of the slider.
+        """The actor's step scale at a place of the slider.
 
         >>> Calibration().for_actor(0.5)
         1.3
@@ -74,7 +75,7 @@ class Calibration:
         return float(np.interp(identity, self.slider, self.actor))
 
     def for_optimiser(self, identity: float) -> float:
-        """How far the walk follows that line at a place of the slider.
+        """The optimiser's step scale at a place of the slider.
 
         >>> Calibration().for_optimiser(0.5)
         1.3

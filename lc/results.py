@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from lc.attributes import Strength
+from lc.constraints import Constraint
 from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
 
 __all__ = ["Edit", "Progress", "Reading", "Sample", "animated"]
@@ -25,7 +26,7 @@ class Reading:
         faces: what the detector found, largest first; empty for an already aligned crop.
         face: which of them was taken, or None for an aligned crop.
         aligned: the 64x64 crop and its place in the photo.
-        z: (latent,), on the CPU; see `lc.inference`.
+        z: (latent,), on the CPU; see `lc.invert`.
         reconstruction: decode(z), 64x64.
         attributes: the critic's ten probabilities.
     """
@@ -56,6 +57,7 @@ class Edit:
         converged: the critics see every wanted attribute, and a realistic latent where the optimiser ran.
         seconds: time per photo for this edit, reading and pasting left out.
         warning: a sentence when nearly nobody in the training data looks like what was asked for.
+        constraints: what was asked for beyond `changes`.
     """
 
     reading: Reading
@@ -69,6 +71,7 @@ class Edit:
     converged: bool
     seconds: float
     warning: str | None
+    constraints: tuple[Constraint, ...] = ()
 
     @property
     def before(self) -> dict[str, float]:

@@ -23,11 +23,11 @@ from lc.attributes import ATTRIBUTES
 from lc.checksums import load_config, read_file, save_config, save_files
 from lc.classifier import Classifier, ClassifierConfig
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
-from lc.density import Density, DensityConfig
 from lc.errors import WeightsError
-from lc.generator import VAE, VAEConfig
+from lc.generator import Generator, name_of, registered
 from lc.identity import Calibration, load_calibration
 from lc.tensors import check_finite, load_module, parse_tensors, save_module, save_modules
+from lc.tuning import Tuning
 
 __all__ = [
     "Model",
@@ -38,14 +38,15 @@ __all__ = [
     "load_model",
     "load_module",
     "load_statistics",
+    "load_tuning",
     "locate",
     "save_classifier",
     "save_config",
-    "save_density",
     "save_editing_nets",
     "save_generator",
     "save_module",
     "save_statistics",
+    "save_tuning",
     "to_device",
 ]
 
@@ -92,15 +93,16 @@ def load_statistics(folder: Path) -> LatentStatistics:
         raise WeightsError(f"{folder / name} is damaged: fetch it again.") from error
 
 
-def save_generator(folder: Path, vae: VAE) -> None:
-    """Write a VAE: its section of config.json, encoder and decoder."""
-    modules = {"encoder": vae.encoder, "decoder": vae.decoder}
-    save_modules(folder, modules, generator={"class": "VAE", **dataclasses.asdict(vae.config)})
+def save_generator(folder: Path, generator: Any) -> None:
+    """Write a generator: its section of config.json, and a file per part (see `lc.generator.Registered`)."""
+    name = name_of(generator)
+    modules = {part: getattr(generator, part) for part in registered(name).parts}
+    save_modules(folder, modules, generator={"class": name, **dataclasses.asdict(generator.config)})
 
 
-def save_density(folder: Path, density: Density) -> None:
-    """Write a density of the latents and its section of config.json."""
-    save_modules(folder, {"density": density}, density=dataclasses.asdict(density.config))
+def save_tuning(folder: Path, tuning: Tuning) -> None:
+    """Write the section "tuning" of config.json."""
+    save_config(folder, tuning=tuning.to_dict())
 
 
 def section(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
@@ -124,16 +126,35 @@ def _build(net: Callable[[Any], _Net], config: Mapping[str, Any], name: str, siz
         raise WeightsError(f"The sizes in section {name!r} of config.json cannot be built: fetch it again.") from error
 
 
-def load_generator(folder: Path) -> VAE:
-    """Read the VAE of a weights folder, in evaluation mode.
+def load_generator(folder: Path) -> Any:
+    """Read the generator of a weights folder, an nn.Module that implements `Generator`, in evaluation mode.
 
     Raises:
-        WeightsError: see `load_config` and `load_module`.
+        WeightsError: see `load_config` and `load_module`; also a class of generators that this program does not have.
     """
-    vae = _build(VAE, load_config(folder), "generator", VAEConfig)
-    load_module(folder, "encoder", vae.encoder)
-    load_module(folder, "decoder", vae.decoder)
-    return _frozen(vae)
+    config = load_config(folder)
+    try:
+        entry = registered(config["generator"]["class"])
+    except (LookupError, TypeError) as error:
+        raise WeightsError(f"The section 'generator' of config.json does not fit this program: {error}.") from error
+    generator = _build(entry.build, config, "generator", entry.config)
+    for part in entry.parts:
+        load_module(folder, part, getattr(generator, part))
+    return _frozen(generator)
+
+
+def load_tuning(folder: Path) -> Tuning:
+    """Read the section "tuning" of config.json.
+
+    Raises:
+        WeightsError: it is missing or does not fit.
+    """
+    config = load_config(folder)
+    if "tuning" not in config:
+        raise WeightsError(
+            f"{folder} was made for an earlier version of this program: run python -m train.migrate {folder} NEW."
+        )
+    return Tuning.from_dict(config["tuning"])
 
 
 def save_classifier(folder: Path, name: str, classifier: Classifier) -> None:
@@ -187,17 +208,18 @@ class Model:
     """Everything in a weights folder, on one device, frozen.
 
     Attributes:
+        generator: an nn.Module that implements `Generator`.
         label_vectors: (K, 10) in {0, 1}, the distinct attribute vectors of the training photos.
         label_counts: (K,), how many photos have each.
         lambda_dist: the distance weights that the ends 0 and 1 of the actor's identity input stand for.
         calibration: what the identity slider means.
+        tuning: the numbers that were measured on these weights.
         config: config.json as it is.
-        density: of the latents of photos, where one was fitted.
         perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
-        guide: what looks at edits, where there is one; `perceptual` where it is the only one.
+        guide: the guidance classifier, which corrects edits, where there is one; `perceptual` where it is the only one.
     """
 
-    generator: VAE
+    generator: Generator
     actor: Actor
     critic: Critic
     attribute_critic: AttributeCritic
@@ -206,8 +228,8 @@ class Model:
     label_counts: Tensor
     lambda_dist: tuple[float, float]
     calibration: Calibration
+    tuning: Tuning
     config: dict[str, Any]
-    density: Density | None = None
     perceptual: Classifier | None = None
     guide: Classifier | None = None
 
@@ -261,6 +283,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     config = load_config(folder)
     if config.get("attributes") != list(ATTRIBUTES):
         raise WeightsError(f"{folder} was made for other attributes: use weights made for this program.")
+    tuning = load_tuning(folder)
     nets: dict[str, Any] = {}
     for name, kind in (("actor", Actor), ("critic", Critic), ("attribute_critic", AttributeCritic)):
         nets[name] = _build(kind, config, name, NetConfig)
@@ -283,22 +306,11 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         label_counts=counts,
         lambda_dist=lambda_dist,
         calibration=load_calibration(folder),
+        tuning=tuning,
         config=config,
-        density=_density(folder, config, generator.latent, place),
         perceptual=perceptual,
         guide=guide or perceptual,
     )
-
-
-def _density(folder: Path, config: Mapping[str, Any], latent: int, place: torch.device) -> Density | None:
-    """The density of the latents, or None where config.json speaks of none."""
-    if "density" not in config:
-        return None
-    density = _build(Density, config, "density", DensityConfig)
-    if density.config.latent != latent:
-        raise WeightsError(f"The density in {folder} was made for another generator: fetch the folder again.")
-    load_module(folder, "density", density)
-    return density.to(place)
 
 
 def _facts(folder: Path, config: Mapping[str, Any]) -> tuple[Tensor, Tensor, tuple[float, float]]:

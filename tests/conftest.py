@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from lc.actor import Actor
 from lc.attributes import ATTRIBUTES
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
-from lc.generator import VAE, VAEConfig
-from lc.weights import save_editing_nets, save_generator, save_statistics
+from lc.tuning import Tuning
+from lc.vae import VAE, VAEConfig
+from lc.weights import save_editing_nets, save_generator, save_statistics, save_tuning
+from train.tuning import LEGACY_TUNING
 
 LATENT = 24
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
@@ -23,19 +26,27 @@ ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut
 COLUMNS = sorted([*ATTRIBUTES, *(f"Other_{i}" for i in range(30))])
 
 
-def write_tiny_weights(folder: Path) -> Path:
-    """A complete weights folder of an untrained model that is small enough to build in no time."""
+def write_tiny_weights(folder: Path, generator: Any = None, statistics: LatentStatistics | None = None) -> Path:
+    """A complete weights folder of an untrained model that is small enough to build in no time.
+
+    Args:
+        folder: where.
+        generator: a registered one; None makes a VAE of 64 pixels.
+        statistics: of its latents; None makes some up.
+    """
     torch.manual_seed(0)
-    vae = VAE(VAEConfig(latent=LATENT, widths=(8, 8, 16, 16), bottleneck=8))
-    config = NetConfig(latent=LATENT, width=32, layers=2)
+    generator = generator or VAE(VAEConfig(latent=LATENT, widths=(8, 8, 16, 16), bottleneck=8))
+    latent = generator.latent
+    config = NetConfig(latent=latent, width=32, layers=2)
     labels = (torch.rand(200, 10) < 0.3).float()
-    save_generator(folder, vae)
-    statistics = LatentStatistics(torch.zeros(LATENT), torch.ones(LATENT), torch.full((LATENT,), 0.5))
+    save_generator(folder, generator)
+    statistics = statistics or LatentStatistics(torch.zeros(latent), torch.ones(latent), torch.full((latent,), 0.5))
     save_statistics(folder, statistics)
     nets = Actor(config), Critic(config), AttributeCritic(config)
     for net in nets:
         net.whiten.fit(statistics)
     save_editing_nets(folder, *nets, labels=labels, lambda_dist=(0.01, 1.0))
+    save_tuning(folder, Tuning.from_dict(LEGACY_TUNING))
     return folder
 
 

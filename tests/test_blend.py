@@ -13,7 +13,9 @@ from test_faces import ASTRONAUT, BICUBIC, gray, similarities, similarity
 
 from lc.faces import Aligned, align, detector, paste, read_photo
 from lc.faces.align import warp
-from lc.faces.blend import REACH
+from lc.faces.blend import REACH as SHARE
+
+REACH = 64 * SHARE  # in pixels of these tests' crops
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def astronaut() -> Image.Image:
 
 @pytest.fixture(scope="module")
 def aligned(astronaut: Image.Image) -> Aligned:
-    return align(astronaut, detector().detect(astronaut)[0].landmarks)
+    return align(astronaut, detector().detect(astronaut)[0].landmarks, 64)
 
 
 def framed(photo: Image.Image, matrix: np.ndarray) -> Aligned:
@@ -139,3 +141,23 @@ def test_a_soft_change_follows_the_photos_edges() -> None:
     change = (gray(paste(photo, edited, aligned, aligned.crop)) - gray(photo))[256, :, 0]
     plain = np.interp(np.arange(512), np.arange(64) * 8 + 4, ramp)
     assert change[258] - change[253] > 2 * (plain[258] - plain[253])
+
+
+@pytest.mark.parametrize("size", [32, 128, 256])
+def test_a_crop_of_another_resolution_is_blended_over_the_same_parts_of_the_face(
+    astronaut: Image.Image, size: int
+) -> None:
+    landmarks = detector().detect(astronaut)[0].landmarks
+    small, other = align(astronaut, landmarks, 64), align(astronaut, landmarks, size)
+
+    def blended(aligned: Aligned, side: int) -> np.ndarray:
+        """With a bright patch on the forehead and past the crop's top, drawn at the crop's own resolution."""
+        y, x = (np.mgrid[:side, :side] + 0.5) / side
+        patch = 70 * np.exp(-(((x - 0.5) / 0.25) ** 2 + ((y - 0.1) / 0.2) ** 2) * 2)
+        edited = (gray(aligned.crop) + patch[..., None]).clip(0, 255).astype(np.uint8)
+        return gray(paste(astronaut, Image.fromarray(edited), aligned, aligned.crop)) - gray(astronaut)
+
+    one, two = blended(small, 64), blended(other, size)
+    assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.95
+    assert np.abs(one - two).mean() < 0.15 * np.abs(one).mean()
+    assert abs((one != 0).mean() / (two != 0).mean() - 1) < 0.2

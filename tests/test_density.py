@@ -9,10 +9,10 @@ import pytest
 import torch
 from processes import finish
 
-from lc.density import Density, DensityConfig
 from lc.errors import WeightsError
-from lc.weights import load_model, save_config
+from lc.weights import save_config
 from train.density import DensityTraining, fit
+from train.mixture import Density, DensityConfig, load_density
 
 
 def two_blobs(count: int) -> torch.Tensor:
@@ -52,16 +52,16 @@ def test_the_same_seed_gives_the_same_draws() -> None:
 def test_a_weights_folder_may_hold_a_density(celeba: Path, tiny_weights: Path, tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(tiny_weights, weights)
-    assert load_model(weights, "cpu").density is None
+    assert load_density(weights, 24) is None
     how = ["--vae", str(weights), "--celeba", str(celeba), "--components", "2", "--leading", "4"]
     finish(["train.density", *how])
-    density = load_model(weights, "cpu").density
+    density = load_density(weights, 24)
     assert density is not None
     assert density.sample(3).shape == (3, 24)
     assert density.sample(200).std(0).isfinite().all()
     save_config(weights, density={"latent": 3, "components": 2, "leading": 2})
     with pytest.raises(WeightsError, match="another generator"):
-        load_model(weights, "cpu")
+        load_density(weights, 24)
     save_config(weights, density={"latent": 3})
     with pytest.raises(WeightsError, match="density"):
-        load_model(weights, "cpu")
+        load_density(weights, 24)

@@ -65,7 +65,7 @@ def test_a_reading_has_every_stage(reading: Reading, astronaut: Path) -> None:
 
 
 def test_no_step_of_inference_reads_the_encoders_guess(tiny_editor: FaceEditor, reading: Reading) -> None:
-    fast = FaceEditor(tiny_editor.model, inference_steps=0).read(reading.photo.rgb)
+    fast = FaceEditor(tiny_editor.model, inversion_steps=0).read(reading.photo.rgb)
     pixels = torch.from_numpy(np.asarray(reading.aligned.crop).copy()).permute(2, 0, 1)[None] / 255
     torch.testing.assert_close(fast.z, tiny_editor.model.generator.encode(pixels).mean[0], atol=1e-4, rtol=1e-4)
     assert not torch.equal(fast.z, reading.z)
@@ -201,7 +201,7 @@ def strengthened(edit: Edit) -> Edit:
 def test_the_change_stays_near_the_face(tiny_editor: FaceEditor, reading: Reading) -> None:
     result = np.asarray(strengthened(tiny_editor.edit(reading, GLASSES)).result)
     photo = np.asarray(reading.photo.rgb)
-    low, high = -REACH, 64 + REACH
+    low, high = -REACH * 64, (1 + REACH) * 64
     corners = reading.aligned.matrix @ np.array([[low, high, low, high], [low, low, high, high], [1, 1, 1, 1]])
     left, top = np.floor(corners.min(1)).astype(int)
     right, bottom = np.ceil(corners.max(1)).astype(int)

@@ -313,10 +313,10 @@ def similarities(low: float, high: float, reach: float) -> st.SearchStrategy[np.
 def test_landmarks_round_trip_through_the_matrix(matrix: np.ndarray, noise_seed: int) -> None:
     crop = (TEMPLATE - FRAME_BOX[:2]) * 64 / 148
     landmarks = crop @ matrix[:, :2].T + matrix[:, 2]
-    assert np.allclose(fit(landmarks), matrix, atol=1e-6)
+    assert np.allclose(fit(landmarks, 64), matrix, atol=1e-6)
     # Half a crop pixel of noise on each landmark moves none of them a pixel.
     noise = np.random.default_rng(noise_seed).uniform(-0.5, 0.5, (5, 2))
-    found = fit(landmarks + noise @ matrix[:, :2].T)
+    found = fit(landmarks + noise @ matrix[:, :2].T, 64)
     back = np.linalg.solve(found[:, :2], (landmarks - found[:, 2]).T).T
     assert np.abs(back - crop).max() < 1
 
@@ -328,14 +328,14 @@ def test_an_unrotated_face_is_cropped_as_pillow_would(astronaut: Image.Image, zo
     zooms = np.array(photo.size) / (178, 218)
     box = tuple((np.reshape(FRAME_BOX, (2, 2)) * zooms).ravel())
     expected = photo.resize((64, 64), BICUBIC, box=box)
-    aligned = align(photo, TEMPLATE * zooms)
+    aligned = align(photo, TEMPLATE * zooms, 64)
     assert np.abs(gray(aligned.crop) - gray(expected)).mean() < 1.5
 
 
 def test_a_turned_photo_gives_the_same_crop(astronaut: Image.Image, face: Face) -> None:
-    upright = align(astronaut, face.landmarks)
+    upright = align(astronaut, face.landmarks, 64)
     turned = astronaut.rotate(25, BICUBIC, expand=True)
-    again = align(turned, detector().detect(turned)[0].landmarks)
+    again = align(turned, detector().detect(turned)[0].landmarks, 64)
     corners = np.array([[0.0, 0, 64, 64], [0, 64, 0, 64], [1, 1, 1, 1]])
     back = turned_back((again.matrix @ corners).T, turned, astronaut, 25)
     assert np.abs(back - (upright.matrix @ corners).T).max() / upright.scale < 2
@@ -361,21 +361,21 @@ def test_past_the_border_the_photo_is_mirrored() -> None:
 def test_landmarks_on_one_point_are_refused(astronaut: Image.Image) -> None:
     for landmarks in (np.full((5, 2), 7.0), np.full((5, 2), np.nan)):
         with pytest.raises(PhotoError, match="choose another face"):
-            align(astronaut, landmarks)
+            align(astronaut, landmarks, 64)
 
 
 @pytest.mark.parametrize(("size", "box"), [((89, 109), (7.5, 17.5, 81.5, 91.5)), ((178, 218), FRAME_BOX)])
 def test_frame_crop(astronaut: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> None:
     photo = astronaut.resize(size)
-    aligned = frame_crop(photo)
+    aligned = frame_crop(photo, 64)
     assert np.allclose(aligned.matrix @ np.array([[0, 64], [0, 64], [1, 1]]), np.reshape(box, (2, 2)).T)
     assert np.array_equal(gray(aligned.crop), gray(photo.resize((64, 64), BICUBIC, box=box)))
     with pytest.raises(PhotoError, match="leave --aligned off"):
-        frame_crop(astronaut)
+        frame_crop(astronaut, 64)
 
 
 def test_a_face_is_refused_for_what_the_model_cannot_do(astronaut: Image.Image, face: Face) -> None:
-    aligned = align(astronaut, face.landmarks)
+    aligned = align(astronaut, face.landmarks, 64)
     assert refusal(face, aligned) is None
     # Her head turned until the nose is beyond an eye; then until the eyes are one behind the other.
     beyond, narrow = face.landmarks.copy(), face.landmarks.copy()
@@ -388,4 +388,4 @@ def test_a_face_is_refused_for_what_the_model_cannot_do(astronaut: Image.Image, 
         assert reason is not None
         assert "to the side" in reason
     dark = astronaut.point(lambda value: value // 40)
-    assert "better light" in str(refusal(face, align(dark, face.landmarks)))
+    assert "better light" in str(refusal(face, align(dark, face.landmarks, 64)))

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lc.generator import VAE, Posterior, VAEConfig
+from lc.generator import Posterior
 from lc.losses import kl_divergence, pixel_nll
-from lc.metrics import gradient_energy
+from lc.vae import VAE, VAEConfig
+from train.metrics import gradient_energy
 
 SMALL = VAEConfig(latent=12, widths=(4, 6, 8, 10), bottleneck=5)
 BLOCKS = VAEConfig(latent=7, widths=(4, 4, 8, 8), bottleneck=4, encoder_blocks=1, decoder_blocks=2)

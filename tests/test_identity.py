@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from processes import finish
 
 from lc.attributes import ATTRIBUTES
+from lc.edit.problem import constraints_of, pose
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.errors import WeightsError
 from lc.identity import FILE, Calibration, load_calibration, save_calibration
@@ -79,9 +80,13 @@ def test_a_change_goes_as_far_as_it_needs(tiny_editor: FaceEditor, astronaut: Pa
         near, far = (editor.edit(reading, changes).z_edited - reading.z for editor in (shorter, plain))
         torch.testing.assert_close(near, ratio * far)
     z = reading.z[None]
-    assert shorter.moves.goal(z, {"Young": True, "Smiling": True}).length == 1  # the length is that of a smile alone
-    blond = with_lengths({"Blond_Hair=1": 0.7}).moves
-    assert blond.goal(z, {"Black_Hair": False, "Blond_Hair": True}).length == 0.7  # no more than blond asks for anyway
+
+    def step_scale(editor: FaceEditor, changes: dict[str, bool]) -> float:
+        return pose(editor.space, z, constraints_of(editor.space, changes)).step_scale
+
+    assert step_scale(shorter, {"Young": True, "Smiling": True}) == 1  # the scale is that of a smile alone
+    blond = with_lengths({"Blond_Hair=1": 0.7})
+    assert step_scale(blond, {"Black_Hair": False, "Blond_Hair": True}) == 0.7  # no more than blond asks for anyway
 
 
 def test_a_length_is_the_first_that_shows() -> None:

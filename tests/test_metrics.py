@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lc.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr, separation
+from train.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr, separation
 
 
 def test_psnr_of_a_constant_error() -> None:

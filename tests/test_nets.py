@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lc.actor import Actor
-from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig, Whiten
+from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig, Whiten, folded
 
 LATENT, BATCH = 10, 6
 CONFIG = NetConfig(latent=LATENT, width=16, layers=2)
@@ -142,3 +142,13 @@ def test_a_dimension_noisier_than_its_spread_has_no_gain() -> None:
 def test_impossible_sizes_are_refused(sizes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="sizes"):
         NetConfig(**sizes)  # type: ignore[arg-type]
+
+
+def test_folding_changes_no_logit() -> None:
+    draw = torch.Generator().manual_seed(0)
+    z = torch.randn(7, LATENT, generator=draw)
+    config = NetConfig(latent=LATENT, width=16, layers=2, dropout=0.5)
+    for net in (Critic(config), AttributeCritic(config)):
+        net.whiten.fit(STATISTICS)
+        net.eval().requires_grad_(False)
+        torch.testing.assert_close(folded(net)(z), net(z))

@@ -9,6 +9,7 @@ import torch
 from test_editor import same
 
 from lc.attributes import ATTRIBUTES
+from lc.edit.actor import generate
 from lc.editor import FaceEditor, _draw
 from lc.errors import LatentConstraintsError
 
@@ -71,27 +72,27 @@ def test_made_up_faces_take_no_strength(tiny_editor: FaceEditor) -> None:
 
 @pytest.mark.parametrize("size", [0.1, 3.0])
 def test_a_made_up_face_is_what_the_encoder_sees_of_it_where_photos_lie(tiny_editor: FaceEditor, size: float) -> None:
-    model, moves = tiny_editor.model, tiny_editor.moves
+    model, space = tiny_editor.model, tiny_editor.space
     z = size * torch.randn(8, model.generator.latent, generator=torch.Generator().manual_seed(0))
     y = torch.ones(8, 10)
     with torch.no_grad():
         jumped, centre = model.actor(z, y, y, torch.zeros(8)), model.statistics.mean
-        by = moves.shell / model.actor.whiten(jumped).norm(dim=1, keepdim=True)
+        by = space.typical_radius / model.actor.whiten(jumped).norm(dim=1, keepdim=True)
         assert (by > 1).all() or (by < 1).all()  # too near or too far
         seen = model.generator.encode(model.generator.decode(centre + by * (jumped - centre))).mean
-        assert (model.actor.whiten(seen).norm(dim=1) < moves.shell).all()
-        torch.testing.assert_close(moves.make(z, y), seen, atol=1e-4, rtol=0)
+        assert (model.actor.whiten(seen).norm(dim=1) < space.typical_radius).all()
+        torch.testing.assert_close(generate(space, z, y), seen, atol=1e-4, rtol=0)
 
 
 def test_no_made_up_face_is_further_out_than_photos_are(tiny_editor: FaceEditor) -> None:
-    moves, whiten = tiny_editor.moves, tiny_editor.model.actor.whiten
+    space, whiten = tiny_editor.space, tiny_editor.model.actor.whiten
     z = 3 * torch.randn(16, tiny_editor.model.generator.latent, generator=torch.Generator().manual_seed(0))
     y = torch.ones(16, 10)
     with torch.no_grad():
         free = tiny_editor.model.actor(z, y, y, torch.zeros(16))
-        far, made = whiten(free).norm(dim=1), moves.make(z, y)
-    assert (far > moves.shell).any()
-    assert (whiten(made).norm(dim=1) <= moves.shell * 1.001).all()
+        far, made = whiten(free).norm(dim=1), generate(space, z, y)
+    assert (far > space.typical_radius).any()
+    assert (whiten(made).norm(dim=1) <= space.typical_radius * 1.001).all()
 
 
 def test_seeds_reach_to_two_to_the_63_and_are_all_distinct(tiny_editor: FaceEditor) -> None:

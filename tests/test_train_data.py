@@ -27,7 +27,7 @@ def test_training_sees_what_the_app_sees(celeba: Path) -> None:
     crops = load_celeba(celeba, "validation")
     for name, image in zip(crops.names, centre(crops.images), strict=True):
         with Image.open(celeba / "img_align_celeba" / name) as photo:
-            assert grey_levels(image, frame_crop(photo.convert("RGB")).crop) < 1.5
+            assert grey_levels(image, frame_crop(photo.convert("RGB"), 64).crop) < 1.5
 
 
 def test_full_size_celeba_is_framed_like_half_size(celeba: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_preparing_a_folder_aligns_as_the_app_does_and_names_what_it_leaves_out(
     crops = load_packed(out)
     assert crops.names == ["more/astronaut.jpg"]
     rgb = read_photo(astronaut).rgb
-    expected = align(rgb, detector().detect(rgb)[0].landmarks).crop
+    expected = align(rgb, detector().detect(rgb)[0].landmarks, 64).crop
     assert grey_levels(centre(crops.images)[0], expected) < 1.5
 
 

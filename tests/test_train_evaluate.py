@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,14 @@ from PIL import Image
 
 from lc.attributes import ATTRIBUTES, resolve
 from lc.classifier import Classifier, ClassifierConfig
-from lc.density import Density, DensityConfig
-from lc.optimiser import optimise
 from lc.ui.layout import model_card
-from lc.weights import save_classifier, save_density
+from lc.weights import load_tuning, save_classifier, save_tuning
 from train import report
 from train.evaluate import EvaluateConfig, main, measure
 from train.identity import MissingEmbeddingError
+from train.mixture import Density, DensityConfig, save_density
 from train.plots import write_plots
 from train.rows import SAME_PERSON_DIRECTIONS, FaceEmbedding, _leak, _turned, spread
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _short_walks() -> Iterator[None]:
-    """Untrained critics are never satisfied: a few steps show as much as three hundred."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(optimise.__kwdefaults__, "steps", 3)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +42,11 @@ def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model, with a density."""
+    """The tiny model, with a density. Untrained critics are never met: three steps show as much as three hundred."""
     folder = tmp_path_factory.mktemp("evaluated") / "weights"
     shutil.copytree(tiny_weights, folder)
     save_density(folder, Density(DensityConfig(latent=24, components=2, leading=4)))
+    save_tuning(folder, dataclasses.replace(load_tuning(folder), optimiser_steps=3))
     return folder
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from processes import finish, kill_in_the_middle, same
 
 from lc.classifier import Classifier, ClassifierConfig
-from lc.generator import VAE, VAEConfig
+from lc.vae import VAE, VAEConfig
 from lc.weights import load_generator, load_statistics
 from train.vae import Trainee, focus_map, grow
 

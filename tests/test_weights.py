@@ -17,7 +17,7 @@ from torch import nn
 from lc.attributes import ATTRIBUTES
 from lc.critics import LatentStatistics
 from lc.errors import WeightsError
-from lc.generator import VAE, VAEConfig
+from lc.vae import VAE, VAEConfig
 from lc.weights import (
     load_config,
     load_generator,

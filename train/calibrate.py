@@ -27,16 +27,19 @@ from tqdm import tqdm
 from lc.attributes import ATTRIBUTES, HAIR_COLOURS, parse_assignments
 from lc.checksums import forget_missing
 from lc.classifier import Classifier
+from lc.edit.actor import propose_corrected
+from lc.edit.problem import Problem, constraints_of, pose
+from lc.edit.space import LatentSpace
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop, paste
 from lc.identity import FILE, Calibration, save_calibration
-from lc.moves import SHOWN, Goal, Moves
 from train.classifier import load_guide
 from train.data import load_celeba
 from train.engine import parse, program
 from train.identity import FaceEmbedding
 from train.latents import DIRECTIONS
 from train.rows import tensor
+from train.tuning import LEGACY_TUNING
 
 __all__ = ["CalibrateConfig", "Curve", "lay_out", "similarity_by_distance"]
 
@@ -60,7 +63,7 @@ class CalibrateConfig:
     """Share of a direction's edits in which a guide must see what was wanted."""
     tried: int = 40
     """Photos per direction for the lengths, and for how sure the model's own guide must be."""
-    sure: tuple[float, ...] = (SHOWN, 6.0, 8.0, 10.0, 13.0, 17.0)
+    sure: tuple[float, ...] = (LEGACY_TUNING["target_margin"], 6.0, 8.0, 10.0, 13.0, 17.0)
     """Logits that this one is asked to read, ascending."""
     clear: float = 0.8
     """Share of a direction's edits, in the middle of the slider, in which the others must then see what was wanted."""
@@ -164,9 +167,12 @@ class Measurement:
 
         Half-way between what was measured and one length for all (the root): classifiers differ in what they need.
         """
-        moves, found = self._moves(lengths={}), {}
-        for change, readings, goal in self._goals(config, moves, "lengths"):
-            success = [self._seen(change, readings, moves.jump(goal, reach)[1], guides) for reach in config.reach]
+        space, found = self._space(lengths={}), {}
+        for change, readings, problem in self._problems(config, space, "lengths"):
+            success = []
+            for reach in config.reach:
+                _, pictures = propose_corrected(space, problem, reach, space.tuning.correction_steps)
+                success.append(self._seen(change, readings, pictures, guides))
             found[change] = shortest(config.reach, np.array(success), config.seen)
             tqdm.write(f"{change}: {found[change]:.2f} of {np.round(success, 2).tolist()}")
         mean = sum(found.values()) / len(found)
@@ -177,30 +183,35 @@ class Measurement:
         self, config: CalibrateConfig, guides: Sequence[Classifier], lengths: Mapping[str, float]
     ) -> dict[str, float]:
         """Of each change that others see too seldom otherwise: how sure of it the model's own guide must be."""
-        moves, found = self._moves(lengths=lengths), {}
+        space, found = self._space(lengths=lengths), {}
         reach = config.actor[len(config.actor) // 2]
-        for change, readings, goal in self._goals(config, moves, "shown"):
+        for change, readings, problem in self._problems(config, space, "shown"):
             for logit in config.sure:
-                sure = dataclasses.replace(goal, shown=torch.full_like(goal.shown, logit))
-                success = self._seen(change, readings, moves.jump(sure, reach)[1], guides)
+                sure = dataclasses.replace(problem, target_margin=torch.full_like(problem.target_margin, logit))
+                _, pictures = propose_corrected(space, sure, reach, space.tuning.correction_steps)
+                success = self._seen(change, readings, pictures, guides)
                 if success >= config.clear:
                     break
             if logit > config.sure[0]:
                 found[change] = logit
                 tqdm.write(f"{change}: the guide must read {logit}, and {success:.2f} are seen")
-        return found | {change: max(found.get(change, SHOWN), logit) for change, logit in config.least}
+        return found | {
+            change: max(found.get(change, space.tuning.target_margin), logit) for change, logit in config.least
+        }
 
-    def _moves(self, lengths: Mapping[str, float]) -> Moves:
+    def _space(self, lengths: Mapping[str, float]) -> LatentSpace:
         model = self.editor.model
         fresh = dataclasses.replace(model.calibration, lengths=lengths, shown={})
-        return Moves(dataclasses.replace(model, calibration=fresh))
+        return LatentSpace(dataclasses.replace(model, calibration=fresh))
 
-    def _goals(self, config: CalibrateConfig, moves: Moves, title: str) -> Iterator[tuple[str, list[Reading], Goal]]:
+    def _problems(
+        self, config: CalibrateConfig, space: LatentSpace, title: str
+    ) -> Iterator[tuple[str, list[Reading], Problem]]:
         """Each change, photos that lack it, and what is wanted of them."""
         for name, wanted in tqdm(DIRECTIONS, desc=title, leave=False):
             if readings := self._lacking(name, wanted)[: config.tried]:
                 start = torch.stack([reading.z for reading in readings]).to(self.editor.device)
-                yield f"{name}={int(wanted)}", readings, moves.goal(start, {name: wanted})
+                yield f"{name}={int(wanted)}", readings, pose(space, start, constraints_of(space, {name: wanted}))
 
     def _seen(
         self, change: str, readings: Sequence[Reading], pictures: torch.Tensor, guides: Sequence[Classifier]
@@ -226,7 +237,8 @@ class Measurement:
 
 def _pasted(reading: Reading, picture: torch.Tensor) -> Image.Image:
     """The face as a user gets it: (3, 64, 64) in [0, 1], put into the photo, cut out again."""
-    return frame_crop(paste(reading.photo.rgb, to_pil_image(picture), reading.aligned, reading.reconstruction)).crop
+    pasted = paste(reading.photo.rgb, to_pil_image(picture), reading.aligned, reading.reconstruction)
+    return frame_crop(pasted, reading.aligned.crop.width).crop
 
 
 @program

@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES
 from lc.classifier import Classifier, ClassifierConfig
-from lc.generator import VAE
+from lc.vae import VAE
 from lc.weights import Model, load_classifier, load_config, load_generator, load_model, save_classifier
 from train.data import Crops, augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, seeded

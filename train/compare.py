@@ -22,10 +22,10 @@ from PIL import Image, ImageDraw
 from lc.editor import FaceEditor, Reading
 from lc.faces import Aligned, read_photo
 from lc.files import whole, write_text
-from lc.metrics import gradient_energy, psnr
 from lc.weights import load_generator
 from train.engine import parse, program
 from train.identity import FaceEmbedding, MissingEmbeddingError
+from train.metrics import gradient_energy, psnr
 from train.report import table
 from train.rows import tensor
 

@@ -28,15 +28,23 @@ from tqdm import tqdm
 
 from lc.actor import Actor
 from lc.critics import AttributeCritic, Critic, NetConfig
-from lc.generator import VAE
-from lc.inference import infer
-from lc.weights import bundled_classifier, load_generator, load_module, load_statistics, save_editing_nets
+from lc.invert import invert
+from lc.vae import VAE
+from lc.weights import (
+    bundled_classifier,
+    load_generator,
+    load_module,
+    load_statistics,
+    save_editing_nets,
+    save_tuning,
+)
 from train.classifier import load_guide
 from train.data import centre, load_celeba
 from train.draw import Draw
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
 from train.latents import DIRECTIONS, Latents, load_or_encode, toggle_goals
 from train.tasks import ActorBatch, ActorTask, ActorWeights, AttributeTask, CriticTask, Judges
+from train.tuning import tuning_of
 
 
 @dataclass(frozen=True)
@@ -255,11 +263,13 @@ def finish(config: CriticsTraining, averages: dict[str, Ema], latents: Latents, 
     images = centre(held_out.images)
     perceptual = perceptual.to(device) if (perceptual := bundled_classifier(config.vae, "perceptual")) else None
     # As the app reads them.
-    z = torch.cat([infer(vae, x.to(device), perceptual=perceptual)[0] for x in images.split(128)])
+    tuning = tuning_of(config.vae)
+    z = torch.cat([invert(vae, x.to(device), tuning, perceptual=perceptual)[0] for x in images.split(128)])
     calibrate(attribute_critic, z, held_out.labels.to(device))
     read = (attribute_critic(z) >= 0).float().cpu()
     print(f"\nD_attr on held-out photos: accuracy {(read == held_out.labels).float().mean():.4f}")
     save_editing_nets(config.vae, actor, critic, attribute_critic, latents.labels, config.lambda_dist)
+    save_tuning(config.vae, tuning)
     torch.manual_seed(0)
     y = latents.labels[torch.randint(len(latents.labels), (32,))].to(device)
     prior = torch.randn(32, vae.latent, device=device)

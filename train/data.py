@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES
 from lc.files import write_bytes
-from lc.generator import IMAGE_SIZE
 
 __all__ = [
     "MARGIN",
@@ -34,6 +33,7 @@ __all__ = [
     "to_unit",
 ]
 
+IMAGE_SIZE = 64  # side of a crop, in pixels
 MARGIN = 2  # pixels of 64 on every side: as much as a good aligner is off
 PARTS = {"train": 0, "validation": 1, "test": 2}  # CelebA's own numbers
 

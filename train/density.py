@@ -1,4 +1,4 @@
-"""Fit a Gaussian mixture to the encodings of photos: a density for z that needs no walk.
+"""Fit a Gaussian mixture to the encodings of photos: a density for z that needs no actor.
 
     python -m train.density --vae weights/celeba-64 --latents runs/critics/latents.safetensors
 
@@ -15,10 +15,10 @@ import torch
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from lc.density import Density, DensityConfig
-from lc.weights import load_generator, load_statistics, save_density
+from lc.weights import load_generator, load_statistics
 from train.engine import parse, program
 from train.latents import load_or_encode
+from train.mixture import Density, DensityConfig, save_density
 
 
 @dataclass(frozen=True)

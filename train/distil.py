@@ -1,8 +1,8 @@
-"""Teach the actor what its proposals become when they are looked at.
+"""Teach the actor what its proposals become when they are corrected.
 
     python -m train.distil --weights weights/celeba-64 --extra cache/lfw_aligned.safetensors --out runs/distil
 
-For photos of the training part the actor proposes, `lc.moves.Moves.look` corrects the proposal by all ten readings of
+For photos of the training part the actor proposes, `lc.edit.correct` corrects the proposal by all ten readings of
 its picture, and the actor learns to go there in one pass: expert iteration (Anthony, Tian and Barber 2017), with the
 look as the expert. Looking again, at the better proposals, gets further than before. Regression also averages what
 pleases the look's classifier in single photos, and keeps what it did to all of them.
@@ -25,14 +25,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, parse_assignments
+from lc.edit.actor import propose
+from lc.edit.correct import correct
+from lc.edit.problem import Problem, constraints_of, pose
+from lc.edit.space import LatentSpace
 from lc.files import write_bytes
-from lc.inference import infer
-from lc.moves import SHOWN, Goal, Moves
+from lc.invert import invert
 from lc.weights import load_model, save_module
 from train.classifier import Committee
 from train.data import augment, load_celeba, load_packed
 from train.engine import Run, RunConfig, accelerator, cosine, parse, program, seeded
 from train.latents import DIRECTIONS
+from train.tuning import LEGACY_TUNING
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class DistilTraining(RunConfig):
     """Photos in each of them."""
     teachers: tuple[Path, ...] = ()
     """Folders of guides that look instead of the weights' own classifier: several are fooled less than one."""
-    shown: float = SHOWN
+    shown: float = LEGACY_TUNING["target_margin"]
     """The logit that what is wanted is brought to, at least."""
     looks: int = 4
     """How often an edit is looked at."""
@@ -93,7 +97,7 @@ class Found:
 
 
 @torch.no_grad()
-def read_photos(config: DistilTraining, moves: Moves) -> Tensor:
+def read_photos(config: DistilTraining, space: LatentSpace) -> Tensor:
     """Latents (photos, latent) of photos to edit as the app reads them; attributes that are rare come more often."""
     crops = load_celeba(config.celeba, "train", config.limit)
     assert crops.labels is not None
@@ -110,19 +114,19 @@ def read_photos(config: DistilTraining, moves: Moves) -> Tensor:
     for path in config.extra:
         more = load_packed(path).images[: config.limit]
         images.append(more[torch.randperm(len(more), generator=generator)[: share // len(config.extra)]])
-    generate, device = moves.model.generator, moves.sigma_bar.device
+    model, device = space.model, space.sigma_bar.device
     found = [
-        infer(generate, augment(x, generator).to(device), perceptual=moves.model.perceptual)[0]
+        invert(model.generator, augment(x, generator).to(device), model.tuning, perceptual=model.perceptual)[0]
         for x in tqdm(torch.cat(images).split(max(32, config.rows)), desc="read", leave=False)
     ]
     return torch.cat(found)
 
 
 @torch.no_grad()
-def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Found]:
+def search(config: DistilTraining, space: LatentSpace, photos: Tensor) -> Iterator[Found]:
     """Edit photos (N, latent), `rows` at a time that lack what is wanted, and look at each."""
-    has = (torch.sigmoid(moves.attribute_critic(photos)) >= 0.5).float().cpu()
-    reach = moves.model.calibration.for_optimiser(0.5)
+    has = (torch.sigmoid(space.attribute_critic(photos)) >= 0.5).float().cpu()
+    reach = space.model.calibration.for_optimiser(0.5)
     # Attribute vectors, each with the others held: a regression of latents on what is read in them.
     vectors = torch.linalg.lstsq(F.pad(has, (0, 1), value=1.0), photos.cpu()).solution[:-1].to(photos.device)
     names = config.changes or [f"{name}={int(wanted)}" for name, wanted in DIRECTIONS]
@@ -134,29 +138,32 @@ def search(config: DistilTraining, moves: Moves, photos: Tensor) -> Iterator[Fou
         rows = rows[torch.randperm(len(rows), generator=generator)[: config.rows]]
         if not len(rows):
             continue
-        goal = moves.goal(photos[rows], changes)
-        goal = dataclasses.replace(goal, shown=torch.full_like(goal.shown, config.shown))
-        differ = ((goal.target - goal.before.round()) * goal.mask) @ vectors
-        end, _ = moves.look(goal, moves.propose(goal, reach) + config.vector * differ, config.looks)
-        yield as_taught(goal, end, reach)
+        problem = pose(space, photos[rows], constraints_of(space, changes))
+        margin = torch.full_like(problem.target_margin, config.shown)
+        problem = dataclasses.replace(problem, target_margin=margin)
+        differ = ((problem.target - problem.before.round()) * problem.edited) @ vectors
+        proposal = propose(space, problem, reach) + config.vector * differ
+        end, _ = correct(space, problem, proposal, config.looks)
+        yield as_taught(problem, end, reach)
 
 
-def as_taught(goal: Goal, end: Tensor, reach: float) -> Found:
-    """What the actor must answer so that the same goal, `reach` along its line, leads to `end` (B, latent)."""
-    whole = torch.where(goal.mask, goal.target, goal.before)
-    return Found(*(x.cpu() for x in (goal.z, whole, goal.mask.float(), (end - goal.z) / (reach * goal.length))))
+def as_taught(problem: Problem, end: Tensor, scale: float) -> Found:
+    """What the actor must answer so that the same problem, `scale` along its line, leads to `end` (B, latent)."""
+    whole = torch.where(problem.edited, problem.target, problem.before)
+    move = (end - problem.z) / (scale * problem.step_scale)
+    return Found(*(x.cpu() for x in (problem.z, whole, problem.edited.float(), move)))
 
 
-def load_or_search(config: DistilTraining, moves: Moves) -> Found:
+def load_or_search(config: DistilTraining, space: LatentSpace) -> Found:
     """All that was found, in files that are there or after a search."""
     if config.teachers:
-        committee: Any = Committee.load(config.teachers, moves.sigma_bar.device)
-        moves = Moves(dataclasses.replace(moves.model, guide=committee))
+        committee: Any = Committee.load(config.teachers, space.sigma_bar.device)
+        space = LatentSpace(dataclasses.replace(space.model, guide=committee))
     parts: list[dict[str, Tensor]] = []
     for path in config.found:
         if not path.exists():
-            photos = read_photos(config, moves)
-            batches = [vars(x) for x in tqdm(search(config, moves, photos), total=config.searches, desc="search")]
+            photos = read_photos(config, space)
+            batches = [vars(x) for x in tqdm(search(config, space, photos), total=config.searches, desc="search")]
             tensors = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, safetensors.torch.save(tensors))
@@ -170,7 +177,7 @@ def main() -> None:
     engine = accelerator(config)
     run = Run(config, engine)
     model = load_model(config.weights, config.device)
-    found = Found(*(x.to(engine.device) for x in vars(load_or_search(config, Moves(model))).values()))
+    found = Found(*(x.to(engine.device) for x in vars(load_or_search(config, LatentSpace(model))).values()))
     teacher, actor, sigma = model.actor, copy.deepcopy(model.actor).train().requires_grad_(), model.statistics.sigma_bar
     optimiser = torch.optim.Adam(actor.parameters(), lr=config.lr, betas=(0.9, 0.99))
 

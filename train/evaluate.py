@@ -29,6 +29,7 @@ from train import report
 from train.data import PARTS
 from train.engine import parse, program
 from train.identity import pairs, separate
+from train.mixture import load_density
 from train.plots import write_plots
 from train.rows import Evaluation, Judge, Source, Walk, spread
 
@@ -106,7 +107,7 @@ def made_up(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
         str(place): over_seeds(f"actor, identity {place:g}", "actor", place) if place else rows["actor"]
         for place in config.sweep
     }
-    if config.thorough and evaluation.editor.model.density is not None:
+    if config.thorough and evaluation.density is not None:
         rows["density"] = over_seeds("density", "none", source="density")
         rows["density_actor"] = over_seeds("density and actor", "actor", source="density")
     if config.plain:
@@ -138,7 +139,9 @@ def edits(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
 def measure(config: EvaluateConfig, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Every figure, as it is written to evaluation.json. The judges' own come first, and are said at once."""
     editor = FaceEditor.load(config.weights, config.device)
-    evaluation = Evaluation(editor, Judge.load(config.judges), config.celeba, config.part, config.limit)
+    density = load_density(config.weights, editor.model.generator.latent)
+    photos = config.celeba, config.part, config.limit
+    evaluation = Evaluation(editor, Judge.load(config.judges), *photos, density=density)
     figures = judges(config, evaluation)
     say(report.judges_table(figures))
     figures |= made_up(config, evaluation) | edits(config, evaluation)

@@ -23,9 +23,9 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lc.metrics import separation
 from train.data import centre, square_crop, to_tensor
 from train.engine import parse, program
+from train.metrics import separation
 
 __all__ = ["CHIP", "SAME", "FaceEmbedding", "MissingEmbeddingError", "chips", "pairs", "separate"]
 
@@ -219,7 +219,7 @@ def pairs(celeba: Path, count: int) -> Tensor:
 
 
 def separate(embedding: FaceEmbedding, photos: Tensor, zoom: float = 1.0) -> dict[str, Any]:
-    """What `lc.metrics.separation` says of `pairs`; each pair's first and the next's second are different people."""
+    """What `train.metrics.separation` says of `pairs`; each pair's first and the next's second are different people."""
     found = embedding.crops(photos.flatten(0, 1), zoom)
     first, second = found.unflatten(0, (-1, 2)).unbind(1)
     same, different = (first - second).norm(dim=1), (first - second.roll(1, 0)).norm(dim=1)

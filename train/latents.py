@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, apply_changes
 from lc.files import write_bytes
-from lc.generator import VAE
+from lc.vae import VAE
 from train.data import augment, centre, load_celeba, load_packed
 
 __all__ = ["DIRECTIONS", "Goals", "Latents", "encode_photos", "load_or_encode", "toggle_goals"]

@@ -19,8 +19,7 @@ from tqdm import tqdm
 from lc.errors import PhotoError
 from lc.faces import detector, find_photos, read_photo
 from lc.faces.align import fit, warp
-from lc.generator import IMAGE_SIZE
-from train.data import MARGIN, Crops, save_packed, square_crop, to_tensor
+from train.data import IMAGE_SIZE, MARGIN, Crops, save_packed, square_crop, to_tensor
 from train.engine import parse, program
 
 

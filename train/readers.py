@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
 from lc.errors import WeightsError
-from lc.metrics import frechet_distance
 from train.face_api import EXPRESSIONS, AgeGenderNet, FaceExpressionNet, FaceRecognitionNet
 from train.identity import chips
+from train.metrics import frechet_distance
 from train.packages import Package, command_line, find
 
 __all__ = [

@@ -19,16 +19,20 @@ from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES, resolve
 from lc.classifier import Classifier
+from lc.edit.actor import generate
+from lc.edit.optimiser import rms
+from lc.edit.problem import constraints_of, pose
+from lc.edit.solve import trajectory
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop
-from lc.generator import VAE
-from lc.inference import infer
-from lc.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
-from lc.optimiser import rms
+from lc.invert import invert
+from lc.vae import VAE
 from lc.weights import load_classifier
 from train.data import centre, load_celeba, to_tensor, to_unit
 from train.identity import SAME, FaceEmbedding, MissingEmbeddingError
 from train.latents import DIRECTIONS
+from train.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
+from train.mixture import Density
 
 __all__ = ["SAME_PERSON_DIRECTIONS", "Evaluation", "Judge", "Source", "Walk", "spread"]
 
@@ -96,10 +100,19 @@ class Evaluation:
         editor: what is measured.
         judge: what measures it.
         celeba, part, limit: the photos; see `train.data.load_celeba`.
+        density: of encodings, where one was fitted.
     """
 
-    def __init__(self, editor: FaceEditor, judge: Judge, celeba: Path, part: str, limit: int | None) -> None:
-        self.editor, self.judge = editor, judge
+    def __init__(
+        self,
+        editor: FaceEditor,
+        judge: Judge,
+        celeba: Path,
+        part: str,
+        limit: int | None,
+        density: Density | None = None,
+    ) -> None:
+        self.editor, self.judge, self.density = editor, judge, density
         crops = load_celeba(celeba, part, limit)
         assert crops.labels is not None
         self.labels = crops.labels.bool()
@@ -152,8 +165,8 @@ class Evaluation:
         """
         model, generator = self.editor.model, torch.Generator().manual_seed(seed)
         if source == "density":
-            assert model.density is not None
-            z = model.density.sample(len(self.labels), generator)
+            assert self.density is not None
+            z = self.density.sample(len(self.labels), generator)
         else:
             z = torch.randn(len(self.labels), model.generator.latent, generator=generator)
         z = z.to(self.editor.device)
@@ -170,13 +183,14 @@ class Evaluation:
     @torch.no_grad()
     def _walk(self, z: Tensor, walk: Walk, identity: float) -> Tensor:
         """All ten attributes pushed: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
-        moves, y, moved = self.editor.moves, self.labels.float().to(z.device), []
+        space, y, moved = self.editor.space, self.labels.float().to(z.device), []
         for rows, wanted in zip(z.split(_BATCH), y.split(_BATCH), strict=True):
             if walk == "actor":
-                moved.append(moves.make(rows, wanted, identity))
+                moved.append(generate(space, rows, wanted, identity))
             else:
-                goal = moves.goal(rows, dict.fromkeys(ATTRIBUTES, True))
-                *_, last = moves.walk(dataclasses.replace(goal, target=wanted), identity)
+                problem = pose(space, rows, constraints_of(space, dict.fromkeys(ATTRIBUTES, True)))
+                attributes = dataclasses.replace(problem.attributes, wanted=wanted)
+                *_, last = trajectory(space, dataclasses.replace(problem, attributes=attributes), identity)
                 moved.append(last.z)
         return torch.cat(moved)
 
@@ -260,7 +274,7 @@ class Evaluation:
         photo with the change put into it, which is what a user gets. Success is read off the latter too.
         """
         images = tensor([edit.edited for edit in edits])
-        pasted = tensor([frame_crop(edit.result).crop for edit in edits])
+        pasted = tensor([frame_crop(edit.result, edit.edited.width).crop for edit in edits])
         before, after = self.seen[rows], self.judge.read(images)
         named, others = _among(asked), ~_among([resolve(changes) for changes in asked])
         wanted = _among([[name for name, value in changes.items() if value] for changes in asked])
@@ -287,8 +301,9 @@ class Evaluation:
         return columns
 
     def _inferred(self, vae: VAE) -> Tensor:
-        parts, perceptual = self.photos.split(_BATCH), self.editor.model.perceptual
-        return torch.cat([infer(vae, part.to(self.editor.device), perceptual=perceptual)[0] for part in parts])
+        parts, model, device = self.photos.split(_BATCH), self.editor.model, self.editor.device
+        found = [invert(vae, part.to(device), model.tuning, perceptual=model.perceptual)[0] for part in parts]
+        return torch.cat(found)
 
     @torch.no_grad()
     def _decode(self, decoder: VAE, z: Tensor) -> Tensor:

@@ -32,14 +32,17 @@ from tqdm import tqdm
 
 from lc.attributes import ATTRIBUTES
 from lc.classifier import Classifier, feature_distance
-from lc.generator import VAE, Decoder
-from lc.inference import infer
-from lc.metrics import gradient_energy, psnr
-from lc.moves import Moves
+from lc.edit.actor import generate, propose_corrected
+from lc.edit.problem import constraints_of, pose
+from lc.edit.space import LatentSpace
+from lc.invert import invert
+from lc.vae import VAE, Decoder
 from lc.weights import load_generator, load_model, save_generator
 from train.classifier import load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
+from train.metrics import gradient_energy, psnr
+from train.tuning import tuning_of
 from train.vae import grow
 
 
@@ -91,7 +94,7 @@ class SharpenTraining(RunConfig):
     alike: float = 0.5
     """What their distance from the editor's pictures counts, in pixels and features; a copy's from its photo: 1."""
     searched: int = 4
-    """Every so many steps the latents are those that the app finds, see `lc.inference`; 0: never."""
+    """Every so many steps the latents are those that the app finds, see `lc.invert`; 0: never."""
     r1: float = 0.05
     """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
     ema: float = 0.995
@@ -256,24 +259,25 @@ class DecoderTask(nn.Module):
 
 
 @torch.no_grad()
-def imagine(moves: Moves, photos: Tensor, seed: int, rows: int = 250) -> Tensor:
+def imagine(space: LatentSpace, photos: Tensor, seed: int, rows: int = 250) -> Tensor:
     """Latents to draw without a photo, (2N, latent): an edit of each of photos (N, latent), and as many made-up faces.
 
     Edits change one to three attributes as the app does, made-up faces have the training photos' label vectors, the
     rare ones more often.
     """
-    generator, model = torch.Generator().manual_seed(seed), moves.model
+    generator, model = torch.Generator().manual_seed(seed), space.model
     device, often = photos.device, model.label_counts.sqrt()
     found = []
     for part in tqdm(photos.split(rows), desc="imagine", leave=False):
         count = int(torch.randint(1, 4, (), generator=generator))
         columns = torch.randperm(len(ATTRIBUTES), generator=generator)[:count].tolist()
         identity, *wanted = torch.rand(1 + len(ATTRIBUTES), generator=generator).tolist()
-        goal = moves.goal(part, {ATTRIBUTES[i]: wanted[i] < 0.5 for i in columns})
-        edits, _ = moves.jump(goal, model.calibration.for_actor(identity))
+        problem = pose(space, part, constraints_of(space, {ATTRIBUTES[i]: wanted[i] < 0.5 for i in columns}))
+        scale = model.calibration.for_actor(identity)
+        edits, _ = propose_corrected(space, problem, scale, space.tuning.correction_steps)
         y = model.label_vectors[torch.multinomial(often, len(part), replacement=True, generator=generator)].to(device)
         prior = torch.randn(part.shape, generator=generator).to(device)
-        found += [edits, moves.make(prior, y, identity)]
+        found += [edits, generate(space, prior, y, identity)]
     return torch.cat(found)
 
 
@@ -298,7 +302,7 @@ def main() -> None:
     held_out = centre(load_celeba(config.celeba, "validation", config.limit).images)
     torch.manual_seed(config.seed)
     images = images.to(engine.device)
-    vae = load_generator(config.vae).to(engine.device)
+    vae, tuning = load_generator(config.vae).to(engine.device), tuning_of(config.vae)
     sizes = dataclasses.replace(
         vae.config,
         detail=config.detail,
@@ -322,12 +326,12 @@ def main() -> None:
     critic.to(engine.device)
     made, count = images.new_zeros(0, vae.latent, dtype=torch.float32), 0
     if config.editor:
-        moves = Moves(load_model(config.editor, config.device))
+        space = LatentSpace(load_model(config.editor, config.device))
         count = min(config.batch, round(config.made * config.batch))
         with torch.no_grad():
             few = images[torch.randperm(len(images), generator=seeded(config, 0))[: config.imagined]]
             encoded = torch.cat([vae.encode(centre(x)).mean for x in few.split(256)])
-        made = imagine(moves, encoded, config.seed)
+        made = imagine(space, encoded, config.seed)
     average = Ema(decoder, config.ema)
 
     def put(state: dict[str, Any]) -> None:
@@ -351,7 +355,7 @@ def main() -> None:
                 group["lr"] = cosine(step, steps, lr, 0.05 * lr, 100)
         searched = config.searched and step % config.searched == 0
         if searched:
-            z, _ = infer(sharp, x, perceptual=classifier)
+            z, _ = invert(sharp, x, tuning, perceptual=classifier)
         with engine.autocast():
             with torch.no_grad():
                 if not searched:
@@ -360,7 +364,7 @@ def main() -> None:
                     noise = (torch.rand(len(x), 1, generator=generator) < 0.5).to(x.device)
                     z = posterior.mean + noise * posterior.std * torch.randn(posterior.std.shape, device=x.device)
                 z = torch.cat([z, extra])
-                drawn = moves.model.generator.decode(extra) if count else x[:0]
+                drawn = space.model.generator.decode(extra) if count else x[:0]
                 pair = disturb(torch.cat([x, x[:count], decoder(z)]), generator)
             critic.requires_grad_(True)
             loss_critic = tasks[1](pair, step % 8 == 0)

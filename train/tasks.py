@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lc.classifier import Classifier
 from lc.critics import AttributeCritic, Critic
-from lc.generator import VAE
 from lc.losses import attribute_loss, distance, gradient_penalty, not_satisfied, satisfied
+from lc.vae import VAE
 from train.latents import Goals
 
 __all__ = ["ActorBatch", "ActorTask", "ActorWeights", "AttributeTask", "CriticTask", "Judges", "energy_distance"]

@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from lc.classifier import Classifier, feature_distance
 from lc.critics import LatentStatistics
-from lc.generator import IMAGE_SIZE, VAE, BottleneckBlock, ResidualBlock, VAEConfig
 from lc.losses import kl_divergence, pixel_nll
-from lc.metrics import psnr
+from lc.vae import VAE, BottleneckBlock, ResidualBlock, VAEConfig
 from lc.weights import load_generator, save_generator, save_statistics
 from train.classifier import load_perceptual
-from train.data import augment, centre, load_celeba, load_packed
+from train.data import IMAGE_SIZE, augment, centre, load_celeba, load_packed
 from train.engine import Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
+from train.metrics import psnr
 
 
 @dataclass(frozen=True)

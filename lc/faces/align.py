@@ -3,7 +3,7 @@
 Coordinates are continuous: (0, 0) is the outer corner of the top left pixel and (0.5, 0.5) its centre, so a
 crop of 64 pixels spans 0..64. This is the convention of Pillow's `resize(box=...)` and `transform`.
 
->>> aligned = align(Image.new("RGB", FRAME_SIZE), TEMPLATE)
+>>> aligned = align(Image.new("RGB", FRAME_SIZE), TEMPLATE, size=64)
 >>> aligned.crop.size, round(aligned.scale, 4)  # 148 pixels of CelebA's frame become 64
 ((64, 64), 2.3125)
 """
@@ -54,7 +54,7 @@ class Aligned:
     scale: float
 
 
-def align(rgb: Image.Image, landmarks: npt.NDArray[np.floating], size: int = 64) -> Aligned:
+def align(rgb: Image.Image, landmarks: npt.NDArray[np.floating], size: int) -> Aligned:
     """Turn, scale and shift a face into CelebA's framing.
 
     Args:
@@ -69,7 +69,7 @@ def align(rgb: Image.Image, landmarks: npt.NDArray[np.floating], size: int = 64)
     return Aligned(warp(rgb, matrix, size), matrix, _scale(matrix))
 
 
-def frame_crop(rgb: Image.Image, size: int = 64) -> Aligned:
+def frame_crop(rgb: Image.Image, size: int) -> Aligned:
     """Crop a picture that already has CelebA's framing, at any resolution (178x218, 89x109, ...).
 
     Raises:
@@ -88,7 +88,7 @@ def frame_crop(rgb: Image.Image, size: int = 64) -> Aligned:
     return Aligned(crop, np.array([[scale, 0.0, left], [0.0, scale, top]]), scale)
 
 
-def fit(landmarks: npt.NDArray[np.floating], size: int = 64) -> Array:
+def fit(landmarks: npt.NDArray[np.floating], size: int) -> Array:
     """The similarity that takes the template's landmarks nearest to these: (5, 2) -> (2, 3), crop to photo.
 
     Weighted least squares (Umeyama, 1991), which in two dimensions is a regression between complex numbers: a

@@ -22,16 +22,20 @@ from lc.faces.align import Aligned, Array, warp
 
 __all__ = ["REACH", "paste"]
 
-#: Crop pixels by which a change may reach past the crop, which cuts most heads of hair: it is carried on from the
-#: crop's border, and fades out over this.
-REACH = 10
+# Lengths are parts of the crop's side, so that a face is blended alike whatever the crop's resolution; the divisor is
+# the side of the crops that they were set by.
+_SIDE = 64
 
-_FINEST = 8  # a crop pixel becomes at most 8x8 canvas pixels; between those, a straight line is as good
+#: How far a change may reach past the crop, which cuts most heads of hair: it is carried on from the crop's border, and
+#: fades out over this.
+REACH = 10 / _SIDE
+
+_FINEST = 8 * _SIDE  # the crop becomes at most so many canvas pixels wide; between those, a straight line is as good
 _STRIP = 256  # rows of the photo in work at a time, to bound the memory that a large face takes
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
-# Lengths are in crop pixels, strengths in grey levels. All were set by eye on photos of LFW and the astronaut,
-# but the first, which is low so that weak changes of hair are read: the model card's table of photos shows the trade.
+# Strengths are in grey levels. All were set by eye on photos of LFW and the astronaut, but the first, which is low so
+# that weak changes of hair are read: the model card's table of photos shows the trade.
 _FAINT = (0.03, 0.18)  # changes below and above these parts of the strongest one are left out and kept whole
 _LEAST = 16.0  # a strongest change below this counts as this: else an edit that does nearly nothing adds noise
 _STRUCTURE = (11.0, 28.0)  # a change of local structure by this much replaces matter: not at all, wholly;
@@ -52,9 +56,9 @@ def paste(
     """Put an edited crop into the photo.
 
     With a reconstruction, only what the edit changed is carried over, as the module's docstring says; an edit equal
-    to its reconstruction gives back the photo, bit for bit, and so does any edit more than `REACH` outside the crop's
-    square. Without a reconstruction, the crop itself is put in, blurred as it is, and nothing outside its square
-    changes.
+    to its reconstruction gives back the photo, bit for bit, and so does any edit further than `REACH` of the crop's
+    side outside its square. Without a reconstruction, the crop itself is put in, blurred as it is, and nothing outside
+    its square changes.
 
     Args:
         rgb: the photo, mode RGB.
@@ -67,13 +71,15 @@ def paste(
     """
     result, matrix = rgb.copy(), aligned.matrix.copy()
     new = np.asarray(edited, dtype=np.float32)
-    width, zoom = new.shape[0], max(0.125, min(aligned.scale, _FINEST))
+    width = new.shape[0]
+    zoom = max(0.125 * _SIDE, min(aligned.scale * width, _FINEST)) / width
     if reconstruction is not None:
         old = np.asarray(reconstruction, dtype=np.float32)
         if np.array_equal(new, old):
             return result
-        matrix[:, 2] -= REACH * matrix[:, :2].sum(1)
-        width += 2 * REACH
+        reach = round(REACH * width)
+        matrix[:, 2] -= reach * matrix[:, :2].sum(1)
+        width += 2 * reach
     left, top, right, bottom = _covered(matrix, width, rgb.size)
     if left >= right or top >= bottom:
         return result
@@ -94,7 +100,7 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats) -> tuple[_Floats, _Floa
     """What goes onto the photo.
 
     Args:
-        canvas: (S, S, 3), the photo under the crop and `REACH` around it.
+        canvas: (S, S, 3), the photo under the crop and `REACH` of its side around it.
         new, old: the edited crop and its reconstruction.
 
     Returns:
@@ -102,22 +108,23 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats) -> tuple[_Floats, _Floa
         (S, S, 3): the photo without its grain.
     """
     side, width = canvas.shape[0], new.shape[0]
-    whole = width + 2 * REACH
-    seen = cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA)[REACH:-REACH, REACH:-REACH]
+    unit, reach = width / _SIDE, round(REACH * width)
+    whole = width + 2 * reach
+    seen = cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA)[reach:-reach, reach:-reach]
     kept, replaced = _masks(new, old)
     # The model's face, in the photo's light: less of what it reconstructs too dark or too blue round about.
     matter = new + _spread(seen - old, 1 - replaced)
     # Past the crop, everything goes on as on its border.
     change, matter, kept, replaced = (
-        np.pad(values, [(REACH, REACH)] * 2 + [(0, 0)] * (values.ndim - 2), mode="edge")
+        np.pad(values, [(reach, reach)] * 2 + [(0, 0)] * (values.ndim - 2), mode="edge")
         for values in (new - old, matter, kept, replaced)
     )
-    shift = _guided(_enlarged(change, side), canvas @ _LUMA, max(1, round(1.5 * side / whole)))
+    shift = _guided(_enlarged(change, side), canvas @ _LUMA, max(1, round(1.5 * unit * side / whole)))
     cover = _enlarged(replaced, side).clip(0, 1)[..., None]
     matter = _as_sharp(matter, canvas, cover[..., 0])
-    mask = (_enlarged(kept, side).clip(0, 1) * _fade(side, (REACH + 2) / whole))[..., None]
+    mask = (_enlarged(kept, side).clip(0, 1) * _fade(side, (reach + 2 * unit) / whole))[..., None]
     added = mask * ((1 - cover) * shift + cover * matter)
-    smooth = _blurred(canvas, min(max(0.8, 0.35 * side / whole), 2.0))
+    smooth = _blurred(canvas, min(max(0.8, 0.35 * unit * side / whole), 2.0))
     return np.concatenate([added, mask * cover], 2), smooth
 
 
@@ -142,24 +149,27 @@ def _composed(pixels: _Bytes, layers: _Floats, smooth: _Floats | None, matrix: A
 
 def _masks(new: _Floats, old: _Floats) -> tuple[_Floats, _Floats]:
     """Where the edit is kept, and where it replaces matter: 0..1, at the crop's size."""
+    unit = new.shape[0] / _SIDE
+    near = max(1, round(3 * unit))
     strength = np.abs(new - old).max(2)
-    broad = _blurred(strength, 1.5)
+    broad = _blurred(strength, 1.5 * unit)
     strongest = max(float(np.percentile(broad, 98)), _LEAST)
     kept = _step(broad, _FAINT[0] * strongest, _FAINT[1] * strongest)
     # The local gain by which the edit scales what contrast there is: lighter hair has more of it, and stays hair.
     old_luma, new_luma = old @ _LUMA, new @ _LUMA
-    mean = _boxed(old_luma, 3)
-    variance = _boxed(old_luma * old_luma, 3) - mean * mean
-    covariance = _boxed(old_luma * new_luma, 3) - mean * _boxed(new_luma, 3)
+    mean = _boxed(old_luma, near)
+    variance = _boxed(old_luma * old_luma, near) - mean * mean
+    covariance = _boxed(old_luma * new_luma, near) - mean * _boxed(new_luma, near)
     gain = ((covariance + 36) / (variance + 36)).clip(0.3, 2)
     # What the gain does not explain has come or gone.
-    unexplained = (new - _blurred(new, 3)) - gain[..., None] * (old - _blurred(old, 3))
-    structure = _blurred(np.abs(unexplained).max(2), 1)
+    unexplained = (new - _blurred(new, 3 * unit)) - gain[..., None] * (old - _blurred(old, 3 * unit))
+    structure = _blurred(np.abs(unexplained).max(2), unit)
     most = float(np.percentile(structure, 99))
     low, high = (max(level, part * most) for level, part in zip(_STRUCTURE, _RELATIVE, strict=True))
-    replaced = np.maximum(_step(structure, low, high), _step(_blurred(strength, 1), *_SHIFT))
+    replaced = np.maximum(_step(structure, low, high), _step(_blurred(strength, unit), *_SHIFT))
     # Wider, so that the seam lies beside what was replaced and not on its edge.
-    replaced = _blurred(np.asarray(cv2.dilate(replaced, np.ones((3, 3), np.uint8)), dtype=np.float32), 0.8)
+    kernel = np.ones((2 * round(unit) + 1,) * 2, np.uint8)
+    replaced = _blurred(np.asarray(cv2.dilate(replaced, kernel), dtype=np.float32), 0.8 * unit)
     return kept, np.asarray(replaced * kept)
 
 
@@ -181,8 +191,8 @@ def _guided(change: _Floats, guide: _Floats, radius: int) -> _Floats:
 
 def _spread(values: _Floats, weight: _Floats) -> _Floats:
     """Blur (S, S, 3) values so that those of no weight take over their surroundings'."""
-    weight = weight[..., None] + 1e-3
-    return np.asarray(_blurred(values * weight, 4) / _blurred(np.repeat(weight, 3, 2), 4))
+    weight, sigma = weight[..., None] + 1e-3, 4 * values.shape[0] / _SIDE
+    return np.asarray(_blurred(values * weight, sigma) / _blurred(np.repeat(weight, 3, 2), sigma))
 
 
 def _as_sharp(matter: _Floats, canvas: _Floats, cover: _Floats) -> _Floats:

@@ -1,4 +1,4 @@
-"""lc.inference: the encoder's guess, finished by descent."""
+"""lc.invert: the encoder's guess, finished by descent."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from torch import Tensor
 
 from lc.classifier import feature_distance
 from lc.editor import FaceEditor
-from lc.generator import VAE, VAEConfig
-from lc.inference import SIGMA_X, descend, infer
-from lc.metrics import psnr
+from lc.invert import descend, invert
+from lc.tuning import Tuning
+from lc.vae import VAE, VAEConfig
+from train.metrics import psnr
+from train.tuning import LEGACY_TUNING
+
+TUNING = Tuning.from_dict(LEGACY_TUNING)
+HOW = {"rate": 0.1, "momentum": 0.5}
 
 
 def energy(vae: VAE, images: Tensor, z: Tensor) -> Tensor:
     """-log p(x, z) but for a constant, (B,)."""
     with torch.no_grad():
         missed = (vae.decode(z) - images).square().sum((1, 2, 3))
-    return missed / (2 * SIGMA_X**2) + z.square().sum(1) / 2
+    return missed / (2 * TUNING.sigma_x**2) + z.square().sum(1) / 2
 
 
 def tiny(seed: int) -> VAE:
@@ -35,14 +40,14 @@ def tiny(seed: int) -> VAE:
 def test_no_latent_is_less_likely_than_the_first(seed: int, steps: int) -> None:
     vae, images = tiny(seed), torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
     first = vae.encode(images).mean
-    found = energy(vae, images, infer(vae, images, steps, contrast=0.0)[0])
+    found = energy(vae, images, invert(vae, images, TUNING, steps=steps, contrast=0.0)[0])
     assert (found <= energy(vae, images, first) * (1 + 1e-5)).all()
 
 
 def test_a_photo_does_not_depend_on_those_beside_it() -> None:
     vae, images = tiny(0), torch.rand(4, 3, 64, 64)
-    together, _ = infer(vae, images)
-    alone = torch.cat([infer(vae, image[None])[0] for image in images])
+    together, _ = invert(vae, images, TUNING)
+    alone = torch.cat([invert(vae, image[None], TUNING)[0] for image in images])
     torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
 
 
@@ -59,15 +64,15 @@ def test_descent_never_ends_higher_than_it_began(seed: int, steepness: float) ->
     def energy(_: Tensor, pictures: Tensor) -> Tensor:
         return bowl(pictures[..., 0, 0].log())
 
-    found, pictures = descend(decode, energy, start, torch.ones(7), 6)
+    found, pictures = descend(decode, energy, start, torch.ones(7), 6, **HOW)
     assert (bowl(found) <= bowl(start) + 1e-4 * steepness).all()
     torch.testing.assert_close(pictures, decode(found))
-    torch.testing.assert_close(descend(decode, energy, start, torch.ones(7), 0)[0], start)
+    torch.testing.assert_close(descend(decode, energy, start, torch.ones(7), 0, **HOW)[0], start)
 
 
 def test_no_step_is_the_encoders_mean() -> None:
     vae, images = tiny(1), torch.rand(2, 3, 64, 64)
-    torch.testing.assert_close(infer(vae, images, 0)[0], vae.encode(images).mean)
+    torch.testing.assert_close(invert(vae, images, TUNING, steps=0)[0], vae.encode(images).mean)
 
 
 def test_it_works_where_gradients_are_off() -> None:
@@ -75,7 +80,8 @@ def test_it_works_where_gradients_are_off() -> None:
     with torch.inference_mode():
         images = torch.rand(2, 3, 64, 64)
         assert (
-            energy(vae, images, infer(vae, images, contrast=0.0)[0]) < energy(vae, images, vae.encode(images).mean)
+            energy(vae, images, invert(vae, images, TUNING, contrast=0.0)[0])
+            < energy(vae, images, vae.encode(images).mean)
         ).all()
 
 
@@ -85,7 +91,7 @@ def test_a_face_comes_back_clearer_with_the_committed_weights(editor: FaceEditor
     with torch.inference_mode():
         z = torch.stack([sample.z for sample in editor.sample(4, seed=3)])
         images = generator.decode(z)
-        guess, found = (infer(generator, images, n)[1] for n in (0, steps))
+        guess, found = (invert(generator, images, TUNING, steps=n)[1] for n in (0, steps))
     assert (psnr(found, images) > psnr(guess, images) + 0.5).all()
 
 
@@ -95,7 +101,7 @@ def test_a_face_comes_back_more_alike_where_features_are_compared(editor: FaceEd
     with torch.inference_mode():
         # Mirrored, no latent holds them exactly.
         images = generator.decode(torch.stack([sample.z for sample in editor.sample(6, seed=4)])).flip(3)
-        by_pixels, by_both = (infer(generator, images, perceptual=p)[1] for p in (None, perceptual))
+        by_pixels, by_both = (invert(generator, images, TUNING, perceptual=p)[1] for p in (None, perceptual))
         apart = [feature_distance(perceptual.maps(x), perceptual.maps(images)) for x in (by_pixels, by_both)]
     assert (apart[1] < apart[0]).all()
     assert psnr(by_both, images).mean() > psnr(by_pixels, images).mean() - 0.2

@@ -1,9 +1,11 @@
-"""Gradient descent in latent space, live: yields every step, so that a page can show the walk.
+"""Gradient descent on the constraints' energies in latent space, step by step, so that it can be watched.
 
 Source: arXiv 1711.05772, section 3, and its notebook: Adam on z, at most 300 steps, stop per row when the constraints
-hold. What differs, and why:
-- A walk may be given a proposal, the actor's. It goes there in a straight line first and descends from there: descent
-  from the original finds latents that convince the attribute critic and nobody else.
+are met. What differs, and why:
+- A trajectory may be given a proposal, the actor's. It goes there in a straight line first and descends from there:
+  descent from the original finds latents that convince the attribute critic and nobody else. Measured on held-out
+  photos, an edit is confirmed by an independent classifier far more often beyond the proposal, along the same line,
+  than after as much gradient descent.
 - Steps are taken in units of sigma_bar, so that no dimension moves further than the encoder can tell apart.
 - Descent can be kept within a radius of where it began (a trust region), which the edits do: what cannot be mended
   nearby would be a trick.
@@ -25,14 +27,14 @@ __all__ = ["Step", "optimise", "rms"]
 
 @dataclass(frozen=True)
 class Step:
-    """The state of a walk after `index` steps; step 0 is the start.
+    """The state of a trajectory after `index` steps; step 0 is the start.
 
     Attributes:
         z: (B, latent).
         energies: each constraint's energy, (B,).
         done: (B,) bool, rows that have met every constraint and no longer move.
         taken: (B,) int, how many steps each row has moved.
-        pictures: (B, 3, 64, 64) in [0, 1], decoded from z, where they are known already.
+        pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
     """
 
     index: int
@@ -53,33 +55,33 @@ def optimise(
     constraints: Mapping[str, Constraint],
     sigma_bar: Tensor,
     *,
-    proposal: Tensor | None = None,
-    steps: int = 300,
-    lr: float = 0.1,
-    stride: float = 0.15,
+    steps: int,
+    rate: float,
+    stride: float,
     radius: float = math.inf,
+    proposal: Tensor | None = None,
 ) -> Iterator[Step]:
-    """Walk until every row meets every constraint, or `steps` are used up. Draws nothing by chance.
+    """Move until every row meets every constraint, or `steps` are used up. Draws nothing by chance.
 
     A row's path does not depend on the other rows. Stop iterating to cancel.
 
     Args:
-        z0: (B, latent), where the walk begins.
+        z0: (B, latent), where the trajectory begins.
         constraints: by name; their order is that of `Step.energies`.
         sigma_bar: (latent,), the unit of a step.
-        proposal: (B, latent), where to go before descending; None descends from z0.
         steps: at most so many.
-        lr: Adam's step, in sigma_bar per dimension.
+        rate: Adam's step, in sigma_bar per dimension.
         stride: the length of a step towards the proposal; see `rms`.
         radius: how far descent may lead away from where it began; see `rms`.
+        proposal: (B, latent), where to go before descending; None descends from z0.
 
     Yields:
         The start, then the state after each step.
     """
     z = z0.detach().clone()
-    goal = z if proposal is None else proposal.detach()
-    origin, ahead = z, torch.ceil(rms(goal - z, sigma_bar) / stride).long()  # (B,) steps to the proposal
-    descent = _Descent(goal.clone(), sigma_bar, lr, radius)
+    end = z if proposal is None else proposal.detach()
+    origin, ahead = z, torch.ceil(rms(end - z, sigma_bar) / stride).long()  # (B,) steps to the proposal
+    descent = _Descent(end.clone(), sigma_bar, rate, radius)
     taken = torch.zeros(len(z), dtype=torch.long, device=z.device)
     done = torch.zeros(len(z), dtype=torch.bool, device=z.device)
     energies = {name: z.new_zeros(len(z)) for name in constraints}
@@ -101,14 +103,14 @@ def optimise(
         z, taken = z.clone(), taken + 1 - done.long()
         near, far = moving[arrived], moving[~arrived]
         z[near] = descent.step(z[near], gradient[arrived], near)
-        z[far] = torch.lerp(origin[far], goal[far], ((index + 1) / ahead[far])[:, None])
+        z[far] = torch.lerp(origin[far], end[far], ((index + 1) / ahead[far])[:, None])
 
 
 class _Descent:
     """Adam (Kingma and Ba 2015) with moments and a count of steps for each row, within a ball around `centre`."""
 
-    def __init__(self, centre: Tensor, sigma_bar: Tensor, lr: float, radius: float) -> None:
-        self.centre, self.sigma_bar, self.lr, self.radius = centre, sigma_bar, lr, radius
+    def __init__(self, centre: Tensor, sigma_bar: Tensor, rate: float, radius: float) -> None:
+        self.centre, self.sigma_bar, self.rate, self.radius = centre, sigma_bar, rate, radius
         self.first, self.second = torch.zeros_like(centre), torch.zeros_like(centre)
         self.count = centre.new_zeros(len(centre), 1)
 
@@ -120,6 +122,6 @@ class _Descent:
         self.second[rows] = 0.99 * self.second[rows] + 0.01 * gradient.square()
         mean = self.first[rows] / (1 - 0.9 ** self.count[rows])
         scale = self.second[rows] / (1 - 0.99 ** self.count[rows])
-        moved = z - self.lr * self.sigma_bar * mean / (scale.sqrt() + 1e-8) - self.centre[rows]
+        moved = z - self.rate * self.sigma_bar * mean / (scale.sqrt() + 1e-8) - self.centre[rows]
         inside = (self.radius / rms(moved, self.sigma_bar)).clamp_max(1)
         return self.centre[rows] + moved * inside[:, None]

@@ -1,4 +1,4 @@
-"""A density for z that needs no walk: a Gaussian mixture over the encodings of photos, the aggregate posterior.
+"""A density for z that needs no actor: a Gaussian mixture over the encodings of photos, the aggregate posterior.
 
 The prior N(0, I) fills far more of the latent space than faces do. The realism critic and the actor repair a draw from
 it; a density fitted after training starts where faces are (Ghosh et al., ICLR 2020, arXiv 1903.12436, section 4).
@@ -10,12 +10,17 @@ it; a density fitted after training starts where faces are (Ghosh et al., ICLR 2
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Density", "DensityConfig"]
+from lc.errors import WeightsError
+from lc.weights import load_config, load_module, save_config, save_module, section
+
+__all__ = ["Density", "DensityConfig", "load_density", "save_density"]
 
 
 @dataclass(frozen=True)
@@ -61,3 +66,25 @@ class Density(nn.Module):
         chosen = chosen.to(self.centre.device)
         head = self.means[chosen] + (self.factors[chosen] @ noise[:, :leading, None])[:, :, 0]
         return self.centre + torch.cat([head, noise[:, leading:] * self.tail], dim=1) @ self.axes
+
+
+def save_density(folder: Path, density: Density) -> None:
+    """Write a density beside its generator: a file and a section of config.json."""
+    save_config(folder, density=dataclasses.asdict(density.config))
+    save_module(folder, "density", density)
+
+
+def load_density(folder: Path, latent: int) -> Density | None:
+    """The density in a weights folder, or None where config.json speaks of none.
+
+    Raises:
+        WeightsError: damaged, or not of `latent` dimensions.
+    """
+    config = load_config(folder)
+    if "density" not in config:
+        return None
+    density = Density(section(config, "density", DensityConfig))
+    if density.config.latent != latent:
+        raise WeightsError(f"The density in {folder} was made for another generator: fetch the folder again.")
+    load_module(folder, "density", density)
+    return density

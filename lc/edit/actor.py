@@ -1,0 +1,82 @@
+"""The actor's proposal: one pass from latents to latents that show the wanted attributes.
+
+The actor serves attributes, see `lc.edit.problem.changes_of`. Every other constraint (Taught, Rule, Or, ...) leaves the
+proposal as it is; see `lc.edit.solve` for what is made of it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lc.attributes import ATTRIBUTES
+from lc.edit.correct import correct
+from lc.edit.problem import Problem
+from lc.edit.space import LatentSpace
+from lc.generator import EncodingGenerator
+
+__all__ = ["generate", "propose", "propose_corrected"]
+
+
+def propose_corrected(space: LatentSpace, problem: Problem, scale: float, steps: int) -> tuple[Tensor, Tensor]:
+    """`propose`, then `lc.edit.correct.correct`: (B, latent), and their pictures (B, 3, S, S)."""
+    return correct(space, problem, propose(space, problem, scale), steps)
+
+
+@torch.inference_mode()
+def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
+    """The actor's proposal, told to keep the person, or a point on the line to it.
+
+    Several changes are one move: made one after the other they add up to more than a face can bear.
+
+    Args:
+        space: of the model.
+        problem: what is wanted; constraints that are no attributes leave z where it is.
+        scale: how far to follow the actor's line, in the problem's step scale; 1 is its own proposal where that is 1.
+
+    Returns:
+        (B, latent).
+    """
+    z, careful = problem.z, torch.ones_like(problem.z[:, 0])
+    if problem.proposed.any():
+        y = torch.where(problem.proposed, problem.target, problem.before)
+        z = z + scale * problem.step_scale * (space.model.actor(z, y, problem.proposed, careful) - z)
+    for name, probability in problem.strengths.items():
+        z = _to_strength(space, z, ATTRIBUTES.index(name), probability, careful)
+    return z
+
+
+def _to_strength(space: LatentSpace, z: Tensor, column: int, probability: float, careful: Tensor) -> Tensor:
+    """Along the actor's line for one attribute, to where D_attr first reads `probability`."""
+    tuning = space.tuning
+    wanted = torch.logit(torch.tensor(probability, device=z.device))
+    here = space.attribute_critic(z)
+    up, y = wanted > here[:, column], torch.sigmoid(here)
+    only = torch.zeros_like(y).index_fill(1, torch.tensor([column], device=z.device), 1.0)
+    line = space.model.actor(z, torch.where(only > 0, up[:, None].float(), y), only, careful) - z
+    places = torch.linspace(0, tuning.strength_furthest, tuning.strength_places, device=z.device)
+    read = torch.stack([space.attribute_critic(z + place * line)[:, column] for place in places])  # (P, B)
+    # The highest (or lowest) so far: so the first place to reach a level is further the higher the level is.
+    read = torch.where(up, read.cummax(0).values, read.cummin(0).values)
+    short = (read - wanted).sign() != (up * 2.0 - 1)  # (P, B), True up to the crossing
+    last = (short.sum(0) - 1).clamp(0, tuning.strength_places - 2)
+    low, high = (read.gather(0, index[None])[0] for index in (last, last + 1))
+    share = ((wanted - low) / (high - low)).abs().nan_to_num(0.0, 1.0).clamp_max(1)
+    return z + (places[1] * (last + share))[:, None] * line
+
+
+@torch.inference_mode()
+def generate(space: LatentSpace, z: Tensor, y: Tensor, identity: float = 0.0) -> Tensor:
+    """Latents of generated faces: z (B, latent) from the prior and wanted attributes y (B, 10) -> (B, latent).
+
+    What the actor puts further from the mean than photos lie looks burnt and what it leaves nearer looks murky, so all
+    is brought to the typical radius. Of that, what the encoder sees in its picture is kept, where there is an encoder:
+    from picture to latent and back is a step of the chain that leads to where photos lie (Bengio et al. 2013,
+    generalised denoising autoencoders). The model card says what both cost and give.
+    """
+    generator, radius = space.model.generator, z.new_full((len(z),), space.typical_radius)
+    moved: Tensor = space.model.actor(z, y, torch.ones_like(y), z.new_full((len(z),), identity))
+    moved = space.scaled(moved, radius / space.radius(moved))
+    if isinstance(generator, EncodingGenerator):
+        moved = generator.encode(generator.decode(moved)).mean
+    return space.truncated(moved, radius)

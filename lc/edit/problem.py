@@ -1,0 +1,219 @@
+"""What is wanted of latents: constraints, and what is to be preserved."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial, resolve
+from lc.constraints import And, Attribute, Attributes, Constraint, Distance, Not, Realism, evaluate
+from lc.edit.space import LatentSpace
+
+__all__ = ["Problem", "changes_of", "constraints_of", "pose"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Latents, what is wanted of them, and what is to be preserved. Made by `pose`.
+
+    Attributes:
+        z: (B, latent), where they are.
+        before: (B, 10), the probabilities that D_attr reads there.
+        attributes: the attributes that are wanted and preserved, as one constraint on D_attr.
+        others: the constraints that the actor was not trained for, by name.
+        preserved: (10,) bool, the attributes that the constraints neither name nor imply.
+        target_margin: (10,), the logit that each edited attribute is brought to by correction, at least.
+        strengths: attributes wanted by a probability between 0 and 1.
+        proposed: (B, 10) bool, those of `edited` that the actor's one pass edits: not strengths, nor what only they
+            imply.
+        step_scale: how much longer than others that move is, see `lc.identity`.
+        several: whether more than one change is made.
+        pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
+    """
+
+    z: Tensor
+    before: Tensor
+    attributes: Attributes
+    others: Mapping[str, Constraint]
+    preserved: Tensor
+    target_margin: Tensor
+    strengths: Mapping[str, float]
+    proposed: Tensor
+    step_scale: float = 1.0
+    several: bool = False
+    pictures: Tensor | None = None
+
+    @property
+    def target(self) -> Tensor:
+        """(B, 10) in [0, 1], wanted probabilities where `edited`, else those before."""
+        return self.attributes.wanted
+
+    @property
+    def edited(self) -> Tensor:
+        """(B, 10) bool; what the user set is always edited, what it only implies where it is not so already."""
+        return self.attributes.edited
+
+    def reached(self, z: Tensor, margin: float) -> Tensor:
+        """Whether D_attr reads every edited attribute at latents (B, latent), `margin` logits beyond the boundary, (B,)
+        of bool."""
+        return evaluate(replace(self.attributes, margin=margin), z).met
+
+    def constraints(self, space: LatentSpace, identity: float) -> dict[str, Constraint]:
+        """All that descent follows, by name: what is wanted and preserved, a realistic latent, a near one.
+
+        Args:
+            space: of the model.
+            identity: place of the identity slider, in [0, 1]: the distance weighs more towards 1.
+        """
+        tuning = space.tuning
+        return {
+            "attributes": self.attributes,
+            "realism": Realism(space.critic, tuning.realism_weight, tuning.realism_level),
+            "distance": Distance(self.z, space.sigma_bar, weight=space.model.distance_weight(identity)),
+            **self.others,  # a Realism or Distance of the caller's own takes the place of these
+        }
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is wanted."""
+        return not self.others and not bool(self.edited.any())
+
+
+def constraints_of(space: LatentSpace, changes: Mapping[str, Strength]) -> list[Attribute]:
+    """Changes by attribute name as constraints, one each; raises UnknownAttributeError."""
+    tuning = space.tuning
+    return [
+        Attribute(
+            space.attribute_critic,
+            ATTRIBUTES.index(name),
+            float(wanted),
+            margin=tuning.margin,
+            tolerance=tuning.tolerance,
+        )
+        for name, wanted in canonical(changes).items()
+    ]
+
+
+def changes_of(
+    space: LatentSpace, constraints: Iterable[Constraint]
+) -> tuple[dict[str, Attribute], dict[str, Constraint]]:
+    """Constraints as those that the actor was trained for, by attribute name, and the others, by kind.
+
+    An And counts as its parts, and the negation of a whole attribute as that attribute unwanted. Of several constraints
+    on one attribute the last counts.
+    """
+    served: dict[str, Attribute] = {}
+    others: dict[str, Constraint] = {}
+    critics = space.attribute_critic, space.model.attribute_critic  # the same logits
+    for constraint in _flattened(constraints):
+        if isinstance(constraint, Attribute) and constraint.critic in critics:
+            served[ATTRIBUTES[constraint.column]] = constraint
+            continue
+        kind, count = type(constraint).__name__.lower(), 1
+        while (name := kind if count == 1 else f"{kind} {count}") in others:
+            count += 1
+        others[name] = constraint
+    return served, others
+
+
+def _flattened(constraints: Iterable[Constraint]) -> Iterator[Constraint]:
+    for constraint in constraints:
+        part = constraint.part if isinstance(constraint, Not) else None
+        if isinstance(constraint, And) and constraint.weight == 1:
+            yield from _flattened(constraint.parts)
+        elif isinstance(constraint, Not) and isinstance(part, Attribute) and part.wanted in (0, 1):
+            yield replace(part, wanted=1 - part.wanted, weight=constraint.weight)
+        else:
+            yield constraint
+
+
+@torch.inference_mode(False)  # what is made in it cannot take part in gradients
+def pose(
+    space: LatentSpace,
+    z: Tensor,
+    constraints: Iterable[Constraint],
+    preserve: Collection[str] | None = None,
+    pictures: Tensor | None = None,
+) -> Problem:
+    """What constraints ask of latents.
+
+    Args:
+        space: of the model.
+        z: (B, latent).
+        constraints: see `constraints_of` for those that the actor serves: on `space.attribute_critic`.
+        preserve: names of attributes to keep as they are; None: all that the constraints neither name nor imply.
+        pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
+
+    Raises:
+        UnknownAttributeError: a name in `preserve` is no attribute.
+    """
+    served, others = changes_of(space, constraints)
+    changes: dict[str, Strength] = canonical({name: one.wanted for name, one in served.items()})
+    with torch.inference_mode():
+        before = torch.sigmoid(space.attribute_critic(z))
+    target, edited = apply_changes(before, changes)
+    implied = _columns(resolve(changes), z.device)
+    preserved = ~implied
+    if preserve is not None:
+        preserved &= _columns(canonical(dict.fromkeys(preserve, True)), z.device)
+    outright = resolve({name: wanted for name, wanted in changes.items() if isinstance(wanted, bool)})
+    strengths, alone = partial(changes), _alone(changes)
+    return Problem(
+        z=z.clone(),
+        before=before.clone(),
+        attributes=_attributes(space, served, target.clone(), edited.clone(), preserved | implied),
+        others=others,
+        preserved=preserved,
+        target_margin=_target_margins(space, changes, len(alone) > 1).to(z),
+        strengths=strengths,
+        proposed=edited & _columns(outright.keys() - strengths.keys(), z.device),
+        step_scale=_step_scale(space, changes, alone),
+        several=len(alone) > 1,
+        pictures=pictures.clone() if pictures is not None else None,
+    )
+
+
+def _attributes(
+    space: LatentSpace, served: Mapping[str, Attribute], target: Tensor, edited: Tensor, kept: Tensor
+) -> Attributes:
+    """One constraint for all columns: edited ones (B, 10) weigh what theirs do, those `kept` (10,) the preservation."""
+    tuning = space.tuning
+    preservation = tuning.preservation_weight if served else tuning.preservation_weight_alone
+    weights = torch.where(edited, 1.0, preservation * kept.float())  # (B, 10)
+    margin, tolerance = (weights.new_full((len(kept),), value) for value in (tuning.margin, tuning.tolerance))
+    for name, one in served.items():
+        column = ATTRIBUTES.index(name)
+        weights[:, column], margin[column], tolerance[column] = one.weight, one.margin, one.tolerance
+    return Attributes(space.attribute_critic, target, edited, weights, margin, tolerance)
+
+
+def _target_margins(space: LatentSpace, changes: Mapping[str, Strength], several: bool) -> Tensor:
+    """(10,); what one change may ask for is too much where several add up."""
+    tuning, sure = space.tuning, space.model.calibration.shown
+    margins = [sure.get(f"{name}={int(changes.get(name, False))}", tuning.target_margin) for name in ATTRIBUTES]
+    return torch.tensor([min(one, tuning.target_margin_several) for one in margins] if several else margins)
+
+
+def _alone(changes: Mapping[str, Strength]) -> list[str]:
+    """The changes that no other one of them asks for by itself anyway."""
+    return [other for other in changes if not any(_implies(changes, name, other) for name in changes)]
+
+
+def _step_scale(space: LatentSpace, changes: Mapping[str, Strength], alone: list[str]) -> float:
+    """Of a single change; step scales are measured one change at a time."""
+    only = f"{alone[0]}={int(changes[alone[0]])}" if len(alone) == 1 else ""
+    return space.model.calibration.lengths.get(only, 1.0)
+
+
+def _implies(changes: Mapping[str, Strength], name: str, other: str) -> bool:
+    """Whether one of the changes, under CelebA's own names, asks for another by itself, as blond for "not brown"."""
+    return name != other and resolve({name: changes[name]}).get(other) == changes[other]
+
+
+def _columns(names: Iterable[str], device: torch.device) -> Tensor:
+    """(10,) bool, True at the attributes of these names."""
+    among = set(names)
+    return torch.tensor([name in among for name in ATTRIBUTES], device=device)

@@ -1,0 +1,46 @@
+"""A model's latent space, made ready for edits: folded nets, its unit of length, its typical radius."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lc.critics import folded
+from lc.weights import Model
+
+__all__ = ["LatentSpace"]
+
+
+class LatentSpace:
+    """What actor, optimiser and correction need of a model.
+
+    Args:
+        model: see `lc.weights.load_model`.
+
+    Attributes:
+        sigma_bar: (latent,), the unit of length.
+        attribute_critic: z (B, latent) -> logits (B, 10); the critic that `lc.constraints.Attribute` is to ask for the
+            actor to serve it.
+        critic: z (B, latent) -> logits (B, 1), how realistic.
+        typical_radius: root mean square distance of photos' encodings from their mean, in the space that the actor
+            sees.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.tuning = model, model.tuning
+        self.sigma_bar = model.statistics.sigma_bar
+        self.attribute_critic, self.critic = folded(model.attribute_critic), folded(model.critic)
+        self.typical_radius = float((model.statistics.gain * model.statistics.std).norm())
+
+    def radius(self, z: Tensor) -> Tensor:
+        """(B,), how far latents are from the mean, in the space that the actor sees; never 0."""
+        return self.model.actor.whiten(z).norm(dim=1).clamp_min(1e-6)
+
+    def scaled(self, z: Tensor, by: Tensor) -> Tensor:
+        """Latents (B, latent), nearer to the mean or further from it by (B,)."""
+        centre = self.model.statistics.mean
+        return centre + by[:, None] * (z - centre)
+
+    def truncated(self, z: Tensor, furthest: Tensor) -> Tensor:
+        """Latents (B, latent), none further from the mean than `furthest` (B,); truncation, Brock et al. 2019,
+        section 3.1."""
+        return self.scaled(z, (furthest / self.radius(z)).clamp_max(1))
