@@ -21,11 +21,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.reference import plain
-from lc.attributes import ATTRIBUTES, resolve
 from lc.edit.problem import constraints_of, pose
 from lc.editor import FaceEditor, Method, Reading
 from lc.files import write_json, write_text
 from lc.weights import load_classifier
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.data import load_celeba
 from train.engine import parse
 from train.identity import FaceEmbedding
@@ -97,7 +97,9 @@ class Reach:
         """Figures of edits of the photos `rows` in one direction, (N, 3, 64, 64) in [0, 1] and (N, latent)."""
         name, wanted = DIRECTIONS[direction]
         column, space = ATTRIBUTES.index(name), self.editor.space
-        others = [i for i, other in enumerate(ATTRIBUTES) if other not in resolve({name: wanted})]
+        others = [
+            i for i, other in enumerate(ATTRIBUTES) if other not in ATTRIBUTE_SET.changes({name: wanted}).resolved
+        ]
         got, seen = self.read(images), self.seen[rows]
         z = z.to(self.editor.device)
         reached = (space.attribute_critic(z)[:, column] > 0) == wanted

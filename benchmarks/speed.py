@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from benchmarks.reference import PaperActor, paper_critic, plain
 from lc.__main__ import main
-from lc.attributes import ATTRIBUTES
 from lc.constraints import Constraint, Realism
 from lc.edit.optimiser import optimise
 from lc.edit.problem import Problem, constraints_of, pose
@@ -29,6 +28,7 @@ from lc.edit.solve import act
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor, Reading
 from lc.invert import invert
 from lc.ui.handlers import EXAMPLES
+from train.attributes import ATTRIBUTES
 
 pytest.importorskip("pytest_benchmark", reason="pip install pytest-benchmark")
 PHOTO = EXAMPLES / "astronaut.jpg"

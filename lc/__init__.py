@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lc.attributes import ATTRIBUTES
+    from lc.attributes import AttributeSet
     from lc.constraints import And, Attribute, Constraint, Distance, Not, Or, Realism, Rule, Taught
     from lc.editor import Edit, FaceEditor, Reading, Sample
     from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError, WeightsError
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from lc.weights import load_model
 
 __all__ = [
-    "ATTRIBUTES",
     "VAE",
     "And",
     "Attribute",
+    "AttributeSet",
     "Constraint",
     "Distance",
     "Edit",

@@ -33,8 +33,8 @@ class Actor(nn.Module):
 
         Args:
             z: (B, latent).
-            y: (B, 10) in [0, 1], the wanted attributes, those to preserve included.
-            mask: (B, 10), 1 where the attribute is to be edited, 0 where it is to be preserved.
+            y: (B, A) in [0, 1], the wanted attributes, those to preserve included.
+            mask: (B, A), 1 where the attribute is to be edited, 0 where it is to be preserved.
             identity: (B,) in [0, 1]: 0 satisfies the attributes, 1 keeps the person.
 
         Returns:

@@ -1,191 +1,296 @@
-"""The ten attributes: names, display names, one-of groups, parsing. The one place that knows them.
+"""The attributes of a model: names, titles, one-of groups, and the changes a user asks for.
 
-Attribute vectors `y` are ordered as `ATTRIBUTES`, shape (B, 10). 1 is "has it", 0 is "has not", 0.5 is "don't know".
-A change is wanted or not, or a probability between: {"Smiling": 0.6} is a little smile.
+Which attributes there are is a matter of the weights folder (`AttributeSet.of` reads config.json's "attributes"):
+nothing here knows a name or how many there are. Attribute vectors `y` are ordered as `AttributeSet.names`, shape
+(B, A). 1 is "has it", 0 is "has not", 0.5 is "don't know". A change is wanted or not, or a probability
+between: {"Smiling": 0.6} is a little smile.
+
+    >>> hair = AttributeSet((Attribute("Black_Hair", "Black hair"), Attribute("Blond_Hair", "Blond hair"),
+    ...     Attribute("No_Beard", "Beard", inverted=True)), one_of=(("Black_Hair", "Blond_Hair"),))
+    >>> hair.changes({"blond hair": 1}).resolved
+    {'Black_Hair': False, 'Blond_Hair': True}
+    >>> hair.parse(["beard=1"]).wanted  # a title counts in its own sense
+    {'No_Beard': False}
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lc.errors import LatentConstraintsError, UnknownAttributeError
-from lc.numbers import number
+from lc.errors import UnknownAttributeError, WeightsError
 
-__all__ = [
-    "ATTRIBUTES",
-    "DISPLAY_NAMES",
-    "HAIR_COLOURS",
-    "Strength",
-    "apply_changes",
-    "canonical",
-    "index",
-    "parse_assignments",
-    "partial",
-    "resolve",
-    "unlikely",
-]
+__all__ = ["Attribute", "AttributeSet", "Changes", "Combination", "Strength"]
 
 #: Wanted or not, or the probability that is wanted, in [0, 1].
 Strength = bool | float
 
-#: CelebA's own names, in CelebA's (alphabetical) order.
-ATTRIBUTES: tuple[str, ...] = (
-    "Bald",
-    "Black_Hair",
-    "Blond_Hair",
-    "Brown_Hair",
-    "Eyeglasses",
-    "Male",
-    "No_Beard",
-    "Smiling",
-    "Wearing_Hat",
-    "Young",
-)
-
-DISPLAY_NAMES: dict[str, str] = {
-    "Bald": "Bald",
-    "Black_Hair": "Black hair",
-    "Blond_Hair": "Blond hair",
-    "Brown_Hair": "Brown hair",
-    "Eyeglasses": "Eyeglasses",
-    "Male": "Male",
-    "No_Beard": "No beard",
-    "Smiling": "Smiling",
-    "Wearing_Hat": "Wearing a hat",
-    "Young": "Young",
-}
-
-#: One-of group: a face has at most one of these.
-HAIR_COLOURS: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Brown_Hair")
-
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 
-# What ticking an attribute says about others. A bald head shows no hair colour, and a hair colour no bald head.
-# Of 438 photos with a hat 40 are labelled with a hair colour and 2 with Bald: under a hat it is none of them.
-_EXCLUDES: dict[str, tuple[str, ...]] = {
-    "Bald": (*HAIR_COLOURS, "Wearing_Hat"),
-    "Wearing_Hat": ("Bald", *HAIR_COLOURS),
-    **{colour: (*(other for other in HAIR_COLOURS if other != colour), "Bald") for colour in HAIR_COLOURS},
-}
 
-# Combinations that hardly anybody in the training data has; the edit is tried, with a warning.
-_UNLIKELY: tuple[tuple[Mapping[str, bool], str], ...] = (
-    ({"Bald": True, "Male": False}, "bald women"),
-    ({"Bald": True, "Blond_Hair": True}, "bald people with blond hair"),
-    ({"Bald": True, "Black_Hair": True}, "bald people with black hair"),
-    ({"Bald": True, "Brown_Hair": True}, "bald people with brown hair"),
-    ({"Bald": True, "Wearing_Hat": True}, "people labelled both bald and wearing a hat"),
-    ({"No_Beard": False, "Male": False}, "women with a beard"),
-)
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute.
+
+    Attributes:
+        name: the data set's own, such as "No_Beard"; what command line and API take.
+        title: in words a visitor knows, such as "Beard".
+        inverted: the title says the opposite of the name.
+        on, off: the two directions of a change in a visitor's words, such as "Younger" and "Older"; empty where the
+            title and its negation say enough. They are of the name's sense, not the title's.
+    """
+
+    name: str
+    title: str
+    inverted: bool = False
+    on: str = ""
+    off: str = ""
 
 
-def index(name: str) -> int:
-    """Position of attribute `name` in `ATTRIBUTES`; case and "-", "_", " " do not matter.
+@dataclass(frozen=True)
+class Combination:
+    """A combination of attributes that nearly nobody in the training data has.
+
+    Attributes:
+        when: attribute name -> value.
+        people: what to call them in a sentence, such as "bald women".
+    """
+
+    when: Mapping[str, bool]
+    people: str
+
+
+@dataclass(frozen=True)
+class AttributeSet:
+    """The attributes that a model was trained for, in the order of its vectors.
+
+    Attributes:
+        attributes: at least one, with different names.
+        one_of: groups of which a face has at most one, such as hair colours.
+        excludes: what having an attribute says about others: a bald head shows no hair colour. The groups of `one_of`
+            need not be repeated.
+        unlikely: combinations that an edit warns of.
 
     Raises:
-        UnknownAttributeError: when there is no such attribute, with the nearest names.
-
-    >>> index("eyeglasses")
-    4
+        ValueError: two attributes of one name, or a name in the rules that is none of them.
     """
-    folded = name.strip().lower().replace(" ", "_").replace("-", "_")
-    for i, known in enumerate(ATTRIBUTES):
-        if folded in (known.lower(), DISPLAY_NAMES[known].lower().replace(" ", "_")):
-            return i
-    raise UnknownAttributeError(f"There is no attribute {name!r}: choose from {', '.join(ATTRIBUTES)}.")
 
+    attributes: tuple[Attribute, ...]
+    one_of: tuple[tuple[str, ...], ...] = ()
+    excludes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unlikely: tuple[Combination, ...] = ()
 
-def parse_assignments(assignments: Iterable[str]) -> dict[str, Strength]:
-    """Read "NAME=0|1" texts, or "NAME=0.6", into {attribute name: wanted}. Later texts win.
+    def __post_init__(self) -> None:
+        if not self.attributes or len(set(self.names)) < len(self.names):
+            raise ValueError("an attribute set needs attributes of different names")
+        mentioned = [name for group in self.one_of for name in group]
+        mentioned += [name for key, others in self.excludes.items() for name in (key, *others)]
+        mentioned += [name for combination in self.unlikely for name in combination.when]
+        if unknown := sorted(set(mentioned) - set(self.names)):
+            raise ValueError(f"there is no attribute {unknown[0]!r} for a rule to speak of")
 
-    Raises:
-        UnknownAttributeError: for an unknown name or a value that is not a number from 0 to 1.
+    def __len__(self) -> int:
+        return len(self.attributes)
 
-    >>> parse_assignments(["Eyeglasses=1", "young=0", "Smiling=0.6"])
-    {'Eyeglasses': True, 'Young': False, 'Smiling': 0.6}
-    """
-    wanted: dict[str, Strength] = {}
-    for text in assignments:
-        name, separator, value = text.partition("=")
-        if not separator or not _NUMBER.fullmatch(value.strip()) or float(value) > 1:
-            example = "for example Eyeglasses=1, or Smiling=0.6 for a little"
-            raise UnknownAttributeError(f"Write {text!r} as NAME=0 or NAME=1, {example}.")
-        wanted |= canonical({name: float(value)})
-    return wanted
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The data set's names, in order."""
+        return tuple(attribute.name for attribute in self.attributes)
 
+    def index(self, name: str) -> int:
+        """Position of the attribute called `name`; case and "-", "_", " " do not matter. A title counts too.
 
-def canonical(changes: Mapping[str, Strength]) -> dict[str, Strength]:
-    """The same changes under CelebA's own names, 0 and 1 as False and True.
+        Raises:
+            UnknownAttributeError: there is none.
+        """
+        return self._find(name)[0]
 
-    Raises:
-        UnknownAttributeError: see `index`; also where a strength is not from 0 to 1.
+    def _find(self, name: str) -> tuple[int, bool]:
+        """Position, and whether `name` has the opposite sense."""
+        folded = _folded(name)
+        for i, known in enumerate(self.attributes):
+            if folded == _folded(known.name):
+                return i, False
+        for i, known in enumerate(self.attributes):
+            if folded == _folded(known.title):
+                return i, known.inverted
+        raise UnknownAttributeError(f"There is no attribute {name!r}: choose from {', '.join(self.names)}.")
 
-    >>> canonical({"black hair": 1, "smiling": 0.6})
-    {'Black_Hair': True, 'Smiling': 0.6}
-    """
-    named: dict[str, Strength] = {}
-    for name, value in changes.items():
-        attribute = ATTRIBUTES[index(name)]
+    def __getitem__(self, name: str) -> Attribute:
+        """The attribute called `name`; raises as `index` does."""
+        return self.attributes[self.index(name)]
+
+    def parse(self, assignments: Iterable[str]) -> Changes:
+        """Read "NAME=0|1" texts, or "NAME=0.6". Later texts win.
+
+        Raises:
+            UnknownAttributeError: for an unknown name or a value that is not a number from 0 to 1.
+        """
+        wanted: dict[str, Strength] = {}
+        for text in assignments:
+            name, separator, value = text.partition("=")
+            if not separator or not _NUMBER.fullmatch(value.strip()) or float(value) > 1:
+                first = self.names[0]
+                example = f"for example {first}=1, or {first}=0.6 for a little"
+                raise UnknownAttributeError(f"Write {text!r} as NAME=0 or NAME=1, {example}.")
+            wanted |= self.changes({name: float(value)}).wanted
+        return Changes(self, wanted)
+
+    def changes(self, wanted: Mapping[str, Strength] | Changes | None) -> Changes:
+        """The changes a user asks for, checked and under the data set's names.
+
+        Raises:
+            UnknownAttributeError: see `index`; also where a strength is not a number from 0 to 1.
+        """
+        if isinstance(wanted, Changes):
+            return wanted
+        named: dict[str, Strength] = {}
+        for name, value in (wanted or {}).items():
+            i, opposite = self._find(name)
+            if not isinstance(value, (bool, int, float)) or not 0 <= value <= 1:  # NaN compares false
+                raise UnknownAttributeError(f"{name} cannot be {value}: choose a number from 0 to 1.")
+            strength = 1 - value if opposite else value
+            named[self.names[i]] = bool(strength) if strength in (0, 1) else float(strength)
+        return Changes(self, named)
+
+    def excluded_by(self, name: str) -> tuple[str, ...]:
+        """The attributes that having `name` says a face has not."""
+        others = [other for group in self.one_of if name in group for other in group if other != name]
+        return (*others, *(other for other in self.excludes.get(name, ()) if other not in others))
+
+    def warning(self, y: Sequence[float]) -> str | None:
+        """A sentence when nearly nobody in the training data has the attributes `y`, (A,), or None."""
+        has = {name: value >= 0.5 for name, value in zip(self.names, y, strict=True)}
+        for combination in self.unlikely:
+            if all(has[name] == value for name, value in combination.when.items()):
+                return f"The training photos hold almost no {combination.people}, so this edit may not look real."
+        return None
+
+    def named(self, values: Iterable[float]) -> dict[str, float]:
+        """Attribute name -> value, for (A,) values in order."""
+        return dict(zip(self.names, values, strict=True))
+
+    def columns(self, names: Iterable[str], device: torch.device | None = None) -> Tensor:
+        """(A,) bool, True at these names."""
+        among = set(names)
+        return torch.tensor([name in among for name in self.names], device=device)
+
+    # --- as JSON -------------------------------------------------------------------------------------------------
+
+    def as_json(self) -> dict[str, Any]:
+        """What `of` reads."""
+        attributes = [
+            {key: value for key, value in asdict(a).items() if value not in ("", False)} for a in self.attributes
+        ]
+        return {
+            "attributes": attributes,
+            "one_of": [list(group) for group in self.one_of],
+            "excludes": {name: list(others) for name, others in self.excludes.items()},
+            "unlikely": [{"when": dict(c.when), "people": c.people} for c in self.unlikely],
+        }
+
+    @classmethod
+    def of(cls, section: Any) -> AttributeSet:
+        """Build from config.json's section "attributes".
+
+        Raises:
+            WeightsError: it does not fit.
+        """
         try:
-            strength = number(value, 0, 1)
-        except LatentConstraintsError as error:
-            raise UnknownAttributeError(f"{attribute}: {error}") from error
-        named[attribute] = bool(strength) if strength in (0, 1) else strength
-    return named
+            return cls(
+                tuple(Attribute(**entry) for entry in section["attributes"]),
+                tuple(tuple(map(str, group)) for group in section.get("one_of", ())),
+                {str(name): tuple(map(str, others)) for name, others in section.get("excludes", {}).items()},
+                tuple(
+                    Combination({str(k): bool(v) for k, v in entry["when"].items()}, str(entry["people"]))
+                    for entry in section.get("unlikely", ())
+                ),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"The section 'attributes' of config.json does not fit this program ({error}): fetch the weights "
+                "again, or run python -m train.migrate OLD NEW."
+            ) from error
 
 
-def partial(changes: Mapping[str, Strength]) -> dict[str, float]:
-    """The changes, under CelebA's own names, that ask for a probability between 0 and 1.
+@dataclass(frozen=True)
+class Changes:
+    """What a user asks for, checked: made by `AttributeSet.changes` or `.parse`, and passed on as it is.
 
-    >>> partial({"Young": True, "Smiling": 0.6})
-    {'Smiling': 0.6}
+    Attributes:
+        among: the attributes it speaks of.
+        wanted: attribute name -> True, False, or a probability strictly between.
     """
-    return {name: float(value) for name, value in canonical(changes).items() if not isinstance(value, bool)}
+
+    among: AttributeSet
+    wanted: Mapping[str, Strength]
+
+    def __bool__(self) -> bool:
+        return bool(self.wanted)
+
+    @cached_property
+    def partial(self) -> dict[str, float]:
+        """Those that ask for a probability between 0 and 1."""
+        return {name: float(value) for name, value in self.wanted.items() if not isinstance(value, bool)}
+
+    @cached_property
+    def outright(self) -> Changes:
+        """Those that ask for 0 or 1."""
+        return Changes(self.among, {name: value for name, value in self.wanted.items() if isinstance(value, bool)})
+
+    @cached_property
+    def resolved(self) -> dict[str, Strength]:
+        """With what they imply through the one-of groups: asking for at least half of one clears what it excludes;
+        what the user set explicitly is never overruled."""
+        among = self.among
+        implied = {
+            other: False for name, value in self.wanted.items() if value >= 0.5 for other in among.excluded_by(name)
+        }
+        return {**implied, **self.wanted}
+
+    @cached_property
+    def independent(self) -> tuple[str, ...]:
+        """The names of those that no other of them asks for by itself, as blond for "not brown"."""
+        return tuple(
+            name
+            for name in self.wanted
+            if not any(self._implies(other, name) for other in self.wanted if other != name)
+        )
+
+    def _implies(self, name: str, other: str) -> bool:
+        single = Changes(self.among, {name: self.wanted[name]})
+        return single.resolved.get(other) == self.wanted[other]
+
+    def over(self, earlier: Changes) -> Changes:
+        """These, and what of the earlier ones they say nothing about."""
+        kept = {name: value for name, value in earlier.wanted.items() if name not in self.resolved}
+        return Changes(self.among, {**kept, **self.wanted})
+
+    def apply(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Put the changes into attribute vectors.
+
+        Args:
+            y: (B, A) in [0, 1], what the critics read in the originals.
+
+        Returns:
+            The target (B, A) in [0, 1], and (B, A) bool: True at the attributes that are edited.
+            What the user set is always edited; what it only implies (blond: not black) is edited where it is not so
+            already, else preserved.
+        """
+        target, edited = y.clone(), torch.zeros_like(y, dtype=torch.bool)
+        for name, value in self.resolved.items():
+            i = self.among.names.index(name)
+            rows = torch.ones_like(edited[:, i]) if name in self.wanted else y[:, i] >= 0.5
+            edited[:, i] = rows
+            target[:, i] = torch.where(rows, float(value), y[:, i])
+        return target, edited
 
 
-def resolve(changes: Mapping[str, Strength]) -> dict[str, Strength]:
-    """Add to the user's changes what they imply through the one-of groups.
-
-    Ticking Blond_Hair (or asking for at least half of it) clears the other hair colours and Bald; what the user set
-    explicitly is never overruled.
-
-    >>> resolve({"Blond_Hair": True})
-    {'Black_Hair': False, 'Brown_Hair': False, 'Bald': False, 'Blond_Hair': True}
-    """
-    named = canonical(changes)
-    implied = {other: False for name, value in named.items() if value >= 0.5 for other in _EXCLUDES.get(name, ())}
-    return {**implied, **named}
-
-
-def apply_changes(y: Tensor, changes: Mapping[str, Strength]) -> tuple[Tensor, Tensor]:
-    """Put changes into attribute vectors.
-
-    Args:
-        y: (B, 10) in [0, 1], what the critics read in the originals.
-        changes: the user's changes; `resolve` is applied.
-
-    Returns:
-        The target (B, 10) in [0, 1], and a mask (B, 10) of bool: True at the attributes to push. What the user set is
-        always pushed; what it only implies (blond: not black) is pushed where it is not so already, else held.
-    """
-    target, mask = y.clone(), torch.zeros_like(y, dtype=torch.bool)
-    named = canonical(changes)
-    for name, value in resolve(changes).items():
-        i = index(name)
-        pushed = torch.ones_like(mask[:, i]) if name in named else y[:, i] >= 0.5
-        mask[:, i] = pushed
-        target[:, i] = torch.where(pushed, float(value), y[:, i])
-    return target, mask
-
-
-def unlikely(y: Sequence[float]) -> str | None:
-    """A sentence of warning when nearly nobody in the training data has the ten attributes `y`, or None."""
-    has = {name: value >= 0.5 for name, value in zip(ATTRIBUTES, y, strict=True)}
-    for combination, people in _UNLIKELY:
-        if all(has[name] == value for name, value in combination.items()):
-            return f"The training photos hold almost no {people}, so this edit may not look real."
-    return None
+def _folded(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")

@@ -91,17 +91,17 @@ class Classifier(nn.Module):
         return found
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) in [0, 1] -> logits (B, attributes)."""
+        """(B, 3, S, S) in [0, 1] -> logits (B, A)."""
         logits: Tensor = self.head(self.features(images))
         return logits.float()
 
     def beyond(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) in [0, 1] -> (B, attributes): how far beyond its threshold each logit is."""
+        """(B, 3, S, S) in [0, 1] -> (B, A): how far beyond its threshold each logit is."""
         logits: Tensor = self(images)
         return logits - torch.logit(self.thresholds)
 
     def read(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) in [0, 1] -> bool (B, attributes)."""
+        """(B, 3, S, S) in [0, 1] -> bool (B, A)."""
         return torch.sigmoid(self(images)) >= self.thresholds
 
 

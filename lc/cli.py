@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,11 +20,12 @@ from typing import Any, TypeAlias
 from PIL import Image
 from tqdm import tqdm
 
-from lc.attributes import parse_assignments
+from lc.attributes import Strength
 from lc.editor import DEFAULT_WEIGHTS, Edit, FaceEditor, Reading
 from lc.errors import LatentConstraintsError, PhotoError
 from lc.faces import EDITED, MADE_UP, SUFFIXES, Aligned, Face, Photo, count_pixels, detector, find_photos, save_picture
 from lc.files import write_json
+from lc.weights import load_attributes
 
 __all__ = ["run"]
 
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _edit(arguments: argparse.Namespace) -> int:
-    changes = parse_assignments(arguments.set)
+    changes = _changes(arguments)
     # A photo with nothing set is asked for to see what the model makes of it.
     blend = arguments.blend or ("change" if changes else "crop")
     single = len(arguments.inputs) == 1 and not arguments.inputs[0].is_dir()
@@ -96,7 +97,7 @@ def _edit(arguments: argparse.Namespace) -> int:
 
 
 def _sample(arguments: argparse.Namespace) -> int:
-    changes = parse_assignments(arguments.set)
+    changes = _changes(arguments)
     out, is_picture = Path(arguments.out), _is_picture(arguments.out)
     samples = _load(arguments).sample(arguments.count, changes, arguments.seed, realism=not arguments.no_realism)
     (out.parent if is_picture else out).mkdir(parents=True, exist_ok=True)
@@ -140,6 +141,11 @@ def _say(text: str) -> None:
 
 
 # --- in ------------------------------------------------------------------------------------------------------------
+
+
+def _changes(arguments: argparse.Namespace) -> Mapping[str, Strength]:
+    """What --set asks for, known before the networks are loaded: a mistyped name need not wait for them."""
+    return load_attributes(arguments.weights or DEFAULT_WEIGHTS).parse(arguments.set).wanted
 
 
 def _load(arguments: argparse.Namespace) -> FaceEditor:

@@ -93,14 +93,14 @@ class Critic(nn.Module):
         self.body = trunk(config.latent + config.width // 4, 1, config)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """z (B, latent), y (B, 10) in [0, 1] or None for "any" -> logits (B, 1). A y of 0.5 means "don't know"."""
+        """z (B, latent), y (B, A) in [0, 1] or None for "any" -> logits (B, 1). A y of 0.5 means "don't know"."""
         y = z.new_full((len(z), self.config.attributes), 0.5) if y is None else y
         logits: Tensor = self.body(torch.cat([self.whiten(z), self.label(y * 2 - 1)], dim=1))
         return logits
 
 
 class AttributeCritic(nn.Module):
-    """D_attr(z) -> ten logits: does decode(z) show the attribute?"""
+    """D_attr(z) -> logits, one for each attribute: does decode(z) show the attribute?"""
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
@@ -109,14 +109,14 @@ class AttributeCritic(nn.Module):
         self.body = trunk(config.latent, config.attributes, config)
 
     def forward(self, z: Tensor) -> Tensor:
-        """z (B, latent) -> logits (B, 10)."""
+        """z (B, latent) -> logits (B, A)."""
         logits: Tensor = self.body(self.whiten(z))
         return logits
 
 
 @torch.no_grad()
 def folded(critic: Critic | AttributeCritic) -> nn.Sequential:
-    """The same logits in fewer operations, for a net that is frozen: z (B, latent) -> (B, 1) or (B, 10).
+    """The same logits in fewer operations, for a net that is frozen: z (B, latent) -> (B, 1) or (B, A).
 
     Whitening, and D's label where it is "any", are constant or linear in z: both go into the first layer.
     """

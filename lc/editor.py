@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial, resolve, unlikely
+from lc.attributes import AttributeSet, Changes, Strength
 from lc.constraints import Attribute, Constraint
 from lc.edit.actor import generate
 from lc.edit.optimiser import Step, rms
-from lc.edit.problem import Problem, changes_of, constraints_of, pose
+from lc.edit.problem import Problem, changes_of, constraints_of, pose, wanted_changes
 from lc.edit.solve import act, refine_samples, still, trajectory
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, NoFaceError
@@ -60,6 +60,11 @@ class FaceEditor:
         self.inversion_steps = tuning.inversion_steps if inversion_steps is None else inversion_steps
         self.correction_steps = tuning.correction_steps if correction_steps is None else correction_steps
         self.device = model.statistics.mean.device
+
+    @property
+    def attributes(self) -> AttributeSet:
+        """Which attributes the model knows."""
+        return self.model.attributes
 
     @classmethod
     def load(
@@ -131,9 +136,8 @@ class FaceEditor:
             z, decoded = self._inverted(images)
             pictures, probabilities = self._show(z, decoded), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
-                readings.append(
-                    Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], _named(probabilities[row]))
-                )
+                attributes = self.attributes.named(probabilities[row])
+                readings.append(Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], attributes))
         return readings
 
     # --- edits -----------------------------------------------------------------------------------------------------
@@ -178,12 +182,10 @@ class FaceEditor:
             LatentConstraintsError: identity or method out of range.
         """
         if isinstance(photo, Edit):
-            named, _ = changes_of(self.space, constraints)
-            changes = {**canonical(set or {}), **{name: one.wanted for name, one in named.items()}}
-            wanted = resolve(changes)
-            earlier = {name: value for name, value in photo.changes.items() if name not in wanted}
+            named, _ = changes_of(self.space, [*constraints_of(self.space, set), *constraints])
+            changes = wanted_changes(self.space, named).over(self.attributes.changes(photo.changes))
             constraints = [*photo.constraints, *constraints]
-            photo, set = photo.reading, {**earlier, **canonical(set or {})}
+            photo, set = photo.reading, changes.wanted
         reading = photo if isinstance(photo, Reading) else self.read(photo, face=face, aligned=aligned)
         return self.edit_many([reading], set, identity, method, constraints=constraints, preserve=preserve)[0]
 
@@ -265,19 +267,20 @@ class FaceEditor:
             pictures = [reading.reconstruction for reading in readings]
         seconds = (time.perf_counter() - begun) / len(readings)
         served, _ = changes_of(self.space, constraints)
+        targets: list[list[float]] = problem.target.tolist()
         return [
             Edit(
                 reading=reading,
-                changes=canonical({name: one.wanted for name, one in served.items()}),
+                changes=dict(wanted_changes(self.space, served).wanted),
                 edited=pictures[row],
                 z_edited=step.z[row].cpu().clone(),
-                after=_named(after[row]),
+                after=self.attributes.named(after[row]),
                 z_distance=distances[row],
                 similarity=self.model.calibration.similar(distances[row]),
                 steps=int(step.taken[row]),
                 converged=bool(step.done[row]),
                 seconds=seconds,
-                warning=unlikely(problem.target[row].tolist()) if bool(problem.edited[row].any()) else None,
+                warning=self.attributes.warning(targets[row]) if bool(problem.edited[row].any()) else None,
                 constraints=tuple(_rows(list(problem.others.values()), row, 1, self.device)),
             )
             for row, reading in enumerate(readings)
@@ -317,9 +320,9 @@ class FaceEditor:
             raise LatentConstraintsError(f"Ask for at least one face and at most {MAX_COUNT} at a time.") from error
         seed = whole_number(seed)
         served, others = changes_of(self.space, [*constraints_of(self.space, set or {}), *constraints])
-        changes = canonical({name: one.wanted for name, one in served.items()})
-        if strengths := partial(changes):
-            raise LatentConstraintsError(f"A made-up face has {next(iter(strengths))} or not: choose 0 or 1.")
+        changes = wanted_changes(self.space, served)
+        if changes.partial:
+            raise LatentConstraintsError(f"A made-up face has {next(iter(changes.partial))} or not: choose 0 or 1.")
         samples: list[Sample] = []
         vectors, weights = self._label_vectors(changes)
         for first in range(0, n, _BATCH):
@@ -336,22 +339,22 @@ class FaceEditor:
     @torch.inference_mode()
     def _samples(self, z: Tensor, y: Tensor) -> list[Sample]:
         pictures, probabilities = self._show(z), self._probabilities(z)
-        wanted = [{name: bool(v >= 0.5) for name, v in zip(ATTRIBUTES, row, strict=True)} for row in y.tolist()]
+        wanted = [{name: v >= 0.5 for name, v in self.attributes.named(row).items()} for row in y.tolist()]
         return [
-            Sample(pictures[row], z[row].cpu().clone(), wanted[row], _named(probabilities[row]))
+            Sample(pictures[row], z[row].cpu().clone(), wanted[row], self.attributes.named(probabilities[row]))
             for row in range(len(z))
         ]
 
-    def _label_vectors(self, changes: Mapping[str, Strength]) -> tuple[Tensor, Tensor]:
-        """The label vectors that agree with `changes`, (K, 10), and their counts, (K,)."""
+    def _label_vectors(self, changes: Changes) -> tuple[Tensor, Tensor]:
+        """The label vectors that agree with `changes`, (K, A), and their counts, (K,)."""
         vectors, counts = self.model.label_vectors, self.model.label_counts
         agree = torch.ones(len(vectors), dtype=torch.bool)
-        for name, value in canonical(changes).items():
-            agree &= (vectors[:, ATTRIBUTES.index(name)] > 0.5) == bool(value)
+        for name, value in changes.wanted.items():
+            agree &= (vectors[:, self.attributes.names.index(name)] > 0.5) == bool(value)
         if agree.any():
             return vectors[agree], counts[agree]
         # Nobody looks like that: keep what was asked for and take the rest from everybody.
-        return apply_changes(vectors, changes)[0], counts
+        return changes.apply(vectors)[0], counts
 
     # --- pictures out ----------------------------------------------------------------------------------------------
 
@@ -387,10 +390,6 @@ class FaceEditor:
     def _probabilities(self, z: Tensor) -> list[list[float]]:
         values: list[list[float]] = torch.sigmoid(self.space.attribute_critic(z)).tolist()
         return values
-
-
-def _named(values: Sequence[float]) -> dict[str, float]:
-    return dict(zip(ATTRIBUTES, values, strict=True))
 
 
 def _rows(constraints: Sequence[Constraint], start: int, count: int, device: torch.device) -> list[Constraint]:

@@ -53,10 +53,10 @@ def not_satisfied(logit: Tensor) -> Tensor:
 
 
 def attribute_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy between D_attr's logits (B, 10) and wanted probabilities (B, 10), summed to (B,).
+    """Binary cross-entropy between D_attr's logits (B, A) and wanted probabilities (B, A), summed to (B,).
 
     Args:
-        weight: (B, 10) or (10,), how much each attribute counts; 1 when None.
+        weight: (B, A) or (A,), how much each attribute counts; 1 when None.
     """
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return (loss if weight is None else loss * weight).sum(1)

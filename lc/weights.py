@@ -19,7 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from torch import Tensor, nn
 
 from lc.actor import Actor
-from lc.attributes import ATTRIBUTES
+from lc.attributes import AttributeSet
 from lc.checksums import load_config, read_file, save_config, save_files
 from lc.classifier import Classifier, ClassifierConfig
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
@@ -32,6 +32,7 @@ from lc.tuning import Tuning
 __all__ = [
     "Model",
     "bundled_classifier",
+    "load_attributes",
     "load_classifier",
     "load_config",
     "load_generator",
@@ -208,8 +209,9 @@ class Model:
     """Everything in a weights folder, on one device, frozen.
 
     Attributes:
+        attributes: which there are, in the order of label vectors and logits.
         generator: an nn.Module that implements `Generator`.
-        label_vectors: (K, 10) in {0, 1}, the distinct attribute vectors of the training photos.
+        label_vectors: (K, A) in {0, 1}, the distinct attribute vectors of the training photos.
         label_counts: (K,), how many photos have each.
         lambda_dist: the distance weights that the ends 0 and 1 of the actor's identity input stand for.
         calibration: what the identity slider means.
@@ -219,6 +221,7 @@ class Model:
         guide: the guidance classifier, which corrects edits, where there is one; `perceptual` where it is the only one.
     """
 
+    attributes: AttributeSet
     generator: Generator
     actor: Actor
     critic: Critic
@@ -246,11 +249,13 @@ def save_editing_nets(
     attribute_critic: AttributeCritic,
     labels: Tensor,
     lambda_dist: tuple[float, float],
+    attributes: AttributeSet,
 ) -> None:
     """Write the nets that constrain and move latents, beside a generator that is already there.
 
     Args:
-        labels: (N, 10) in {0, 1}, the training photos'; only how often each vector occurs is kept.
+        labels: (N, A) in {0, 1}, the training photos'; only how often each vector occurs is kept.
+        attributes: which they are, in the order of the labels' columns.
     """
     vectors, counts = labels.int().unique(dim=0, return_counts=True)
     texts = ["".join(map(str, row)) for row in vectors.tolist()]
@@ -263,10 +268,19 @@ def save_editing_nets(
         folder,
         nets,
         **{name: dataclasses.asdict(net.config) for name, net in nets.items()},
-        attributes=list(ATTRIBUTES),
+        attributes=attributes.as_json(),
         lambda_dist=list(lambda_dist),
         label_vectors=dict(zip(texts, counts.tolist(), strict=True)),
     )
+
+
+def load_attributes(folder_or_repo: str | Path) -> AttributeSet:
+    """Which attributes a weights folder knows, without loading its networks.
+
+    Raises:
+        WeightsError: see `locate` and `AttributeSet.of`.
+    """
+    return AttributeSet.of(load_config(locate(folder_or_repo)).get("attributes"))
 
 
 def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
@@ -281,9 +295,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     """
     folder, place = locate(folder_or_repo), to_device(device)
     config = load_config(folder)
-    if config.get("attributes") != list(ATTRIBUTES):
-        raise WeightsError(f"{folder} was made for other attributes: use weights made for this program.")
-    tuning = load_tuning(folder)
+    attributes, tuning = AttributeSet.of(config.get("attributes")), load_tuning(folder)
     nets: dict[str, Any] = {}
     for name, kind in (("actor", Actor), ("critic", Critic), ("attribute_critic", AttributeCritic)):
         nets[name] = _build(kind, config, name, NetConfig)
@@ -291,14 +303,15 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         nets[name].eval().requires_grad_(False).to(place)
     generator, statistics = load_generator(folder).to(place), load_statistics(folder)
     sizes = {(net.config.latent, net.config.attributes) for net in nets.values()}
-    if sizes != {(generator.latent, len(ATTRIBUTES))} or {len(value) for value in statistics} != {generator.latent}:
+    if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
-    vectors, counts, lambda_dist = _facts(folder, config)
+    vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
     perceptual, guide = (
         classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
         for name in ("perceptual", "guide")
     )
     return Model(
+        attributes=attributes,
         generator=generator,
         **nets,
         statistics=LatentStatistics(*(value.to(place) for value in statistics)),
@@ -313,13 +326,13 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     )
 
 
-def _facts(folder: Path, config: Mapping[str, Any]) -> tuple[Tensor, Tensor, tuple[float, float]]:
-    """Label vectors (K, 10), their counts (K,), and the ends of the identity slider, out of config.json."""
+def _facts(folder: Path, config: Mapping[str, Any], attributes: int) -> tuple[Tensor, Tensor, tuple[float, float]]:
+    """Label vectors (K, A), their counts (K,), and the ends of the identity slider, out of config.json."""
     try:
         vectors = torch.tensor([[("0", "1").index(bit) for bit in text] for text in config["label_vectors"]]).float()
         counts = torch.tensor(list(config["label_vectors"].values()), dtype=torch.float32)
         low, high = map(float, config["lambda_dist"])
-        fits = vectors.shape == (len(counts), len(ATTRIBUTES)) and counts.min() >= 0 and counts.sum() > 0
+        fits = vectors.shape == (len(counts), attributes) and counts.min() >= 0 and counts.sum() > 0
         if not fits or not 0 < low <= high < math.inf:
             raise ValueError("out of range")
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from lc.actor import Actor
-from lc.attributes import ATTRIBUTES
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.tuning import Tuning
 from lc.vae import VAE, VAEConfig
 from lc.weights import save_editing_nets, save_generator, save_statistics, save_tuning
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.tuning import LEGACY_TUNING
 
 LATENT = 24
@@ -45,7 +45,7 @@ def write_tiny_weights(folder: Path, generator: Any = None, statistics: LatentSt
     nets = Actor(config), Critic(config), AttributeCritic(config)
     for net in nets:
         net.whiten.fit(statistics)
-    save_editing_nets(folder, *nets, labels=labels, lambda_dist=(0.01, 1.0))
+    save_editing_nets(folder, *nets, labels=labels, lambda_dist=(0.01, 1.0), attributes=ATTRIBUTE_SET)
     save_tuning(folder, Tuning.from_dict(LEGACY_TUNING))
     return folder
 

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from lc.__main__ import main
-from lc.attributes import ATTRIBUTES
 from lc.editor import DEFAULT_WEIGHTS
+from train.attributes import ATTRIBUTES
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "lc"]

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lc.attributes import ATTRIBUTES, Strength, resolve
+from lc.attributes import Strength
 from lc.edit.actor import propose, propose_corrected
 from lc.edit.correct import correct
 from lc.edit.optimiser import rms
 from lc.edit.problem import Problem, constraints_of, pose
 from lc.edit.solve import act, trajectory
 from lc.editor import FaceEditor, Method
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 
 CORRECTIONS = 3
 
@@ -89,7 +90,7 @@ def test_an_edit_changes_little_that_nobody_asked_for(editor: FaceEditor, method
     unasked, shown = [], []
     for changes in ({"Young": False}, {"Blond_Hair": True}, {"Eyeglasses": True}, {"Young": False, "Eyeglasses": True}):
         samples = editor.sample(6, {name: not wanted for name, wanted in changes.items()}, seed=8)
-        others = [i for i, other in enumerate(ATTRIBUTES) if other not in resolve(changes)]
+        others = [i for i, other in enumerate(ATTRIBUTES) if other not in ATTRIBUTE_SET.changes(changes).resolved]
         problem = posed(editor, torch.stack([sample.z for sample in samples]), changes)
         moved = []
         for space in (blind.space, editor.space):

@@ -10,11 +10,11 @@ import torch
 from test_editor import crops, same
 from torch import Tensor, nn
 
-from lc.attributes import ATTRIBUTES
 from lc.constraints import And, Attribute, Constraint, Distance, Not, Or, Realism, Rule, Taught, evaluate
 from lc.edit.problem import changes_of, pose
 from lc.editor import FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError, UnknownAttributeError
+from train.attributes import ATTRIBUTES
 
 both = pytest.mark.parametrize("method", ["actor", "optimise"])
 

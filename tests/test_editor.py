@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from test_save import SWAPPED
 
-from lc.attributes import ATTRIBUTES
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError
 from lc.faces import detector
 from lc.faces.blend import REACH
+from train.attributes import ATTRIBUTES
 
 GLASSES = {"Eyeglasses": True}
 

@@ -16,7 +16,6 @@ from conftest import write_tiny_weights
 from test_editor import crops, same
 from torch import Tensor, nn
 
-from lc.attributes import ATTRIBUTES
 from lc.constraints import Rule
 from lc.editor import FaceEditor
 from lc.errors import WeightsError
@@ -36,6 +35,7 @@ from lc.losses import pixel_nll
 from lc.tuning import Tuning
 from lc.vae import VAE, VAEConfig
 from lc.weights import load_generator, load_model, save_generator, save_tuning
+from train.attributes import ATTRIBUTES
 from train.metrics import psnr
 from train.tuning import LEGACY_TUNING
 

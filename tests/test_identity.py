@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import finish
 
-from lc.attributes import ATTRIBUTES
 from lc.edit.problem import constraints_of, pose
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.errors import WeightsError
 from lc.identity import FILE, Calibration, load_calibration, save_calibration
+from train.attributes import ATTRIBUTES
 
 places = st.floats(0, 1)
 

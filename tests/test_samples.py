@@ -8,10 +8,10 @@ import pytest
 import torch
 from test_editor import same
 
-from lc.attributes import ATTRIBUTES
 from lc.edit.actor import generate
 from lc.editor import FaceEditor, _draw
 from lc.errors import LatentConstraintsError
+from train.attributes import ATTRIBUTES
 
 both = pytest.mark.parametrize("realism", [True, False], ids=["realism", "prior"])
 

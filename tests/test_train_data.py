@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from processes import ROOT, environment, finish
 
-from lc.attributes import ATTRIBUTES
 from lc.faces import align, detector, frame_crop, read_photo
+from train.attributes import ATTRIBUTES
 from train.data import MARGIN, Crops, augment, centre, load_celeba, load_packed, save_packed
 
 

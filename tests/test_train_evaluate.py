@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lc.attributes import ATTRIBUTES, resolve
 from lc.classifier import Classifier, ClassifierConfig
 from lc.ui.layout import model_card
 from lc.weights import load_tuning, save_classifier, save_tuning
 from train import report
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.evaluate import EvaluateConfig, main, measure
 from train.identity import MissingEmbeddingError
 from train.mixture import Density, DensityConfig, save_density
@@ -111,7 +111,10 @@ def test_several_changes_do_not_contradict_each_other(seed: int, seen: list[bool
     assert 2 <= len(changes) <= 4
     assert all(wanted != seen[ATTRIBUTES.index(name)] for name, wanted in changes.items())
     for name, wanted in changes.items():
-        assert all(changes.get(other, implied) == implied for other, implied in resolve({name: wanted}).items())
+        assert all(
+            changes.get(other, implied) == implied
+            for other, implied in ATTRIBUTE_SET.changes({name: wanted}).resolved.items()
+        )
 
 
 def test_seeds_are_other_faces(figures: dict[str, Any]) -> None:

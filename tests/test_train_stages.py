@@ -13,9 +13,9 @@ import torch
 from processes import finish, kill_in_the_middle, same
 from safetensors.torch import load_file, save_file
 
-from lc.attributes import ATTRIBUTES
 from lc.editor import FaceEditor
 from lc.weights import load_classifier
+from train.attributes import ATTRIBUTES
 from train.classifier import SHARP, Kind, load_guide
 from train.data import Crops, centre, load_celeba, save_packed
 from train.latents import DIRECTIONS, toggle_goals

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lc.attributes import ATTRIBUTES, HAIR_COLOURS
 from lc.editor import FaceEditor
 from lc.results import animated
 from lc.ui.settings import Settings
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 
 gr = pytest.importorskip("gradio")
 
@@ -78,8 +78,8 @@ def is_skip(value: object) -> bool:
 def test_boxes_are_what_the_critic_sees(session: Session) -> None:
     seen, probabilities = boxes_seen(session.reading), session.reading.attributes
     assert all(probabilities[name] >= 0.5 for name in seen)
-    assert all(probabilities[name] < 0.5 or name in HAIR_COLOURS for name in ATTRIBUTES if name not in seen)
-    assert sum(name in HAIR_COLOURS for name in seen) <= 1
+    assert all(probabilities[name] < 0.5 or name in ATTRIBUTE_SET.one_of[0] for name in ATTRIBUTES if name not in seen)
+    assert sum(name in ATTRIBUTE_SET.one_of[0] for name in seen) <= 1
     assert changes_of(session.reading, seen) == {}
 
 
@@ -134,7 +134,7 @@ def test_a_toggle_edits_and_undo_and_redo_go_back_and_forth(handlers: EditHandle
 
 
 def test_one_of_a_group_comes_back_corrected(handlers: EditHandlers, session: Session) -> None:
-    (shown,) = change(handlers, session, set(session.now.boxes) - set(HAIR_COLOURS) | {"Blond_Hair"})
+    (shown,) = change(handlers, session, set(session.now.boxes) - set(ATTRIBUTE_SET.one_of[0]) | {"Blond_Hair"})
     (shown,) = change(handlers, shown.session, set(shown.session.now.boxes) | {"Brown_Hair"})
     assert "Brown_Hair" in shown.boxes
     assert "Blond_Hair" not in shown.boxes

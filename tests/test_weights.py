@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lc.attributes import ATTRIBUTES
 from lc.critics import LatentStatistics
 from lc.errors import WeightsError
 from lc.vae import VAE, VAEConfig
@@ -31,6 +30,7 @@ from lc.weights import (
     save_statistics,
     to_device,
 )
+from train.attributes import ATTRIBUTES
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from PIL import Image
 from torchvision.transforms.v2.functional import to_pil_image
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES, HAIR_COLOURS, parse_assignments
 from lc.checksums import forget_missing
 from lc.classifier import Classifier
 from lc.edit.actor import propose_corrected
@@ -33,6 +32,7 @@ from lc.edit.space import LatentSpace
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop, paste
 from lc.identity import FILE, Calibration, save_calibration
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.classifier import load_guide
 from train.data import load_celeba
 from train.engine import parse, program
@@ -67,7 +67,10 @@ class CalibrateConfig:
     """Logits that this one is asked to read, ascending."""
     clear: float = 0.8
     """Share of a direction's edits, in the middle of the slider, in which the others must then see what was wanted."""
-    least: tuple[tuple[str, float], ...] = (*((f"{colour}=1", 4.5) for colour in HAIR_COLOURS), ("Bald=1", 17.0))
+    least: tuple[tuple[str, float], ...] = (
+        *((f"{colour}=1", 4.5) for colour in ATTRIBUTE_SET.one_of[0]),
+        ("Bald=1", 17.0),
+    )
     """The logit that is asked of some changes, at least. In whole photos hair goes on beyond the crop as it was; and a
     head is bald to the guide sooner than to anybody else."""
     edits: int = 3
@@ -218,7 +221,7 @@ class Measurement:
     ) -> float:
         """The share of a change that guides see in decoded faces (B, 3, 64, 64), put into their photos."""
         pasted = tensor([_pasted(*pair) for pair in zip(readings, pictures.cpu(), strict=True)]).to(self.editor.device)
-        ((name, wanted),) = parse_assignments([change]).items()
+        ((name, wanted),) = ATTRIBUTE_SET.parse([change]).wanted.items()
         read = torch.stack([guide.read(pasted)[:, ATTRIBUTES.index(name)] for guide in guides])
         return float((read == bool(wanted)).float().mean())
 

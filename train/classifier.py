@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES
 from lc.classifier import Classifier, ClassifierConfig
 from lc.vae import VAE
 from lc.weights import Model, load_classifier, load_config, load_generator, load_model, save_classifier
+from train.attributes import ATTRIBUTES
 from train.data import Crops, augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, seeded
 from train.latents import DIRECTIONS, toggle_goals

@@ -38,6 +38,7 @@ from lc.weights import (
     save_editing_nets,
     save_tuning,
 )
+from train.attributes import ATTRIBUTE_SET
 from train.classifier import load_guide
 from train.data import centre, load_celeba
 from train.draw import Draw
@@ -268,7 +269,7 @@ def finish(config: CriticsTraining, averages: dict[str, Ema], latents: Latents, 
     calibrate(attribute_critic, z, held_out.labels.to(device))
     read = (attribute_critic(z) >= 0).float().cpu()
     print(f"\nD_attr on held-out photos: accuracy {(read == held_out.labels).float().mean():.4f}")
-    save_editing_nets(config.vae, actor, critic, attribute_critic, latents.labels, config.lambda_dist)
+    save_editing_nets(config.vae, actor, critic, attribute_critic, latents.labels, config.lambda_dist, ATTRIBUTE_SET)
     save_tuning(config.vae, tuning)
     torch.manual_seed(0)
     y = latents.labels[torch.randint(len(latents.labels), (32,))].to(device)

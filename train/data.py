@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES
 from lc.files import write_bytes
+from train.attributes import ATTRIBUTES
 
 __all__ = [
     "MARGIN",

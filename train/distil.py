@@ -24,7 +24,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES, parse_assignments
 from lc.edit.actor import propose
 from lc.edit.correct import correct
 from lc.edit.problem import Problem, constraints_of, pose
@@ -32,6 +31,7 @@ from lc.edit.space import LatentSpace
 from lc.files import write_bytes
 from lc.invert import invert
 from lc.weights import load_model, save_module
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.classifier import Committee
 from train.data import augment, load_celeba, load_packed
 from train.engine import Run, RunConfig, accelerator, cosine, parse, program, seeded
@@ -132,7 +132,7 @@ def search(config: DistilTraining, space: LatentSpace, photos: Tensor) -> Iterat
     names = config.changes or [f"{name}={int(wanted)}" for name, wanted in DIRECTIONS]
     for step in range(config.searches):
         generator = seeded(config, step)
-        changes = parse_assignments([names[int(torch.randint(len(names), (), generator=generator))]])
+        changes = ATTRIBUTE_SET.parse([names[int(torch.randint(len(names), (), generator=generator))]]).wanted
         ((name, wanted),) = changes.items()
         rows = torch.nonzero(has[:, ATTRIBUTES.index(name)] != float(wanted))[:, 0]
         rows = rows[torch.randperm(len(rows), generator=generator)[: config.rows]]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lc.actor import Actor
-from lc.attributes import ATTRIBUTES
+from train.attributes import ATTRIBUTES
 from train.latents import DIRECTIONS, Goals, Latents, toggle_goals
 from train.tasks import ActorBatch, Judges
 

@@ -26,7 +26,6 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES, HAIR_COLOURS
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError, PhotoError
 from lc.faces import EDITED, Aligned, detector, encode_picture, iter_photos
@@ -34,6 +33,7 @@ from lc.faces.align import warp
 from lc.faces.blend import REACH
 from lc.files import whole, write_text
 from lc.weights import load_classifier
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.engine import parse, program
 from train.identity import CHIP, SAME, FaceEmbedding, MissingEmbeddingError, chips
 from train.report import write_card
@@ -74,8 +74,8 @@ class PhotosConfig:
 def kinds(reading: Reading) -> dict[str, dict[str, bool]]:
     """The edits a photo is put through, by their names."""
     seen = {name: value >= 0.5 for name, value in reading.attributes.items()}
-    colours = [name for name in HAIR_COLOURS if not seen[name]]
-    colour = random.Random(reading.photo.name).choice(colours or list(HAIR_COLOURS))
+    colours = [name for name in ATTRIBUTE_SET.one_of[0] if not seen[name]]
+    colour = random.Random(reading.photo.name).choice(colours or list(ATTRIBUTE_SET.one_of[0]))
     toggles = {name: {name: not seen[name]} for name in ("Smiling", "Eyeglasses", "No_Beard")}
     return {**toggles, "Hair_Colour": {colour: True}}
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES, apply_changes
 from lc.files import write_bytes
 from lc.vae import VAE
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.data import augment, centre, load_celeba, load_packed
 
 __all__ = ["DIRECTIONS", "Goals", "Latents", "encode_photos", "load_or_encode", "toggle_goals"]
@@ -119,6 +119,6 @@ def toggle_goals(before: Tensor, directions: Tensor) -> Goals:
     for direction in directions.unique().tolist():
         if direction >= 0:
             rows, (name, wanted) = directions == direction, DIRECTIONS[direction]
-            target[rows], pushed = apply_changes(before[rows], {name: wanted})
+            target[rows], pushed = ATTRIBUTE_SET.changes({name: wanted}).apply(before[rows])
             mask[rows] = pushed.float()
     return Goals(target, mask)

@@ -1,6 +1,9 @@
-"""Copy a weights folder that was written before there were checksums, and put them into the copy's config.json.
+"""Copy a weights folder of an earlier format, and bring the copy's config.json up to date.
 
     python -m train.migrate OLD NEW
+
+What a folder lacks is put in: checksums of its files, the attributes' titles and rules for a folder that lists names
+only (those of train.attributes, which must have the same names), and the tuning that its program had in its code.
 
 The tensors stay as they are, to the bit. Only do this with a folder whose origin you trust: a checksum says that a file
 is the one which was there when it was made, and nothing about who made it.
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tyro.conf import Positional
 
@@ -18,7 +22,9 @@ from lc.errors import WeightsError
 from lc.files import write_bytes
 from lc.identity import FILE
 from lc.tensors import check_finite, parse_tensors
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.engine import parse, program
+from train.tuning import LEGACY_TUNING
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,12 @@ def migrate(old: Path, new: Path) -> int:
     """Write `new`, and return how many of its files have a checksum.
 
     Raises:
-        WeightsError: `old` is damaged, or `new` is there already.
+        WeightsError: `old` is damaged, or of attributes that `train.attributes` does not have, or `new` is there.
         OSError: a file cannot be read or written.
     """
     if new.exists():
         raise WeightsError(f"{new} is there already: name a new folder.")
-    config, loaded = load_config(old), {}
+    config, loaded = up_to_date(load_config(old), old), {}
     new.mkdir(parents=True)
     for path in sorted(path for path in old.rglob("*") if path.is_file() and path != old / "config.json"):
         data, name = path.read_bytes(), path.relative_to(old)
@@ -54,6 +60,21 @@ def migrate(old: Path, new: Path) -> int:
             write_bytes(new / name, data)
     save_files(new, loaded, **{name: value for name, value in config.items() if name not in ("format", "files")})
     return len(loaded)
+
+
+def up_to_date(config: dict[str, Any], old: Path) -> dict[str, Any]:
+    """config.json of today's form, for a whole model; a folder of classifiers only stays as it is."""
+    if "attributes" not in config:
+        return config
+    attributes = config["attributes"]
+    if isinstance(attributes, list):
+        if attributes != list(ATTRIBUTES):
+            raise WeightsError(
+                f"{old} knows other attributes than {', '.join(ATTRIBUTES)}: name a file that describes them in "
+                "LC_ATTRIBUTES, see train/attributes.py."
+            )
+        attributes = ATTRIBUTE_SET.as_json()
+    return {**config, "attributes": attributes, "tuning": config.get("tuning", LEGACY_TUNING)}
 
 
 @program

@@ -11,8 +11,8 @@ import matplotlib
 matplotlib.use("Agg")  # no window
 import matplotlib.pyplot as plt
 
-from lc.attributes import ATTRIBUTES, DISPLAY_NAMES, resolve
 from lc.files import whole
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.identity import SAME
 
 __all__ = ["write_plots"]
@@ -60,13 +60,13 @@ def _leak_plot(figures: Figures) -> Any:
     plot, axes = plt.subplots(figsize=(7, 6))
     axes.imshow(table, cmap="RdBu", vmin=-1, vmax=1)
     for row, edited in enumerate(ATTRIBUTES):
-        implied = set(resolve({edited: True})) - {edited}
+        implied = set(ATTRIBUTE_SET.changes({edited: True}).resolved) - {edited}
         for column, read in enumerate(ATTRIBUTES):
             value = table[row][column]
             text = "" if value != value else f"{value:+.2f}" + ("*" if read in implied else "")
             colour = "white" if abs(value) > 0.6 else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    labels = [DISPLAY_NAMES[name] for name in ATTRIBUTES]
+    labels = [ATTRIBUTE_SET[name].title for name in ATTRIBUTES]
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("what the reader then sees more (blue) or less (red) often; * implied by the edit")

@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from lc.attributes import ATTRIBUTES
 from lc.files import write_text
+from train.attributes import ATTRIBUTES
 from train.engine import parse, program
 from train.identity import SAME
 from train.latents import DIRECTIONS

@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES, resolve
 from lc.classifier import Classifier
 from lc.edit.actor import generate
 from lc.edit.optimiser import rms
@@ -28,6 +27,7 @@ from lc.faces import frame_crop
 from lc.invert import invert
 from lc.vae import VAE
 from lc.weights import load_classifier
+from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.data import centre, load_celeba, to_tensor, to_unit
 from train.identity import SAME, FaceEmbedding, MissingEmbeddingError
 from train.latents import DIRECTIONS
@@ -276,7 +276,7 @@ class Evaluation:
         images = tensor([edit.edited for edit in edits])
         pasted = tensor([frame_crop(edit.result, edit.edited.width).crop for edit in edits])
         before, after = self.seen[rows], self.judge.read(images)
-        named, others = _among(asked), ~_among([resolve(changes) for changes in asked])
+        named, others = _among(asked), ~_among([ATTRIBUTE_SET.changes(changes).resolved for changes in asked])
         wanted = _among([[name for name, value in changes.items() if value] for changes in asked])
         columns = {
             "success": ((after == wanted) | ~named).all(1).double(),
@@ -328,7 +328,7 @@ def _turned(seen: Tensor, draw: torch.Generator) -> dict[str, bool]:
     for i in torch.randperm(len(ATTRIBUTES), generator=draw).tolist():
         name, wanted = ATTRIBUTES[i], not bool(seen[i])
         at_odds = any(
-            resolve({a: x}).get(b, y) != y
+            ATTRIBUTE_SET.changes({a: x}).resolved.get(b, y) != y
             for other, value in changes.items()
             for a, x, b, y in ((name, wanted, other, value), (other, value, name, wanted))
         )

@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES
 from lc.classifier import Classifier, feature_distance
 from lc.edit.actor import generate, propose_corrected
 from lc.edit.problem import constraints_of, pose
@@ -38,6 +37,7 @@ from lc.edit.space import LatentSpace
 from lc.invert import invert
 from lc.vae import VAE, Decoder
 from lc.weights import load_generator, load_model, save_generator
+from train.attributes import ATTRIBUTES
 from train.classifier import load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded

@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lc.attributes import ATTRIBUTES
 from lc.edit.correct import correct
 from lc.edit.problem import Problem
 from lc.edit.space import LatentSpace
@@ -42,7 +41,7 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
         y = torch.where(problem.proposed, problem.target, problem.before)
         z = z + scale * problem.step_scale * (space.model.actor(z, y, problem.proposed, careful) - z)
     for name, probability in problem.strengths.items():
-        z = _to_strength(space, z, ATTRIBUTES.index(name), probability, careful)
+        z = _to_strength(space, z, space.attributes.names.index(name), probability, careful)
     return z
 
 
@@ -67,7 +66,7 @@ def _to_strength(space: LatentSpace, z: Tensor, column: int, probability: float,
 
 @torch.inference_mode()
 def generate(space: LatentSpace, z: Tensor, y: Tensor, identity: float = 0.0) -> Tensor:
-    """Latents of generated faces: z (B, latent) from the prior and wanted attributes y (B, 10) -> (B, latent).
+    """Latents of generated faces: z (B, latent) from the prior and wanted attributes y (B, A) -> (B, latent).
 
     What the actor puts further from the mean than photos lie looks burnt and what it leaves nearer looks murky, so all
     is brought to the typical radius. Of that, what the encoder sees in its picture is kept, where there is an encoder:

@@ -21,8 +21,8 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
     """The proposal after correction steps.
 
     Each step lessens |step|^2 in sigma_bar^2 plus the weighted squares of what is amiss in the guidance classifier's
-    ten logits. Were those linear in z, with slopes J (10, latent), the least would be at -J^T v for the v that solves
-    (J J^T + 1 / weight) v = amiss, which takes ten backward passes (Gauss and Newton). Here J J^T is taken for
+    A logits. Were those linear in z, with slopes J (A, latent), the least would be at -J^T v for the v that solves
+    (J J^T + 1 / weight) v = amiss, which takes A backward passes (Gauss and Newton). Here J J^T is taken for
     `Tuning.logit_slope` times the identity, and the step scaled to what is best along it, which |J^T v| tells: one
     pass. Two such steps mend more than an exact one does. Where they end further from the mean than the typical radius
     and the photo, the result is truncated to the further of the two.
@@ -52,7 +52,7 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
         now = logits.detach()
         change = now - seen
         short = -sign * F.relu(problem.target_margin - sign * now)
-        amiss = torch.where(problem.edited, short, change * problem.preserved)  # (B, 10)
+        amiss = torch.where(problem.edited, short, change * problem.preserved)  # (B, A)
         unasked = preservation * torch.where(seen * change > 0, tuning.surer_share, 1.0)
         weight = torch.where(problem.edited, tuning.undone_weight, unasked) * tuning.correction_decay**count
         v = weight * amiss / (1 + tuning.logit_slope * weight)

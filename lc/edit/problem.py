@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lc.attributes import ATTRIBUTES, Strength, apply_changes, canonical, partial, resolve
+from lc.attributes import Changes, Strength
 from lc.constraints import And, Attribute, Attributes, Constraint, Distance, Not, Realism, evaluate
 from lc.edit.space import LatentSpace
 
-__all__ = ["Problem", "changes_of", "constraints_of", "pose"]
+__all__ = ["Problem", "changes_of", "constraints_of", "pose", "wanted_changes"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Problem:
 
     Attributes:
         z: (B, latent), where they are.
-        before: (B, 10), the probabilities that D_attr reads there.
+        before: (B, A), the probabilities that D_attr reads there.
         attributes: the attributes that are wanted and preserved, as one constraint on D_attr.
         others: the constraints that the actor was not trained for, by name.
-        preserved: (10,) bool, the attributes that the constraints neither name nor imply.
-        target_margin: (10,), the logit that each edited attribute is brought to by correction, at least.
+        preserved: (A,) bool, the attributes that the constraints neither name nor imply.
+        target_margin: (A,), the logit that each edited attribute is brought to by correction, at least.
         strengths: attributes wanted by a probability between 0 and 1.
-        proposed: (B, 10) bool, those of `edited` that the actor's one pass edits: not strengths, nor what only they
+        proposed: (B, A) bool, those of `edited` that the actor's one pass edits: not strengths, nor what only they
             imply.
         step_scale: how much longer than others that move is, see `lc.identity`.
         several: whether more than one change is made.
@@ -48,12 +48,12 @@ class Problem:
 
     @property
     def target(self) -> Tensor:
-        """(B, 10) in [0, 1], wanted probabilities where `edited`, else those before."""
+        """(B, A) in [0, 1], wanted probabilities where `edited`, else those before."""
         return self.attributes.wanted
 
     @property
     def edited(self) -> Tensor:
-        """(B, 10) bool; what the user set is always edited, what it only implies where it is not so already."""
+        """(B, A) bool; what the user set is always edited, what it only implies where it is not so already."""
         return self.attributes.edited
 
     def reached(self, z: Tensor, margin: float) -> Tensor:
@@ -82,18 +82,18 @@ class Problem:
         return not self.others and not bool(self.edited.any())
 
 
-def constraints_of(space: LatentSpace, changes: Mapping[str, Strength]) -> list[Attribute]:
+def constraints_of(space: LatentSpace, changes: Mapping[str, Strength] | Changes | None) -> list[Attribute]:
     """Changes by attribute name as constraints, one each; raises UnknownAttributeError."""
-    tuning = space.tuning
+    tuning, among = space.tuning, space.attributes
     return [
         Attribute(
             space.attribute_critic,
-            ATTRIBUTES.index(name),
+            among.names.index(name),
             float(wanted),
             margin=tuning.margin,
             tolerance=tuning.tolerance,
         )
-        for name, wanted in canonical(changes).items()
+        for name, wanted in among.changes(changes).wanted.items()
     ]
 
 
@@ -110,13 +110,18 @@ def changes_of(
     critics = space.attribute_critic, space.model.attribute_critic  # the same logits
     for constraint in _flattened(constraints):
         if isinstance(constraint, Attribute) and constraint.critic in critics:
-            served[ATTRIBUTES[constraint.column]] = constraint
+            served[space.attributes.names[constraint.column]] = constraint
             continue
         kind, count = type(constraint).__name__.lower(), 1
         while (name := kind if count == 1 else f"{kind} {count}") in others:
             count += 1
         others[name] = constraint
     return served, others
+
+
+def wanted_changes(space: LatentSpace, served: Mapping[str, Attribute]) -> Changes:
+    """What attribute constraints by name ask for, as changes."""
+    return space.attributes.changes({name: one.wanted for name, one in served.items()})
 
 
 def _flattened(constraints: Iterable[Constraint]) -> Iterator[Constraint]:
@@ -151,16 +156,15 @@ def pose(
         UnknownAttributeError: a name in `preserve` is no attribute.
     """
     served, others = changes_of(space, constraints)
-    changes: dict[str, Strength] = canonical({name: one.wanted for name, one in served.items()})
+    among, changes = space.attributes, wanted_changes(space, served)
     with torch.inference_mode():
         before = torch.sigmoid(space.attribute_critic(z))
-    target, edited = apply_changes(before, changes)
-    implied = _columns(resolve(changes), z.device)
+    target, edited = changes.apply(before)
+    implied = among.columns(changes.resolved, z.device)
     preserved = ~implied
     if preserve is not None:
-        preserved &= _columns(canonical(dict.fromkeys(preserve, True)), z.device)
-    outright = resolve({name: wanted for name, wanted in changes.items() if isinstance(wanted, bool)})
-    strengths, alone = partial(changes), _alone(changes)
+        preserved &= among.columns(among.changes(dict.fromkeys(preserve, True)).wanted, z.device)
+    strengths, alone = changes.partial, changes.independent
     return Problem(
         z=z.clone(),
         before=before.clone(),
@@ -169,7 +173,7 @@ def pose(
         preserved=preserved,
         target_margin=_target_margins(space, changes, len(alone) > 1).to(z),
         strengths=strengths,
-        proposed=edited & _columns(outright.keys() - strengths.keys(), z.device),
+        proposed=edited & among.columns(changes.outright.resolved.keys() - strengths.keys(), z.device),
         step_scale=_step_scale(space, changes, alone),
         several=len(alone) > 1,
         pictures=pictures.clone() if pictures is not None else None,
@@ -179,41 +183,26 @@ def pose(
 def _attributes(
     space: LatentSpace, served: Mapping[str, Attribute], target: Tensor, edited: Tensor, kept: Tensor
 ) -> Attributes:
-    """One constraint for all columns: edited ones (B, 10) weigh what theirs do, those `kept` (10,) the preservation."""
+    """One constraint for all columns: edited ones (B, A) weigh what theirs do, those `kept` (A,) the preservation."""
     tuning = space.tuning
     preservation = tuning.preservation_weight if served else tuning.preservation_weight_alone
-    weights = torch.where(edited, 1.0, preservation * kept.float())  # (B, 10)
+    weights = torch.where(edited, 1.0, preservation * kept.float())  # (B, A)
     margin, tolerance = (weights.new_full((len(kept),), value) for value in (tuning.margin, tuning.tolerance))
     for name, one in served.items():
-        column = ATTRIBUTES.index(name)
+        column = space.attributes.names.index(name)
         weights[:, column], margin[column], tolerance[column] = one.weight, one.margin, one.tolerance
     return Attributes(space.attribute_critic, target, edited, weights, margin, tolerance)
 
 
-def _target_margins(space: LatentSpace, changes: Mapping[str, Strength], several: bool) -> Tensor:
-    """(10,); what one change may ask for is too much where several add up."""
+def _target_margins(space: LatentSpace, changes: Changes, several: bool) -> Tensor:
+    """(A,); what one change may ask for is too much where several add up."""
     tuning, sure = space.tuning, space.model.calibration.shown
-    margins = [sure.get(f"{name}={int(changes.get(name, False))}", tuning.target_margin) for name in ATTRIBUTES]
+    wanted = ((name, int(changes.wanted.get(name, False))) for name in space.attributes.names)
+    margins = [sure.get(f"{name}={value}", tuning.target_margin) for name, value in wanted]
     return torch.tensor([min(one, tuning.target_margin_several) for one in margins] if several else margins)
 
 
-def _alone(changes: Mapping[str, Strength]) -> list[str]:
-    """The changes that no other one of them asks for by itself anyway."""
-    return [other for other in changes if not any(_implies(changes, name, other) for name in changes)]
-
-
-def _step_scale(space: LatentSpace, changes: Mapping[str, Strength], alone: list[str]) -> float:
+def _step_scale(space: LatentSpace, changes: Changes, alone: Collection[str]) -> float:
     """Of a single change; step scales are measured one change at a time."""
-    only = f"{alone[0]}={int(changes[alone[0]])}" if len(alone) == 1 else ""
+    only = "".join(f"{name}={int(changes.wanted[name])}" for name in alone) if len(alone) == 1 else ""
     return space.model.calibration.lengths.get(only, 1.0)
-
-
-def _implies(changes: Mapping[str, Strength], name: str, other: str) -> bool:
-    """Whether one of the changes, under CelebA's own names, asks for another by itself, as blond for "not brown"."""
-    return name != other and resolve({name: changes[name]}).get(other) == changes[other]
-
-
-def _columns(names: Iterable[str], device: torch.device) -> Tensor:
-    """(10,) bool, True at the attributes of these names."""
-    among = set(names)
-    return torch.tensor([name in among for name in ATTRIBUTES], device=device)

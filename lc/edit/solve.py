@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from lc.attributes import Strength, apply_changes
+from lc.attributes import Changes
 from lc.constraints import Attributes, Constraint, Realism
 from lc.edit.actor import propose_corrected
 from lc.edit.optimiser import Step, optimise
@@ -94,7 +94,7 @@ def refine_samples(
     space: LatentSpace,
     z: Tensor,
     y: Tensor,
-    changes: Mapping[str, Strength],
+    changes: Changes,
     others: Mapping[str, Constraint],
     realism: bool,
 ) -> Tensor:
@@ -104,14 +104,14 @@ def refine_samples(
     Args:
         space: of the model.
         z: (B, latent); from the actor, or from the prior where `realism` is False.
-        y: (B, 10) in {0, 1}, the label vectors that they are made for.
+        y: (B, A) in {0, 1}, the label vectors that they are made for.
         changes: the attributes that were asked for.
         others: constraints that the actor does not serve, by name.
         realism: whether they are to stay realistic. Without it, the attributes are not met yet either.
     """
     tuning, constraints = space.tuning, dict(others)
     if changes and (others or not realism):
-        target, edited = apply_changes(y, changes)
+        target, edited = changes.apply(y)
         margin = 0.0 if realism else tuning.sample_margin
         constraints["attributes"] = Attributes(
             space.attribute_critic, target, edited, edited.float(), margin, tuning.tolerance

@@ -17,8 +17,9 @@ class LatentSpace:
         model: see `lc.weights.load_model`.
 
     Attributes:
+        attributes: which there are, in the order of the critic's logits.
         sigma_bar: (latent,), the unit of length.
-        attribute_critic: z (B, latent) -> logits (B, 10); the critic that `lc.constraints.Attribute` is to ask for the
+        attribute_critic: z (B, latent) -> logits (B, A); the critic that `lc.constraints.Attribute` is to ask for the
             actor to serve it.
         critic: z (B, latent) -> logits (B, 1), how realistic.
         typical_radius: root mean square distance of photos' encodings from their mean, in the space that the actor
@@ -26,7 +27,7 @@ class LatentSpace:
     """
 
     def __init__(self, model: Model) -> None:
-        self.model, self.tuning = model, model.tuning
+        self.model, self.tuning, self.attributes = model, model.tuning, model.attributes
         self.sigma_bar = model.statistics.sigma_bar
         self.attribute_critic, self.critic = folded(model.attribute_critic), folded(model.critic)
         self.typical_radius = float((model.statistics.gain * model.statistics.std).norm())
