@@ -3,7 +3,7 @@
 from lc.faces.align import Aligned, align, frame_crop
 from lc.faces.blend import paste
 from lc.faces.detect import Face, FaceDetector, detector
-from lc.faces.photo import Photo, iter_photos, read_photo
+from lc.faces.photo import Photo, iter_photos, open_photo, read_photo
 from lc.faces.refuse import refusal
 from lc.faces.save import EDITED, MADE_UP, SUFFIXES, PictureFormat, encode_picture, on_white, save_picture
 
@@ -22,6 +22,7 @@ __all__ = [
     "frame_crop",
     "iter_photos",
     "on_white",
+    "open_photo",
     "paste",
     "read_photo",
     "refusal",

@@ -111,7 +111,7 @@ def changes_of(reading: Reading, boxes: Iterable[str], strength: float = 1.0) ->
 
 def reading_of(sample: Sample) -> Reading:
     """A made-up face as a photo to edit. Its latent is known, and it is framed: nothing to detect or encode."""
-    photo = Photo(rgb=enlarge(sample.image), alpha=None, name="face", icc_profile=None, format=None)
+    photo = Photo(enlarge(sample.image), "face")
     scale = SHOWN / sample.image.width
     aligned = Aligned(sample.image, np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), scale)
     return Reading(photo, [], None, aligned, sample.z, sample.image, sample.attributes)
