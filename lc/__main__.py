@@ -14,13 +14,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from lc.errors import LatentConstraintsError
+from lc.numbers import MAX_COUNT, MAX_FACE, number, whole_number
 
 __all__ = ["main", "parse"]
+
+_T = TypeVar("_T")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,32 +33,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
-def _identity(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:  # refuses "nan" as well
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
-    return value
+def _checked(check: Callable[..., _T], *limits: float) -> Callable[[str], _T]:
+    """A check of `lc.numbers` as a type of argparse."""
 
+    def read(text: str) -> _T:
+        try:
+            return check(text, *limits)
+        except LatentConstraintsError as error:
+            raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("ask for at least one face")
-    return value
-
-
-def _face(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("faces are numbered from 1, the largest")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {2**32 - 1}")
-    return value
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     photos.add_argument(
         "--face",
-        type=_face,
+        type=_checked(whole_number, 1, MAX_FACE),
         metavar="N",
         help="which face, 1 the largest (default: the largest that looks towards the camera)",
     )
@@ -92,8 +79,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=0|1",
         help="attributes to take away or to give, such as Eyeglasses=1, or a strength: Smiling=0.6; may be repeated",
     )
-    change.add_argument("--seed", type=_seed, default=0, help="source of chance, of which edits have none (default: 0)")
-    change.add_argument("--out", required=True, type=Path, metavar="PATH", help="a picture file or a folder")
+    change.add_argument(
+        "--seed", type=_checked(whole_number), default=0, help="source of chance, of which edits have none (default: 0)"
+    )
+    change.add_argument("--out", required=True, metavar="PATH", help="a picture file, or a folder, which may end in /")
 
     summary, _, exit_codes = (__doc__ or "").partition("Exit codes")
     parser = _Parser(
@@ -114,7 +103,11 @@ def _parser() -> argparse.ArgumentParser:
         "change does not touch stays as it was, pixel for pixel in PNG and TIFF.",
     )
     edit.add_argument(
-        "--identity", type=_identity, default=0.5, metavar="0..1", help="0: satisfy the attributes, 1: keep the person"
+        "--identity",
+        type=_checked(number, 0, 1),
+        default=0.5,
+        metavar="0..1",
+        help="0: satisfy the attributes, 1: keep the person",
     )
     edit.add_argument("--method", choices=("actor", "optimise"), default="actor", help="one pass, or a walk of many")
     edit.add_argument(
@@ -132,7 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         help="make faces up",
         description="Make faces up. --out FOLDER gets 0000.png, 0001.png, ...; --out FILE.png gets them all in a grid.",
     )
-    sample.add_argument("--count", type=_count, required=True, metavar="N", help="how many")
+    sample.add_argument(
+        "--count", type=_checked(whole_number, 1, MAX_COUNT), required=True, metavar="N", help="how many"
+    )
     sample.add_argument(
         "--no-realism", action="store_true", help="leave the realism constraint out, to see what it does"
     )

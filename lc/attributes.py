@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lc.errors import UnknownAttributeError
+from lc.errors import LatentConstraintsError, UnknownAttributeError
+from lc.numbers import number
 
 __all__ = [
     "ATTRIBUTES",
@@ -128,9 +129,12 @@ def canonical(changes: Mapping[str, Strength]) -> dict[str, Strength]:
     """
     named: dict[str, Strength] = {}
     for name, value in changes.items():
-        if not 0 <= value <= 1:
-            raise UnknownAttributeError(f"{name} cannot be {value:g}: choose a number from 0 to 1.")
-        named[ATTRIBUTES[index(name)]] = bool(value) if value in (0, 1) else float(value)
+        attribute = ATTRIBUTES[index(name)]
+        try:
+            strength = number(value, 0, 1)
+        except LatentConstraintsError as error:
+            raise UnknownAttributeError(f"{attribute}: {error}") from error
+        named[attribute] = bool(strength) if strength in (0, 1) else strength
     return named
 
 

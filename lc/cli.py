@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import math
 import mimetypes
+import os
+import re
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from PIL import Image
 from tqdm import tqdm
@@ -19,19 +23,23 @@ from tqdm import tqdm
 from lc.attributes import parse_assignments
 from lc.editor import DEFAULT_WEIGHTS, Edit, FaceEditor, Reading
 from lc.errors import LatentConstraintsError, PhotoError
-from lc.faces import EDITED, MADE_UP, SUFFIXES, Aligned, Face, Photo, detector, iter_photos, save_picture
+from lc.faces import EDITED, MADE_UP, SUFFIXES, Aligned, Face, Photo, count_pixels, detector, find_photos, save_picture
+from lc.files import write_json
 
 __all__ = ["run"]
 
 _STAGES = ("aligned", "reconstruction", "edited")
 
-# Photos are taken through the networks together, so many at a time as memory certainly holds.
-_BATCH, _BATCH_PIXELS = 64, 100_000_000
-_READERS = 4  # threads that decode ahead of the networks
+# Photos are taken through the networks together, and read ahead of them, so many at a time as memory certainly holds; a
+# larger one goes alone.
+_BATCH, _BATCH_PIXELS = 64, 50_000_000
+_READERS, _HELD_PIXELS = 4, 100_000_000
+
+# What is wrong with one name, and not with the disk.
+_NAME_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR})
 
 _Located: TypeAlias = tuple[Photo, list[Face], Face | None, Aligned]
-_A = TypeVar("_A")
-_B = TypeVar("_B")
+_Use: TypeAlias = Callable[[list[tuple[int, Reading]]], None]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,51 +56,68 @@ def _edit(arguments: argparse.Namespace) -> int:
     changes = parse_assignments(arguments.set)
     # A photo with nothing set is asked for to see what the model makes of it.
     blend = arguments.blend or ("change" if changes else "crop")
-    paths = _photos(arguments.inputs)
-    targets = _targets(paths, arguments.out, arguments.stages)
+    single = len(arguments.inputs) == 1 and not arguments.inputs[0].is_dir()
+    out, is_picture = Path(arguments.out), _is_picture(arguments.out, single)
+    paths, failed = _photos(arguments.inputs, None if is_picture else out)
+    if not paths:
+        return 3
+    targets = _targets(paths, out, is_picture, arguments.stages)
     editor = _load(arguments)
     targets[0].parent.mkdir(parents=True, exist_ok=True)
     settings = {name: getattr(arguments, name) for name in ("identity", "method", "seed")}
     warned: set[str] = set()
-    failed: list[Path] = []
 
     def save(index: int, edit: Edit) -> None:
-        picture = edit.result if blend == "change" else edit.crop_result
-        save_picture(picture, targets[index], EDITED, edit.reading.photo)
-        if arguments.stages:
-            _save_stages(edit, targets[index], {"input": str(paths[index]), "set": changes, **settings})
+        try:
+            picture = edit.result if blend == "change" else edit.crop_result
+            save_picture(picture, targets[index], EDITED, edit.reading.photo)
+            if arguments.stages:
+                _save_stages(edit, targets[index], {"input": str(paths[index]), "set": changes, **settings})
+        except PhotoError as error:
+            _say(f"{paths[index]}: {error}")
+            failed.append(paths[index])
+        except OSError as error:
+            if error.errno not in _NAME_ERRORS:
+                raise
+            _say(f"{paths[index]}: its result cannot be called {targets[index].name}: {error.strerror}.")
+            failed.append(paths[index])
+
+    def use(batch: list[tuple[int, Reading]]) -> None:
+        indices, readings = zip(*batch, strict=True)
+        edits = editor.edit_many(readings, changes, arguments.identity, arguments.method)
+        for warning in {edit.warning for edit in edits if edit.warning} - warned:
+            warned.add(warning)
+            _say(warning)
+        list(writers.map(save, indices, edits))
 
     with ThreadPoolExecutor(_READERS) as writers:
-        for chunk in _readings(editor, paths, arguments.face, arguments.aligned, failed):
-            indices, readings = zip(*chunk, strict=True)
-            edits = editor.edit_many(readings, changes, arguments.identity, arguments.method)
-            for warning in {edit.warning for edit in edits if edit.warning} - warned:
-                warned.add(warning)
-                tqdm.write(warning, file=sys.stderr)
-            list(writers.map(save, indices, edits))
+        _read(editor, paths, arguments, failed, use)
     return 3 if failed else 0
 
 
 def _sample(arguments: argparse.Namespace) -> int:
     changes = parse_assignments(arguments.set)
-    single = _is_picture(arguments.out)
+    out, is_picture = Path(arguments.out), _is_picture(arguments.out)
     samples = _load(arguments).sample(arguments.count, changes, arguments.seed, realism=not arguments.no_realism)
-    if single:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        save_picture(_grid([sample.image for sample in samples]), arguments.out, MADE_UP)
+    (out.parent if is_picture else out).mkdir(parents=True, exist_ok=True)
+    if is_picture:
+        save_picture(_grid([sample.image for sample in samples]), out, MADE_UP)
         return 0
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for i, sample in enumerate(tqdm(samples, desc="write", disable=len(samples) < 2 * _BATCH)):
-        save_picture(sample.image, arguments.out / f"{i:04}.png", MADE_UP)
+
+    def save(i: int) -> None:
+        save_picture(samples[i].image, out / f"{i:04}.png", MADE_UP)
+
+    with ThreadPoolExecutor(_READERS) as writers:  # they wait for the disk, each file for itself
+        written = writers.map(save, range(len(samples)))
+        list(tqdm(written, desc="write", total=len(samples), disable=len(samples) < 128))
     return 0
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    paths = _photos(arguments.inputs)
-    editor = _load(arguments)
-    failed: list[Path] = []
-    for chunk in _readings(editor, paths, arguments.face, arguments.aligned, failed):
-        for index, reading in chunk:
+    paths, failed = _photos(arguments.inputs)
+
+    def use(batch: list[tuple[int, Reading]]) -> None:
+        for index, reading in batch:
             face = reading.face
             line = {
                 "input": str(paths[index]),
@@ -103,7 +128,15 @@ def _describe(arguments: argparse.Namespace) -> int:
                 "attributes": reading.attributes,
             }
             print(json.dumps(line), flush=True)
+
+    if paths:
+        _read(_load(arguments), paths, arguments, failed, use)
     return 3 if failed else 0
+
+
+def _say(text: str) -> None:
+    """A line on stderr, above the progress bar."""
+    tqdm.write(text, file=sys.stderr)
 
 
 # --- in ------------------------------------------------------------------------------------------------------------
@@ -114,55 +147,89 @@ def _load(arguments: argparse.Namespace) -> FaceEditor:
     return FaceEditor.load(arguments.weights or DEFAULT_WEIGHTS, arguments.device, fast=fast)
 
 
-def _photos(inputs: Sequence[Path]) -> list[Path]:
-    paths = iter_photos(inputs)
-    if not paths:
-        raise PhotoError(f"There are no pictures in {', '.join(map(str, inputs))}; check the path.")
-    return paths
+def _photos(inputs: Sequence[Path], out: Path | None = None) -> tuple[list[Path], list[Path]]:
+    """The photos, and what looks like some and is left out, which is named.
+
+    Raises:
+        PhotoError: there is neither.
+    """
+    found = find_photos(inputs, out)
+    reasons: dict[str, list[Path]] = {}
+    for path, reason in found.left_out:
+        reasons.setdefault(reason, []).append(path)
+    for reason, paths in reasons.items():
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        _say(f"{', '.join(map(str, paths[:3]))}{more}: {reason}.")
+    if found.results and found.paths:
+        _say(f"{out} holds {found.results} result(s) of earlier edits: they are left out; to edit one again, name it.")
+    if not found.paths and not found.left_out:
+        only = f" but {found.results} result(s) of earlier edits: name those to edit again" if found.results else ""
+        raise PhotoError(f"There are no pictures in {', '.join(map(str, inputs))}{only or '; check the path'}.")
+    return found.paths, [path for path, _ in found.left_out]
 
 
-def _readings(
-    editor: FaceEditor, paths: Sequence[Path], face: int | None, aligned: bool, failed: list[Path]
-) -> Iterator[list[tuple[int, Reading]]]:
-    """Read photos batch by batch, each with its index in `paths`; what cannot be used is named and put in `failed`."""
+def _read(
+    editor: FaceEditor, paths: Sequence[Path], arguments: argparse.Namespace, failed: list[Path], use: _Use
+) -> None:
+    """Read photos and use them batch by batch, each with its index in `paths`; a batch is let go before the next.
+
+    What cannot be used is named and put in `failed`.
+    """
+    face = None if arguments.face is None else arguments.face - 1
 
     def locate(path: Path) -> _Located | PhotoError:
         try:
-            return editor.locate(path, face=None if face is None else face - 1, aligned=aligned)
+            return editor.locate(path, face=face, aligned=arguments.aligned)
         except PhotoError as error:
             return error
 
-    if not aligned:
-        detector()  # once, before several threads ask for it
-    batch: list[tuple[int, _Located]] = []
-    pixels = 0
-    with tqdm(total=len(paths), unit="photo", disable=len(paths) == 1) as bar:
-        for index, found in enumerate(_ahead(locate, paths)):
+    def use_batch(batch: list[tuple[int, _Located | PhotoError]]) -> None:
+        located: list[tuple[int, _Located]] = []
+        for index, found in batch:
             if isinstance(found, PhotoError):
                 failed.append(paths[index])
-                tqdm.write(f"{paths[index]}: {found}", file=sys.stderr)
-                bar.update()
+                _say(f"{paths[index]}: {found}")
             else:
-                batch.append((index, found))
-                pixels += found[0].rgb.width * found[0].rgb.height
-            if batch and (len(batch) == _BATCH or pixels > _BATCH_PIXELS or index == len(paths) - 1):
-                indices, located = zip(*batch, strict=True)
-                yield list(zip(indices, editor.read_located(located), strict=True))
-                bar.update(len(batch))
-                batch, pixels = [], 0
+                located.append((index, found))
+        if located:
+            readings = editor.read_located([found for _, found in located])
+            use([(index, reading) for (index, _), reading in zip(located, readings, strict=True)])
+
+    if not arguments.aligned:
+        detector()  # once, before several threads ask for it
+    with tqdm(total=len(paths), unit="photo", disable=len(paths) == 1) as bar:
+        for batch in _in_batches(locate, paths):
+            use_batch(batch)
+            bar.update(len(batch))
+            batch.clear()  # nobody else holds the photos: they make room for the next
 
 
-def _ahead(function: Callable[[_A], _B], items: Sequence[_A]) -> Iterator[_B]:
-    """`map`, in order, by threads that stay a few items ahead of the consumer."""
-    waiting: deque[Future[_B]] = deque()
+def _in_batches(
+    locate: Callable[[Path], _Located | PhotoError], paths: Sequence[Path]
+) -> Iterator[list[tuple[int, _Located | PhotoError]]]:
+    """Photos in order with their indices, found by threads that stay ahead of the consumer by `_HELD_PIXELS` at most.
+
+    The consumer must have let go of a batch when it asks for the next.
+    """
+    todo = ((index, path, count_pixels(path)) for index, path in enumerate(paths))
+    coming = next(todo, None)
+    waiting: deque[tuple[int, int, Future[_Located | PhotoError]]] = deque()
+    batch: list[tuple[int, _Located | PhotoError]] = []
+    held = in_batch = 0
     with ThreadPoolExecutor(_READERS) as pool:
         try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * _READERS:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            while coming or waiting or batch:
+                while coming and len(waiting) <= 2 * _READERS and (not held or held + coming[2] <= _HELD_PIXELS):
+                    index, path, pixels = coming
+                    waiting.append((index, pixels, pool.submit(locate, path)))
+                    held += pixels
+                    coming = next(todo, None)
+                if waiting and len(batch) < _BATCH and in_batch <= _BATCH_PIXELS:
+                    in_batch += waiting[0][1]
+                    batch.append((waiting[0][0], waiting.popleft()[2].result()))  # the future holds the photo as well
+                else:
+                    yield batch
+                    held, in_batch, batch = held - in_batch, 0, []
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -170,32 +237,39 @@ def _ahead(function: Callable[[_A], _B], items: Sequence[_A]) -> Iterator[_B]:
 # --- out -----------------------------------------------------------------------------------------------------------
 
 
-def _is_picture(out: Path) -> bool:
+def _is_picture(out: str, single: bool = False) -> bool:
     """Whether `out` names a picture file; if not, it names a folder.
 
+    Args:
+        out: as it was given.
+        single: there is one photo, so that it would be a picture rather than a folder.
+
     Raises:
-        LatentConstraintsError: it names neither.
+        LatentConstraintsError: it names neither, or is likely to be a slip.
     """
-    if out.is_dir():
+    path = Path(out)
+    if path.is_dir() or out.endswith(("/", os.sep)):
         return False
-    if out.suffix.lower() in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
         return True
-    # "faces.txt" is a mistake, while "identity-0.5" is a folder.
-    if out.exists() or mimetypes.guess_type(f"x{out.suffix}", strict=False)[0]:
+    # "faces.txt" and "face.jpgg" are mistakes, while "identity-0.5" is a folder.
+    known = mimetypes.guess_type(f"x{suffix}", strict=False)[0] or get_close_matches(suffix, SUFFIXES, cutoff=0.7)
+    if path.exists() or known or (single and re.fullmatch(r"\.[a-z]\w*", suffix)):
         raise LatentConstraintsError(
             f"{out} is neither a folder nor a picture: end it with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, "
-            "or name a folder."
+            "or with / if a folder is meant."
         )
     return False
 
 
-def _targets(paths: Sequence[Path], out: Path, stages: bool) -> list[Path]:
+def _targets(paths: Sequence[Path], out: Path, is_picture: bool, stages: bool) -> list[Path]:
     """The result file of each photo: no two alike, and none of them one of the photos in a folder.
 
     Raises:
         LatentConstraintsError: `out` does not fit the photos.
     """
-    if _is_picture(out):
+    if is_picture:
         if len(paths) > 1:
             raise LatentConstraintsError(f"There are {len(paths)} photos but {out} is one picture: name a folder.")
         return [out]
@@ -232,7 +306,7 @@ def _save_stages(edit: Edit, target: Path, settings: dict[str, Any]) -> None:
         "seconds": edit.seconds,
         "warning": edit.warning,
     }
-    target.with_name(f"{target.stem}.json").write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(target.with_name(f"{target.stem}.json"), figures)
 
 
 def _grid(images: Sequence[Image.Image]) -> Image.Image:

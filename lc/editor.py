@@ -23,6 +23,7 @@ from lc.errors import LatentConstraintsError, NoFaceError
 from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
 from lc.inference import STEPS, infer
 from lc.moves import LOOKS, Goal, Moves
+from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
 from lc.optimiser import Step, optimise, rms
 from lc.results import Edit, Progress, Reading, Sample
 from lc.weights import Model, load_model
@@ -34,6 +35,7 @@ DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "celeba-6
 Method = Literal["actor", "optimise"]
 Source = str | Path | bytes | BinaryIO | Image.Image
 _BATCH = 64
+_SEEDS_OF_TORCH = 4096
 _T = TypeVar("_T")
 
 
@@ -102,6 +104,7 @@ class FaceEditor:
 
     def take(self, photo: Photo, faces: Sequence[Face], face: int | None = None) -> tuple[Face, Aligned]:
         """One of a photo's faces and its crop. Arguments and errors are those of `read`."""
+        face = None if face is None else whole_number(face, -MAX_SEED)
         if face is not None and not 0 <= face < len(faces):
             raise NoFaceError(f"{photo.name} has {len(faces)} face(s): there is no face {face + 1}.")
         first: str | None = None
@@ -172,7 +175,7 @@ class FaceEditor:
         method: Method = "actor",
     ) -> list[Edit]:
         """The same edit of many photos, batched. See `edit`."""
-        _check(identity, method)
+        identity = _check(identity, method)
         edits: list[Edit] = []
         for chunk in _chunks(readings, _BATCH):
             begun = time.perf_counter()
@@ -199,7 +202,7 @@ class FaceEditor:
 
         Asked after each step, `stop` ends the walk where it stands when it says True.
         """
-        _check(identity, "optimise")
+        identity = _check(identity, "optimise")
         begun = time.perf_counter()
         goal = self._goal([reading], set)
         step = None
@@ -249,31 +252,33 @@ class FaceEditor:
     ) -> list[Sample]:
         """Make up faces with the attributes in `set`.
 
-        Face i depends on seed + i's own draw only, not on n. Attributes not set are drawn for each face from the
-        label vectors that real photos have, in keeping with those set.
+        Face i depends on seed and i only, not on n, and no two seeds share one. Attributes not set are drawn for each
+        face from the label vectors that real photos have, in keeping with those set.
 
         Args:
-            n: how many.
+            n: how many, 1 to 100,000.
             set: attribute name -> wanted or not.
-            seed: source of chance.
+            seed: source of chance, 0 to 2^63 - 1.
             realism: False shows what the realism constraint does: latents from the prior, walked to the attributes
                 in `set` by the attribute critic alone.
 
         Raises:
             UnknownAttributeError: a name in `set` is not an attribute.
-            LatentConstraintsError: n is not positive, or `set` asks for a strength.
+            LatentConstraintsError: n or seed is out of range, or `set` asks for a strength.
         """
-        if n < 1:
-            raise LatentConstraintsError("Ask for at least one face.")
+        try:
+            n = whole_number(n, 1, MAX_COUNT)
+        except LatentConstraintsError as error:
+            raise LatentConstraintsError(f"Ask for at least one face and at most {MAX_COUNT} at a time.") from error
+        seed = whole_number(seed)
         if strengths := partial(set or {}):
             raise LatentConstraintsError(f"A made-up face has {next(iter(strengths))} or not: choose 0 or 1.")
         samples: list[Sample] = []
         vectors, weights = self._label_vectors(set or {})
         for first in range(0, n, _BATCH):
-            draws = [torch.Generator().manual_seed((seed << 20) + i) for i in range(first, min(n, first + _BATCH))]
-            z = torch.stack([torch.randn(self.model.generator.latent, generator=draw) for draw in draws])
-            y = torch.stack([vectors[torch.multinomial(weights, 1, generator=draw)[0]] for draw in draws])
-            z, y = z.to(self.device), y.to(self.device)
+            indices = range(first, min(n, first + _BATCH))
+            drawn, rows = zip(*(_draw(seed, i, self.model.generator.latent, weights) for i in indices), strict=True)
+            z, y = torch.stack(drawn).to(self.device), vectors[list(rows)].to(self.device)
             if realism:
                 z = self.moves.make(z, y)
             elif set:
@@ -339,8 +344,27 @@ def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
         yield items[start : start + size]
 
 
-def _check(identity: float, method: str) -> None:
-    if not 0 <= identity <= 1:
-        raise LatentConstraintsError(f"Identity is {identity:g}: choose a number from 0 to 1.")
+def _draw(seed: int, i: int, latent: int, weights: Tensor) -> tuple[Tensor, int]:
+    """What chance says about face i of a seed: a latent of the prior, (latent,), and a row of `weights`, (K,).
+
+    Torch's generator takes 32 bits of a seed. Those that fit into them beside i keep the faces they were published
+    with; the others are numpy's, which hashes all of seed and i.
+    """
+    if seed < _SEEDS_OF_TORCH:
+        generator = torch.Generator().manual_seed((seed << 20) + i)
+        z = torch.randn(latent, generator=generator)
+        return z, int(torch.multinomial(weights, 1, generator=generator))
+    chance = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
+    shares = weights.double().numpy()
+    z = torch.from_numpy(chance.standard_normal(latent, dtype=np.float32))
+    return z, int(chance.choice(len(shares), p=shares / shares.sum()))
+
+
+def _check(identity: float, method: str) -> float:
+    """The identity as a number; raises LatentConstraintsError."""
     if method not in ("actor", "optimise"):
         raise LatentConstraintsError(f"There is no method {method!r}: choose actor or optimise.")
+    try:
+        return number(identity, 0, 1)
+    except LatentConstraintsError as error:
+        raise LatentConstraintsError(f"Identity: {error}") from error

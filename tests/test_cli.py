@@ -297,6 +297,14 @@ def test_describe_aligned(lc: Callable[..., int], crops: Path, capsys: pytest.Ca
         "edit PHOTO --identity x --out OUT",
         "edit PHOTO --method magic --out OUT",
         "edit PHOTO --device abacus --out OUT",
+        *(f"edit PHOTO --identity {value} --out OUT" for value in ("inf", "-1", "1e999", "''", "0,5")),
+        *(f"edit PHOTO --set Smiling={value} --out OUT" for value in ("nan", "inf", "-1", "1e999", "''", "2", "0,5")),
+        *(f"edit PHOTO --face {value} --out OUT" for value in ("nan", "inf", "-1", "1e99", "''", "9" * 99)),
+        *(
+            f"sample --seed {value} --count 1 --out OUT"
+            for value in ("nan", "inf", "-1", "''", 2**63, "9" * 5000, "1e3")
+        ),
+        *(f"sample --count {value} --out OUT" for value in ("nan", "inf", "-1", "''", "9" * 99, 10**6)),
         "edit PHOTO --seed -1 --out OUT",
         "edit PHOTO --face 0 --out OUT",
         "edit PHOTO --face first --out OUT",
@@ -326,11 +334,18 @@ def test_wrong_usage_is_one_sentence(
     (tmp_path / "empty").mkdir()
     for word, path in (("PHOTO", astronaut), ("OUT", tmp_path / "out"), ("EMPTY", tmp_path / "empty")):
         arguments = arguments.replace(word, str(path))
-    assert lc(*arguments.split()) == 2
+    assert lc(*("" if word == "''" else word.replace("''", "") for word in arguments.split())) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert len(printed.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seed", [0, 2**44, 2**63 - 1])
+def test_every_seed_has_its_face(lc: Callable[..., int], tmp_path: Path, seed: int) -> None:
+    for i, other in enumerate((seed, seed ^ 4096)):
+        assert lc("sample", "--count", 1, "--seed", other, "--out", tmp_path / f"{i}.png", "--no-realism") == 0
+    assert not np.array_equal(pixels(tmp_path / "0.png"), pixels(tmp_path / "1.png"))
 
 
 def test_a_folder_may_have_a_dot_in_its_name(lc: Callable[..., int], tmp_path: Path) -> None:

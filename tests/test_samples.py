@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from test_editor import same
 
 from lc.attributes import ATTRIBUTES
-from lc.editor import FaceEditor
+from lc.editor import FaceEditor, _draw
 from lc.errors import LatentConstraintsError
 
 both = pytest.mark.parametrize("realism", [True, False], ids=["realism", "prior"])
@@ -90,3 +92,46 @@ def test_no_made_up_face_is_further_out_than_photos_are(tiny_editor: FaceEditor)
         far, made = whiten(free).norm(dim=1), moves.make(z, y)
     assert (far > moves.shell).any()
     assert (whiten(made).norm(dim=1) <= moves.shell * 1.001).all()
+
+
+def test_seeds_reach_to_two_to_the_63_and_are_all_distinct(tiny_editor: FaceEditor) -> None:
+    seeds = [0, 1, 4095, 4096, 4097, 8192, 10**12, 2**32, 2**44, 2**44 + 1, 2**62, 2**63 - 1]
+    seeds += [4096 + (i << 32) for i in range(4)]  # equal in the 32 bits that torch's generator takes
+    faces = {seed: tiny_editor.sample(2, seed=seed) for seed in seeds}
+    first = torch.stack([sample.z for samples in faces.values() for sample in samples])
+    assert len(first.unique(dim=0)) == len(first) == 2 * len(set(seeds))
+    for seed in (10**12, 2**63 - 1):
+        more = tiny_editor.sample(70, seed=seed)
+        assert torch.allclose(more[1].z, faces[seed][1].z, rtol=1e-3, atol=1e-3)
+        assert more[1].wanted == faces[seed][1].wanted
+
+
+def test_draws_of_large_seeds_are_those_of_the_prior_and_of_people(tiny_editor: FaceEditor) -> None:
+    weights = torch.tensor([1.0, 0.0, 3.0])
+    for seed in (7, 10**12):
+        draws = [_draw(seed, i, 24, weights) for i in range(2000)]
+        z = torch.stack([z for z, _ in draws])
+        assert abs(float(z.mean())) < 0.02
+        assert abs(float(z.std()) - 1) < 0.02
+        assert float(torch.corrcoef(z.T).fill_diagonal_(0).abs().max()) < 0.1
+        rows = torch.tensor([row for _, row in draws]).bincount(minlength=3) / len(draws)
+        assert torch.allclose(rows, weights / 4, atol=0.04)
+
+
+def test_the_published_seeds_keep_their_faces() -> None:
+    generator = torch.Generator().manual_seed((7 << 20) + 3)
+    z, row = _draw(7, 3, 24, torch.ones(5))
+    assert z.equal(torch.randn(24, generator=generator))
+    assert row == int(torch.multinomial(torch.ones(5), 1, generator=generator))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, math.nan, math.inf, None, "", "x", True, 1.5])
+def test_what_is_no_seed_is_refused(tiny_editor: FaceEditor, seed: object) -> None:
+    with pytest.raises(LatentConstraintsError, match="whole number from 0 to 9223372036854775807"):
+        tiny_editor.sample(1, seed=seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n", [0, -1, 10**9, math.nan, math.inf, None, "many"])
+def test_what_is_no_count_is_refused(tiny_editor: FaceEditor, n: object) -> None:
+    with pytest.raises(LatentConstraintsError, match="at least one face and at most 100000"):
+        tiny_editor.sample(n)  # type: ignore[arg-type]

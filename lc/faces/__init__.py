@@ -3,7 +3,8 @@
 from lc.faces.align import Aligned, align, frame_crop
 from lc.faces.blend import paste
 from lc.faces.detect import Face, FaceDetector, detector
-from lc.faces.photo import Photo, iter_photos, open_photo, read_photo
+from lc.faces.inputs import Inputs, count_pixels, find_photos, iter_photos
+from lc.faces.photo import Photo, open_photo, read_photo
 from lc.faces.refuse import refusal
 from lc.faces.save import EDITED, MADE_UP, SUFFIXES, PictureFormat, encode_picture, on_white, save_picture
 
@@ -14,11 +15,14 @@ __all__ = [
     "Aligned",
     "Face",
     "FaceDetector",
+    "Inputs",
     "Photo",
     "PictureFormat",
     "align",
+    "count_pixels",
     "detector",
     "encode_picture",
+    "find_photos",
     "frame_crop",
     "iter_photos",
     "on_white",

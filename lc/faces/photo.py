@@ -14,7 +14,7 @@ import threading
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +24,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from lc.errors import PhotoError
 from lc.faces.pixels import Decoded, decoded, is_srgb, sideways
 
-__all__ = ["MIN_SIDE", "Photo", "iter_photos", "open_photo", "read_photo"]
+__all__ = ["MIN_SIDE", "Photo", "open_photo", "read_photo"]
 
 MIN_SIDE = 24  # pixels; below this there is no face to speak of
 MAX_PIXELS = 120_000_000  # half a gigabyte once decoded
@@ -88,7 +88,7 @@ class Photo:
         with self._lock:
             found = self._recent or (self._alive and self._alive())
             if not found:
-                found = decoded(_loaded(self.encoded, self.name, self._max_pixels))
+                found = decoded(_load(_header(self.encoded, self.name, self._max_pixels), self.name, self._max_pixels))
                 self.size, self._facts = found.rgb.size, (found.icc_profile, found.exif)
                 self._alive = weakref.ref(found)
         _RECENT.used(self, found)
@@ -97,7 +97,8 @@ class Photo:
     @contextmanager
     def held(self) -> Iterator[Decoded]:
         """Keep the pixels decoded for the length of a `with` block."""
-        yield self.decoded
+        pixels = self.decoded  # a name, for what a frame has no name for goes at once
+        yield pixels
 
     @property
     def rgb(self) -> Image.Image:
@@ -203,37 +204,10 @@ def open_photo(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixel
         _check_size(source, name, max_pixels)
         return Photo(decoded(_load(source, name, max_pixels)), name, format=source.format)
     data, name = _read(source)
-    image = _open_image(data, name, max_pixels)
+    image = _header(data, name, max_pixels)
     width, height = image.size
     size = (height, width) if sideways(image) else (width, height)
     return Photo(None, name, encoded=data, size=size, format=image.format, max_pixels=max_pixels)
-
-
-def iter_photos(inputs: Iterable[str | Path]) -> list[Path]:
-    """Expand files and folders into files, in the order given.
-
-    A file is taken as it is. A folder is searched recursively, sorted by path, for the suffixes that Pillow
-    can open; hidden files (macOS leaves `._name.jpg` twins) are passed over.
-
-    Raises:
-        PhotoError: a path that does not exist.
-    """
-    Image.init()
-    suffixes = {
-        suffix
-        for suffix, name in Image.registered_extensions().items()
-        if name in Image.OPEN and name not in _REFUSED_FORMATS
-    }
-    paths: list[Path] = []
-    for item in map(Path, inputs):
-        if item.is_dir():
-            found = (path for path in item.rglob("*") if path.suffix.lower() in suffixes)
-            paths += sorted(path for path in found if not path.name.startswith(".") and path.is_file())
-        elif item.exists():
-            paths.append(item)
-        else:
-            raise PhotoError(f"{item} does not exist; check the path.")
-    return paths
 
 
 def _read(source: str | Path | bytes | BinaryIO) -> tuple[bytes, str]:
@@ -269,8 +243,10 @@ def _read_file(path: Path) -> bytes:
         raise PhotoError(f"{path} cannot be read; check the path and its permissions.") from error
 
 
-def _loaded(data: bytes, name: str, max_pixels: int) -> Image.Image:
-    return _load(_open_image(data, name, max_pixels), name, max_pixels)
+def _header(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    image = _open_image(io.BytesIO(data), name, max_pixels)
+    _check_size(image, name, max_pixels)
+    return image
 
 
 def _load(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
@@ -283,7 +259,7 @@ def _load(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     return image
 
 
-def _open_image(data: bytes, name: str, max_pixels: int) -> Image.Image:
+def _open_image(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
     """Read the header only, by the file's content and not by its name."""
     Image.init()
     formats = [name for name in Image.OPEN if name not in _REFUSED_FORMATS]
@@ -291,15 +267,13 @@ def _open_image(data: bytes, name: str, max_pixels: int) -> Image.Image:
         with _WARNINGS_LOCK, warnings.catch_warnings():
             # Pillow warns from 89 megapixels on; the limit here is `max_pixels`, an error and not a warning.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=formats)
+            return Image.open(file, formats=formats)
     except Image.DecompressionBombError as error:
         raise PhotoError(_too_many_pixels(name, max_pixels)) from error
     except UnidentifiedImageError as error:
         raise PhotoError(f"{name} is not a picture this program can read; save it as JPEG or PNG.") from error
     except Exception as error:  # see _load
         raise PhotoError(f"{name} is damaged or cut short; export or download it again.") from error
-    _check_size(image, name, max_pixels)
-    return image
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
