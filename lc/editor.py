@@ -33,7 +33,7 @@ __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Readi
 DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "celeba-64"
 
 Method = Literal["actor", "optimise"]
-Source = str | Path | bytes | BinaryIO | Image.Image
+Source = str | Path | bytes | BinaryIO | Image.Image | Photo
 _BATCH = 64
 _SEEDS_OF_TORCH = 4096
 _T = TypeVar("_T")
@@ -77,7 +77,7 @@ class FaceEditor:
         """Find the face, align it, encode it, and read its attributes.
 
         Args:
-            photo: a path, bytes, an open file or a Pillow image.
+            photo: a path, bytes, an open file, a Pillow image, or a Photo.
             face: which face, 0 the largest; None: the largest that can be edited, see `lc.faces.refusal`.
             aligned: the photo already is a CelebA-framed crop (178x218, 89x109): look for no face.
 

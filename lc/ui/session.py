@@ -15,6 +15,8 @@ from lc.faces import Aligned, Photo
 __all__ = ["Moment", "Session", "boxes_seen", "changes_of", "enlarge", "reading_of", "tick"]
 
 HISTORY = 60  # edits kept per visitor, a few dozen kB each
+# Bytes: of a photo as read, with what Gradio remembers of a page; of an edit; of a 64x64 picture.
+_READING, _EDIT, _FACE = 300_000, 25_000, 17_000
 SHOWN = 256  # side at which a 64x64 picture is shown
 
 
@@ -46,6 +48,11 @@ class Session:
     moments: tuple[Moment, ...]
     at: int = 0
     walk: tuple[Image.Image, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this session takes, in bytes: the photo's file, and a few dozen kB for each edit."""
+        return self.reading.photo.nbytes + _READING + _EDIT * len(self.moments) + _FACE * len(self.walk)
 
     @property
     def now(self) -> Moment:
