@@ -94,13 +94,14 @@ class FaceEditor:
         picture = photo if isinstance(photo, Photo) else read_photo(photo)
         if aligned:
             return picture, [], None, frame_crop(picture.rgb)
-        faces = detector().detect(picture.rgb)
-        if not faces:
-            raise NoFaceError(
-                f"No face was found in {picture.name}: use a photo where a face looks towards the camera, "
-                "is well lit and at least 40 pixels wide."
-            )
-        return picture, faces, *self.take(picture, faces, face)
+        with picture.held():
+            faces = detector().detect(picture.rgb)
+            if not faces:
+                raise NoFaceError(
+                    f"No face was found in {picture.name}: use a photo where a face looks towards the camera, "
+                    "is well lit and at least 40 pixels wide."
+                )
+            return picture, faces, *self.take(picture, faces, face)
 
     def take(self, photo: Photo, faces: Sequence[Face], face: int | None = None) -> tuple[Face, Aligned]:
         """One of a photo's faces and its crop. Arguments and errors are those of `read`."""
@@ -108,8 +109,9 @@ class FaceEditor:
         if face is not None and not 0 <= face < len(faces):
             raise NoFaceError(f"{photo.name} has {len(faces)} face(s): there is no face {face + 1}.")
         first: str | None = None
+        rgb = photo.rgb
         for chosen in faces if face is None else [faces[face]]:
-            aligned = align(photo.rgb, chosen.landmarks)
+            aligned = align(rgb, chosen.landmarks)
             reason = refusal(chosen, aligned)
             if reason is None:
                 return chosen, aligned

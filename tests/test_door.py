@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -390,3 +391,18 @@ def test_programs_may_call_by_parameter(client: httpx.Client, astronaut: Path) -
     event = client.post(f"{API}/call/describe", json={"data": [photo, 0]}).json()["event_id"]
     assert "Eyeglasses" in client.get(f"{API}/call/describe/{event}").text
     assert "parameter 'x'" in client.post(f"{API}/call/v2/describe", json={"x": 1}).json()["error"]
+
+
+def test_two_listeners_of_one_session_do_not_fail_each_other(client: httpx.Client, page: Any) -> None:
+    wishes = [1, "0", True, *["any"] * 10]
+    for _ in range(3):  # three calls, so that both still listen when one leaves
+        body = {"data": wishes, "fn_index": number(page, "make"), "session_hash": "twice"}
+        client.post(f"{API}/queue/join", json=body)
+    query = {"session_hash": "twice"}
+    with client.stream("GET", f"{API}/queue/data", params=query) as stays:
+        with client.stream("GET", f"{API}/queue/data", params=query) as leaves:
+            next(leaves.iter_lines())
+        for line in stays.iter_lines():
+            if "process_completed" in line or "session_not_found" in line:
+                break
+    time.sleep(0.5)

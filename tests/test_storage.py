@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import gc
 import os
 import signal
 import stat
@@ -10,18 +12,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lc.editor import Edit, Reading
 from lc.errors import PhotoError
+from lc.faces import Aligned, photo, read_photo
 
 pytest.importorskip("gradio")
 
+from lc.ui import handlers
+from lc.ui.events import Events
+from lc.ui.handlers import Shown
 from lc.ui.session import Session
 from lc.ui.storage import Folder, sweep_dead
+from lc.ui.unread import Unread
 from lc.ui.visitors import ForgottenError, Visitors
 
 ROOT = Path(__file__).parent.parent
@@ -132,7 +141,8 @@ def session_of(nbytes: int) -> Session:
         def nbytes(self) -> int:
             return nbytes
 
-    return Sized(None, None, ())  # type: ignore[arg-type]
+    reading: Any = SimpleNamespace(photo=SimpleNamespace(size=(64, 64)))
+    return Sized(reading, None, ())
 
 
 def test_sessions_are_bounded_by_bytes_and_the_oldest_go_first() -> None:
@@ -166,10 +176,6 @@ def test_visitors_are_forgotten_after_an_hour() -> None:
 
 def test_a_session_holds_no_full_size_picture(tmp_path: Path) -> None:
     """What is reachable from a session of a large photo is its file and pictures of a few dozen kB."""
-    gc = pytest.importorskip("gc")
-    from lc.editor import Edit, Reading
-    from lc.faces import Aligned, photo, read_photo
-
     path = tmp_path / "large.jpg"
     Image.new("RGB", (6000, 6000)).save(path)
     large = read_photo(path)
@@ -178,6 +184,57 @@ def test_a_session_holds_no_full_size_picture(tmp_path: Path) -> None:
     edit = Edit(reading, {}, small, None, {}, 0.0, None, 0, True, 0.0, None)  # type: ignore[arg-type]
     assert edit.result.size == (6000, 6000)
     gc.collect()
-    assert not [image for image in gc.get_objects() if isinstance(image, Image.Image) and image.size == (6000, 6000)]
+    assert not [
+        image for image in gc.get_objects() if issubclass(type(image), Image.Image) and image.size == (6000, 6000)
+    ]
     assert large.nbytes == path.stat().st_size
     assert photo._RECENT._limit < 6000 * 6000 * 4
+
+
+def test_who_was_forgotten_reads_a_sentence(tmp_path: Path) -> None:
+    visitors = Visitors(None, limit=100)
+    events, request = Events(visitors), SimpleNamespace(session_hash="a")
+
+    def look(session: Session | None) -> Shown:
+        return Shown(session=session, status="seen")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handlers.gr, "Warning", lambda text: None)
+        status = Shown._fields.index("status") - 1
+        seen, begun = events.wrap(look, handlers.failed), events.wrap(look, handlers.failed, begins=True)
+        visitors.keep_session("a", session_of(60))
+        assert seen(request)[status] == "seen"
+        visitors.keep_session("b", session_of(60))
+        assert "not kept any more" in seen(request)[status]
+        visitors.keep_made("a", [])  # faces do not bring the photo back
+        assert "not kept any more" in seen(request)[status]
+        assert begun(request)[status] == "seen"
+
+        def broken(session: Session | None) -> Shown:
+            raise RuntimeError("a mistake of ours")
+
+        assert "went wrong" in events.wrap(broken, handlers.failed)(SimpleNamespace(session_hash="b"))[status]
+
+
+def test_answers_that_nobody_fetches_are_dropped() -> None:
+    ended: list[str] = []
+
+    async def clean_events(session_hash: str) -> None:
+        ended.append(session_hash)
+
+    pending = {"silent": 1, "listens": 2}
+    queue: Any = type("Queue", (), {})()
+    queue.clean_events, queue.pending_event_ids_session = clean_events, {}
+    queue.pending_messages_per_session = pending
+    unread = Unread(queue, patience=0.05)
+    unread.called("silent")
+    unread.called("listens")
+    asyncio.run(unread.drop())
+    assert len(pending) == 2
+    with unread.listening("listens"):
+        time.sleep(0.1)
+        asyncio.run(unread.drop())
+        assert (list(pending), ended) == (["listens"], ["silent"])
+    time.sleep(0.1)
+    asyncio.run(unread.drop())
+    assert not pending

@@ -21,6 +21,7 @@ import gradio as gr
 from gradio.route_utils import upload_fn
 from gradio.routes import file_upload_statuses
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,6 +30,7 @@ from lc.ui.calls import SESSION, Calls, RefusedError
 from lc.ui.handlers import examples
 from lc.ui.hosts import Hosts
 from lc.ui.storage import Folder
+from lc.ui.unread import Unread
 
 __all__ = ["MAX_JSON", "Door"]
 
@@ -44,7 +46,6 @@ _READABLE = re.compile(
     r"|queue/data|upload_progress|heartbeat/[A-Za-z0-9_-]{1,64}|call/(v2/)?[a-z_]{1,32}/[A-Za-z0-9_-]{1,64})"
 )
 _CALLABLE = re.compile(r"/gradio_api/(queue/join|upload|cancel|reset/?|(run|api|call|call/v2)/([A-Za-z0-9_]{1,32})/?)")
-_QUERIES = {"session_hash": SESSION, "upload_id": SESSION}  # others are Gradio's look and signatures, and go on
 _DROPPED = {"deep_link", "page"}
 
 _LOG = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Door:
         self._app, self._page, self._folder, self._hosts = app, page, folder, hosts
         self._static = frozenset(str(path.absolute()) for path in examples())
         self._max_upload = max_upload
-        self._calls = Calls(page, folder)
+        self._calls, self._unread = Calls(page, folder), Unread(page._queue)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -83,7 +84,8 @@ class Door:
             if method in ("GET", "HEAD", "OPTIONS"):
                 response = self._read(scope, path)
                 if response is None:
-                    await self._app(scope, receive, send)
+                    listens = path == f"{_API}queue/data"
+                    await (self._listen if listens else self._app)(scope, receive, send)
                     return
             elif method == "POST" and (match := _CALLABLE.fullmatch(path)):
                 if match[1] == "upload":
@@ -122,9 +124,11 @@ class Door:
         elif not _READABLE.fullmatch(path):
             raise RefusedError(404, "There is nothing here.")
         query = _query(scope)
-        for name, pattern in _QUERIES.items():
-            if name in query and not pattern.fullmatch(query[name]):
+        for name in ("session_hash", "upload_id"):
+            if name in query and not SESSION.fullmatch(query[name]):
                 raise RefusedError(400, f"Give a {name} of up to 64 letters and digits.")
+        if path == f"{_API}upload_progress":
+            _forget_progress(query.get("upload_id", ""))
         if _DROPPED & query.keys():
             query = {name: value for name, value in query.items() if name not in _DROPPED}
             scope["query_string"] = urlencode(query).encode("latin-1")
@@ -141,6 +145,19 @@ class Door:
         message = {"msg": "unexpected_error", "message": "The session is not here any more: load the page again."}
         lost = json.dumps({**message, "session_not_found": True, "success": False, "event_id": None})
         return Response(f"data: {lost}\n\n", media_type="text/event-stream")
+
+    async def _listen(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = _query(scope)["session_hash"]
+        with self._unread.listening(session):
+            try:
+                await self._app(scope, receive, send)
+            except (KeyError, RuntimeError) as error:
+                # A second listener of the same session has left, and with it what Gradio kept for both. It has said so
+                # in the stream by now, and fails only then.
+                ended = isinstance(error.__cause__, HTTPException) or error.args == (session,)
+                if not ended:
+                    raise
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _pending(self, event: str) -> bool:
         queue = self._page._queue
@@ -167,6 +184,9 @@ class Door:
             body = self._calls.direct(name, body)
         else:
             body = {"event_id": "", "session_hash": "", "fn_index": 0}  # a reset, which does nothing
+        await self._unread.drop()
+        if body.get("session_hash"):
+            self._unread.called(body["session_hash"])
         await self._app(*_rewritten(scope, receive, json.dumps(body).encode()), send)
 
     async def _upload(self, scope: Scope, receive: Receive) -> Response:
@@ -188,9 +208,11 @@ class Door:
                 shutil.rmtree(folder, ignore_errors=True)
             if upload_id:
                 file_upload_statuses.set_done(upload_id)
+                _forget_progress(upload_id)
             if isinstance(error, RefusedError) or not isinstance(error, Exception):
                 raise
             raise self._why(error, announced) from error
+        _forget_progress(upload_id)
         for path in paths:
             self._folder.add_upload(path)
         return JSONResponse(paths)
@@ -206,6 +228,16 @@ class Door:
 
     def _too_large(self) -> RefusedError:
         return RefusedError(413, f"The photo is too large: at most {self._max_upload / 2**20:g} MB.")
+
+
+def _forget_progress(upload_id: str) -> None:
+    """Gradio remembers every upload whose progress was never asked for, and every one that was asked for in vain."""
+
+    def forget() -> None:
+        file_upload_statuses.stop_tracking(upload_id)
+        file_upload_statuses._signals.pop(upload_id, None)
+
+    asyncio.get_running_loop().call_later(2 * _UPLOAD_PATIENCE, forget)
 
 
 async def _stored(request: Request, folder: Path, limit: int, upload_id: str) -> list[str]:

@@ -45,7 +45,7 @@ class Events:
         Args:
             handler: a method of the handlers.
             failed: what is shown for an error.
-            begins: the handler does without what was remembered: a photo is being chosen.
+            begins: the handler does without what was remembered: a photo is being chosen, or faces are being made.
         """
 
         def answer(request: gr.Request, values: Sequence[Any], event: Any = None) -> Iterator[Any]:
@@ -81,9 +81,9 @@ class Events:
         try:
             names = inspect.signature(handler).parameters
             if "session" in names:
-                special["session"] = self._session(visitor, begins)
+                special["session"] = _remembered(self._visitors.session, visitor, begins)
             if "made" in names:
-                special["made"] = self._visitors.made(visitor)
+                special["made"] = _remembered(self._visitors.made, visitor, begins) or []
             result = handler(*_arguments(names, special, values))
             for item in result if inspect.isgenerator(result) else [result]:
                 pixels = max(pixels, _pixels(item))
@@ -97,14 +97,6 @@ class Events:
             if pixels > LARGE:
                 trim()
 
-    def _session(self, visitor: str, begins: bool) -> Session | None:
-        try:
-            return self._visitors.session(visitor)
-        except ForgottenError:
-            if begins:
-                return None
-            raise
-
     def _outputs(self, item: Any, visitor: str) -> Any:
         if isinstance(item, Shown):
             if isinstance(item.session, Session):
@@ -117,6 +109,15 @@ class Events:
         if isinstance(item, tuple) and isinstance(item[-1], Shown):
             return [*item[:-1], *self._outputs(item[-1], visitor)]
         return item
+
+
+def _remembered(find: Callable[[str], Any], visitor: str, begins: bool) -> Any:
+    try:
+        return find(visitor)
+    except ForgottenError:
+        if begins:
+            return None
+        raise
 
 
 def _arguments(names: Any, special: dict[str, Any], values: Sequence[Any]) -> list[Any]:

@@ -226,7 +226,7 @@ def _wire_edits(
     # First, so that a walk for an older wish makes way; this never queues.
     gr.on(
         triggers,
-        wrap(handlers.overtake, _say),
+        wrap(handlers.overtake, lambda error: None),  # `change` says it
         wish,
         None,
         js=_STAMP,
@@ -290,11 +290,11 @@ def _random_tab(
     faces, gallery, chosen = [fields[name] for name in Faces._fields[1:]], fields["gallery"], fields["chosen"]
     making: dict[str, Any] = {"show_progress_on": gallery, **_PRIVATE, **model}
     wrap = events.wrap
-    make = wrap(handlers.make, making_tab.failed, begins=True)
+    make = wrap(handlers.make, making_tab.failed)
     buttons["make"].click(make, wishes, faces, api_name="make", **making)
     drawn = buttons["dice"].click(handlers.new_seed, None, wishes[1], api_name="new_seed", queue=False, **_PRIVATE)
     drawn.then(make, wishes, faces, api_name="make_anew", **making)
-    tab.select(wrap(handlers.greet, making_tab.failed), wishes, faces, api_name="greet", **making)
+    tab.select(wrap(handlers.greet, making_tab.failed, begins=True), wishes, faces, api_name="greet", **making)
     gallery.select(wrap(handlers.choose, _stay), None, chosen, api_name="choose", queue=False, **_PRIVATE)
     edit_one = wrap(handlers.edit_one, lambda error: (gr.skip(), editing_tab.failed(error)))
     buttons["edit"].click(edit_one, chosen, [tabs, *shown], api_name="edit_one", **_PRIVATE, **model)

@@ -33,6 +33,7 @@ class ForgottenError(LatentConstraintsError):
 class _Visit:
     session: Session | None = None
     made: tuple[Sample, ...] = ()
+    lost: bool = False  # there was a session, and it made room
     used: float = 0.0
 
     @property
@@ -60,7 +61,10 @@ class Visitors:
         Raises:
             ForgottenError: they made room for others'.
         """
-        return self._get(visitor).session or self.opening
+        visit = self._get(visitor)
+        if visit.session is None and visit.lost:
+            raise ForgottenError()
+        return visit.session or self.opening
 
     def made(self, visitor: str) -> Sequence[Sample]:
         """The faces generated for a visitor. Raises as `session` does."""
@@ -103,8 +107,9 @@ class Visitors:
 
     def _put(self, visitor: str, **changes: object) -> None:
         with self._lock:
+            lost = visitor in self._gone
             self._gone.pop(visitor, None)
-            visit = self._visits.pop(visitor, _Visit())
+            visit = self._visits.pop(visitor, _Visit(lost=lost))
             self._visits[visitor] = replace(visit, used=time.monotonic(), **changes)  # type: ignore[arg-type]
             # The one who has just come is kept, however large: it is being looked at.
             total = sum(visit.nbytes for visit in self._visits.values())
