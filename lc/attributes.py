@@ -76,6 +76,7 @@ class AttributeSet:
         excludes: what having an attribute says about others: a bald head shows no hair colour. The groups of `one_of`
             need not be repeated.
         unlikely: combinations that an edit warns of.
+        opening: what everybody sees at a glance: the page opens with the first of these that its example lacks.
 
     Raises:
         ValueError: two attributes of one name, or a name in the rules that is none of them.
@@ -85,11 +86,12 @@ class AttributeSet:
     one_of: tuple[tuple[str, ...], ...] = ()
     excludes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unlikely: tuple[Combination, ...] = ()
+    opening: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.attributes or len(set(self.names)) < len(self.names):
             raise ValueError("an attribute set needs attributes of different names")
-        mentioned = [name for group in self.one_of for name in group]
+        mentioned = [*self.opening, *(name for group in self.one_of for name in group)]
         mentioned += [name for key, others in self.excludes.items() for name in (key, *others)]
         mentioned += [name for combination in self.unlikely for name in combination.when]
         if unknown := sorted(set(mentioned) - set(self.names)):
@@ -176,6 +178,10 @@ class AttributeSet:
         """Attribute name -> value, for (A,) values in order."""
         return dict(zip(self.names, values, strict=True))
 
+    def shown(self, name: str, probability: float) -> float:
+        """How probable the title of the attribute is: of an inverted one the rest to 1."""
+        return 1 - probability if self[name].inverted else probability
+
     def columns(self, names: Iterable[str], device: torch.device | None = None) -> Tensor:
         """(A,) bool, True at these names."""
         among = set(names)
@@ -193,6 +199,7 @@ class AttributeSet:
             "one_of": [list(group) for group in self.one_of],
             "excludes": {name: list(others) for name, others in self.excludes.items()},
             "unlikely": [{"when": dict(c.when), "people": c.people} for c in self.unlikely],
+            "opening": list(self.opening),
         }
 
     @classmethod
@@ -211,6 +218,7 @@ class AttributeSet:
                     Combination({str(k): bool(v) for k, v in entry["when"].items()}, str(entry["people"]))
                     for entry in section.get("unlikely", ())
                 ),
+                tuple(map(str, section.get("opening", ()))),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise WeightsError(

@@ -36,7 +36,7 @@ from lc.weights import Model, load_model
 __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Reading", "Sample"]
 
 Method = Literal["actor", "optimise"]
-Source = str | Path | bytes | BinaryIO | Image.Image
+Source = str | Path | bytes | BinaryIO | Image.Image | Photo
 _BATCH = 64
 _SEEDS_OF_TORCH = 4096
 _T = TypeVar("_T")
@@ -88,7 +88,7 @@ class FaceEditor:
         """Find the face, align it, encode it, and read its attributes.
 
         Args:
-            photo: a path, bytes, an open file or a Pillow image.
+            photo: a path, bytes, an open file, a Pillow image, or a Photo.
             face: which face, 0 the largest; None: the largest that can be edited, see `lc.faces.refusal`.
             aligned: the photo already is a CelebA-framed crop (178x218, 89x109): look for no face.
 
@@ -105,13 +105,14 @@ class FaceEditor:
         picture = photo if isinstance(photo, Photo) else read_photo(photo)
         if aligned:
             return picture, [], None, frame_crop(picture.rgb, self.model.generator.image_size)
-        faces = detector().detect(picture.rgb)
-        if not faces:
-            raise NoFaceError(
-                f"No face was found in {picture.name}: use a photo where a face looks towards the camera, "
-                "is well lit and at least 40 pixels wide."
-            )
-        return picture, faces, *self.take(picture, faces, face)
+        with picture.held():
+            faces = detector().detect(picture.rgb)
+            if not faces:
+                raise NoFaceError(
+                    f"No face was found in {picture.name}: use a photo where a face looks towards the camera, "
+                    "is well lit and at least 40 pixels wide."
+                )
+            return picture, faces, *self.take(picture, faces, face)
 
     def take(self, photo: Photo, faces: Sequence[Face], face: int | None = None) -> tuple[Face, Aligned]:
         """One of a photo's faces and its crop. Arguments and errors are those of `read`."""
@@ -119,8 +120,9 @@ class FaceEditor:
         if face is not None and not 0 <= face < len(faces):
             raise NoFaceError(f"{photo.name} has {len(faces)} face(s): there is no face {face + 1}.")
         first: str | None = None
+        rgb = photo.rgb
         for chosen in faces if face is None else [faces[face]]:
-            aligned = align(photo.rgb, chosen.landmarks, self.model.generator.image_size)
+            aligned = align(rgb, chosen.landmarks, self.model.generator.image_size)
             reason = refusal(chosen, aligned)
             if reason is None:
                 return chosen, aligned

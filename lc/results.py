@@ -22,7 +22,7 @@ class Reading:
     """A photo as the model sees it: made once, edited many times.
 
     Attributes:
-        photo: the photo, upright.
+        photo: the photo, which is decoded again whenever its pixels are asked for.
         faces: what the detector found, largest first; empty for an already aligned crop.
         face: which of them was taken, or None for an aligned crop.
         aligned: the 64x64 crop and its place in the photo.
@@ -92,11 +92,12 @@ class Edit:
 
     def _pasted(self, reconstruction: Image.Image | None) -> Image.Image:
         photo = self.reading.photo
-        before = reconstruction and photo.to_own(reconstruction)
-        picture = paste(photo.pixels, photo.to_own(self.edited), self.reading.aligned, before)
-        if photo.alpha is not None:
-            picture.putalpha(photo.alpha)
-        return picture
+        with photo.held():
+            before = reconstruction and photo.to_own(reconstruction)
+            picture = paste(photo.pixels, photo.to_own(self.edited), self.reading.aligned, before)
+            if photo.alpha is not None:
+                picture.putalpha(photo.alpha)
+            return picture
 
     def save(self, path: str | Path) -> None:
         """Write `result` with the photo's EXIF and colour profile, and a note that it was edited.

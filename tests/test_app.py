@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lc.ui.settings import Settings, parse
+from lc.ui.settings import Settings, bytes_of, parse
+from lc.ui.storage import Folder
 
 pytest.importorskip("gradio")
 
@@ -27,6 +28,9 @@ def test_flags_win_over_variables_and_variables_over_defaults() -> None:
     assert settings == Settings(host="0.0.0.0", port=8001, concurrency=4, max_upload_size="5mb")
     assert parse(["--port", "1"], environment).port == 1
     assert parse([], environment).share
+    assert parse(["--allow-host", "a.org", "--allow-host", "*.b.org"], {}).allow_host == ("a.org", "*.b.org")
+    assert parse([], {"LC_ALLOW_HOST": "a.org b.org"}).allow_host == ("a.org", "b.org")
+    assert [bytes_of(size) for size in ("7b", "500kb", "1 gb")] == [7, 512_000, 2**30]
 
 
 @pytest.mark.parametrize(
@@ -40,14 +44,15 @@ def test_settings_that_do_not_fit_are_a_usage_message(flags: list[str], capsys: 
 
 
 def test_missing_weights_are_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.serve(Settings(weights=str(tmp_path))) == 2
+    with Folder(60, tmp_path) as folder:
+        assert app.serve(Settings(weights=str(tmp_path)), folder) == 2
     assert "config.json" in capsys.readouterr().err
 
 
-def test_a_taken_port_is_a_sentence(tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as taken:
+def test_a_taken_port_is_a_sentence(tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken, Folder(60, tmp_path) as folder:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         settings = Settings(weights=str(tiny_weights), device="cpu", port=taken.getsockname()[1])
-        assert app.serve(settings) == 1
+        assert app.serve(settings, folder) == 1
     assert str(settings.port) in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +25,27 @@ from lc.ui import views  # noqa: E402 - needs gradio, as do those below
 from lc.ui.handlers import EditHandlers, Shown, examples  # noqa: E402
 from lc.ui.layout import build_page, model_card  # noqa: E402
 from lc.ui.making import Endpoints, Faces, MakingHandlers  # noqa: E402
+from lc.ui.pictures import Pictures  # noqa: E402
 from lc.ui.session import HISTORY, Session, boxes_seen, changes_of, reading_of, tick  # noqa: E402
+from lc.ui.storage import Folder  # noqa: E402
 
 VISITOR = SimpleNamespace(session_hash="visitor")
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
+    (tmp_path / "app").mkdir()
+    with Folder(3000, tmp_path / "app") as folder:
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder.path))
+        yield folder
+
+
+def uploaded(folder: Folder, path: Path) -> dict[str, Any]:
+    """A file as Gradio describes it once it has come through the door."""
+    arrived = folder.new_upload() / path.name
+    arrived.write_bytes(path.read_bytes())
+    folder.add_upload(str(arrived))
+    return {"path": str(arrived), "meta": {"_type": "gradio.FileData"}}
 
 
 @pytest.fixture
@@ -42,13 +56,13 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def handlers(tiny_editor: FaceEditor) -> EditHandlers:
-    return EditHandlers(tiny_editor)
+def handlers(tiny_editor: FaceEditor, folder: Folder) -> EditHandlers:
+    return EditHandlers(tiny_editor, folder)
 
 
 @pytest.fixture
-def session(handlers: EditHandlers, astronaut: Path) -> Session:
-    shown = handlers.open_upload({"path": str(astronaut)}, None)
+def session(handlers: EditHandlers, folder: Folder, astronaut: Path) -> Session:
+    shown = handlers.open_upload(uploaded(folder, astronaut), None)
     assert isinstance(shown.session, Session)
     return shown.session
 
@@ -76,16 +90,17 @@ def is_skip(value: object) -> bool:
 
 
 def test_boxes_are_what_the_critic_sees(session: Session) -> None:
-    seen, probabilities = boxes_seen(session.reading), session.reading.attributes
-    assert all(probabilities[name] >= 0.5 for name in seen)
-    assert all(probabilities[name] < 0.5 or name in ATTRIBUTE_SET.one_of[0] for name in ATTRIBUTES if name not in seen)
+    seen, probabilities = boxes_seen(ATTRIBUTE_SET, session.reading), session.reading.attributes
+    shown = {name: ATTRIBUTE_SET.shown(name, p) for name, p in probabilities.items()}
+    assert all(shown[name] >= 0.5 for name in seen)
+    assert all(shown[name] < 0.5 or name in ATTRIBUTE_SET.one_of[0] for name in ATTRIBUTES if name not in seen)
     assert sum(name in ATTRIBUTE_SET.one_of[0] for name in seen) <= 1
-    assert changes_of(session.reading, seen) == {}
+    assert changes_of(ATTRIBUTE_SET, session.reading, seen) == {}
 
 
 def test_only_boxes_that_differ_are_changes(session: Session) -> None:
-    seen = set(boxes_seen(session.reading))
-    assert changes_of(session.reading, seen ^ {"Young"}) == {"Young": "Young" not in seen}
+    seen = set(boxes_seen(ATTRIBUTE_SET, session.reading))
+    assert changes_of(ATTRIBUTE_SET, session.reading, seen ^ {"Young"}) == {"Young": "Young" not in seen}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +116,7 @@ def test_only_boxes_that_differ_are_changes(session: Session) -> None:
     ],
 )
 def test_ticking_one_of_a_group_clears_the_others(before: list[str], after: list[str], expected: set[str]) -> None:
-    assert set(tick(before, after)) == expected
+    assert set(tick(ATTRIBUTE_SET, before, after)) == expected
 
 
 def test_history_keeps_the_photo_as_it_was_read(session: Session) -> None:
@@ -206,11 +221,11 @@ def test_how_much_reaches_the_edit_and_comes_back(handlers: EditHandlers, sessio
 
 
 def test_a_bad_upload_is_a_sentence_and_keeps_the_photo(
-    handlers: EditHandlers, session: Session, tmp_path: Path, warnings: list[str]
+    handlers: EditHandlers, session: Session, folder: Folder, tmp_path: Path, warnings: list[str]
 ) -> None:
     bad = tmp_path / "notes.jpg"
     bad.write_text("notes")
-    shown = handlers.open_upload({"path": str(bad)}, session)
+    shown = handlers.open_upload(uploaded(folder, bad), session)
     assert warnings
     assert "notes.jpg" in shown.status
     assert is_skip(shown.session)
@@ -224,14 +239,14 @@ def test_a_toggle_without_a_photo_asks_for_one(handlers: EditHandlers) -> None:
     assert handlers.export("PNG", None) is None
 
 
-def test_several_faces_can_be_chosen(handlers: EditHandlers, two_faces: Path) -> None:
-    shown = handlers.open_upload({"path": str(two_faces)}, None)
+def test_several_faces_can_be_chosen(handlers: EditHandlers, folder: Folder, two_faces: Path) -> None:
+    shown = handlers.open_upload(uploaded(folder, two_faces), None)
     assert shown.faces["visible"]
     assert shown.choice["value"] == "Face 1"
     other = handlers.choose_face("Face 2", shown.session)
     assert other.choice["value"] == "Face 2"
     assert other.session.reading.photo is shown.session.reading.photo
-    ratio = views.outlined(shown.session.reading)[1]
+    ratio = views.outline_ratio((900, 512))
     click = SimpleNamespace(index=(730 / ratio, 180 / ratio))
     clicked = handlers.click_face(shown.session, click)  # type: ignore[arg-type]
     assert clicked.choice["value"] == "Face 2"
@@ -256,9 +271,9 @@ def test_export_is_the_whole_photo(handlers: EditHandlers, session: Session, kin
 
 
 def test_a_face_that_cannot_be_edited_is_a_sentence_and_the_other_stays(
-    handlers: EditHandlers, two_faces: Path, warnings: list[str]
+    handlers: EditHandlers, folder: Folder, two_faces: Path, warnings: list[str]
 ) -> None:
-    session = handlers.open_upload({"path": str(two_faces)}, None).session
+    session = handlers.open_upload(uploaded(folder, two_faces), None).session
     faces = session.reading.faces
     turned = faces[1].landmarks.copy()
     turned[2] = turned[1] + (15, 20)
@@ -282,10 +297,10 @@ def test_made_up_faces_are_edited_and_walked_between(
     assert [sample.wanted["Smiling"] for sample in faces.made] == [True] * 3
     assert len(making.greet([], 2, 7, True, *choices).made) == 2
     assert making.greet(faces.made, 2, 7, True, *choices) == Faces()  # who comes back finds the faces that were left
-    _, *shown = making.edit_one(faces.made, 1)
-    reading = shown[0].reading
+    _, shown = making.edit_one(faces.made, 1)
+    reading = shown.session.reading
     assert reading.z is faces.made[1].z
-    (edited,) = change(handlers, shown[0], {"Eyeglasses"})
+    (edited,) = change(handlers, shown.session, {"Eyeglasses"})
     assert edited.session.now.edit.result.size == (256, 256)
     between = making.walk(faces.made, "Face 1", "Face 3")
     assert len(between["value"]) == 8
@@ -300,35 +315,78 @@ def test_a_made_up_face_is_a_reading_without_detection(tiny_editor: FaceEditor) 
     assert tiny_editor.edit(reading).result.tobytes() == reading.photo.rgb.tobytes()
 
 
-def test_endpoints_turn_errors_into_sentences(tiny_editor: FaceEditor, astronaut: Path, tmp_path: Path) -> None:
-    endpoints = Endpoints(tiny_editor)
-    path, report = endpoints.edit(str(astronaut), {"smiling": True}, 0.5, "actor")
+def test_endpoints_turn_errors_into_sentences(tiny_editor: FaceEditor, folder: Folder, astronaut: Path) -> None:
+    endpoints, photo = Endpoints(tiny_editor, folder), uploaded(folder, astronaut)
+    path, report = endpoints.edit(photo, {"smiling": True}, 0.5, "actor")
     assert Path(path).suffix == ".png"
     assert set(report["after"]) == set(ATTRIBUTES)
-    for changes in ({"Wings": True}, ["Smiling"], {"Smiling": "yes"}):
+    for changes in ({"Wings": True}, ["Smiling"], {"Smiling": "yes"}, {"Smiling": math.nan}, {"Smiling": None}):
         with pytest.raises(gr.Error):
-            endpoints.edit(str(astronaut), changes, 0.5, "actor")  # type: ignore[arg-type]
-    with pytest.raises(gr.Error, match="at most"):
-        endpoints.sample(1000, None, 0, True)
-    with pytest.raises(gr.Error, match="does not exist"):
-        endpoints.describe(str(tmp_path / "none.jpg"))
+            endpoints.edit(photo, changes, 0.5, "actor")  # type: ignore[arg-type]
+    with pytest.raises(gr.Error, match="not here any more"):
+        endpoints.describe({"path": str(astronaut)})
 
 
-def test_every_event_is_named_and_documented(tiny_editor: FaceEditor, tiny_weights: Path) -> None:
-    page = build_page(tiny_editor, tiny_weights, Settings())
+BAD_NUMBERS = [math.nan, math.inf, -math.inf, None, "", "x", True, -1, 1e300, 10**400, [], {}]
+
+
+@pytest.mark.parametrize("value", BAD_NUMBERS)
+def test_what_is_no_number_is_a_sentence_for_programs(
+    tiny_editor: FaceEditor, folder: Folder, astronaut: Path, value: Any
+) -> None:
+    endpoints, photo = Endpoints(tiny_editor, folder), uploaded(folder, astronaut)
+    calls = [
+        lambda: endpoints.sample(value, None, 0, True),
+        lambda: endpoints.sample(1, None, value, True),
+        lambda: endpoints.describe(photo, value),
+        lambda: endpoints.edit(photo, None, value, "actor"),
+        lambda: endpoints.edit(photo, {"Young": value}, 0.5, "actor") if value is not True else endpoints.describe({}),
+        lambda: endpoints.edit(photo, None, 0.5, value),
+        lambda: endpoints.sample(1, None, 0, value if value is not True else 1),  # type: ignore[arg-type]
+    ]
+    for call in calls:
+        with pytest.raises(gr.Error) as error:
+            call()
+        assert not error.value.print_exception
+        assert 10 < len(str(error.value)) < 400
+
+
+def test_every_seed_is_taken_and_is_another(tiny_editor: FaceEditor, folder: Folder) -> None:
+    endpoints = Endpoints(tiny_editor, folder)
+    seeds: list[Any] = [0, 4096, 10**12, 2**53 + 1, str(2**53 + 2), str(2**63 - 1)]
+    assert len({str(endpoints.sample(1, None, seed, True)[1]) for seed in seeds}) == len(seeds)
+    with pytest.raises(gr.Error, match="Seed"):
+        endpoints.sample(1, None, 2**63, True)
+
+
+def test_a_wrong_number_on_the_page_keeps_what_is_shown(
+    handlers: EditHandlers, session: Session, warnings: list[str]
+) -> None:
+    boxes = list(session.now.boxes)
+    for values in ((boxes, 7, 1.0, "actor"), (boxes, 0.5, math.nan, "actor"), (["Wings"], 0.5, 1.0, "actor")):
+        (shown,) = handlers.change(*values, 0, session, VISITOR)  # type: ignore[arg-type]
+        assert "lc-status error" in shown.status
+        assert is_skip(shown.pair)
+        assert is_skip(shown.session)
+    assert len(warnings) == 3
+
+
+def test_every_event_is_named_and_documented(tiny_editor: FaceEditor, tiny_weights: Path, folder: Folder) -> None:
+    page, _ = build_page(tiny_editor, tiny_weights, Settings(), folder)
     functions = [function for function in page.fns.values() if function.fn is not None]
     assert len(functions) > 15
     assert all(isinstance(function.api_name, str) for function in functions)
     assert all(function.fn.__doc__ for function in functions)
     public = {function.api_name for function in functions if function.api_visibility == "public"}
     assert public == {"describe", "edit", "sample"}
+    assert not any(function.preprocess for function in functions)  # Gradio's own checks open files
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------------
 
 
 def test_bars_escape_nothing_and_say_numbers(session: Session) -> None:
-    table = views.bars(session.now.edit.before, session.now.edit.after, {"Young": False})
+    table = views.bars(ATTRIBUTE_SET, session.now.edit.before, session.now.edit.after, {"Young": False})
     assert table.count("<tr>") == 11
     assert len(re.findall(r"\d+%</td>", table)) == 20
     assert table.count("asked") == 1
@@ -346,12 +404,10 @@ def test_model_card_loses_its_front_matter_and_keeps_its_pictures(tmp_path: Path
     assert "![Web]" not in card  # a link, for nothing is fetched from outside
 
 
-def test_a_file_on_its_way_to_a_browser_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    picture = Image.effect_noise((64, 64), 80).convert("RGB")
-    path = Path(views.jpeg_file(picture))
-    sent = path.stat().st_ino
-    with path.open("rb"):  # held open, so that its number is not given to another
-        assert Path(views.jpeg_file(picture)) == path  # the same picture is shown again meanwhile
-        assert path.stat().st_ino != sent  # another file took its place: nobody wrote into the one being sent
+def test_a_file_on_its_way_to_a_browser_stays_whole(folder: Folder) -> None:
+    picture, pictures = Image.effect_noise((64, 64), 80).convert("RGB"), Pictures(folder)
+    path = Path(pictures.jpeg(picture))
+    sent = path.stat()
+    assert Path(pictures.jpeg(picture)) == path  # the same picture is shown again meanwhile
+    assert (path.stat().st_ino, path.stat().st_size) == (sent.st_ino, sent.st_size)  # nobody wrote into it
     assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -4,7 +4,7 @@ from lc.faces.align import Aligned, align, frame_crop
 from lc.faces.blend import paste
 from lc.faces.detect import Face, FaceDetector, detector
 from lc.faces.inputs import Inputs, count_pixels, find_photos, iter_photos
-from lc.faces.photo import Photo, read_photo
+from lc.faces.photo import Photo, open_photo, read_photo
 from lc.faces.refuse import refusal
 from lc.faces.save import EDITED, MADE_UP, SUFFIXES, PictureFormat, encode_picture, on_white, save_picture
 
@@ -26,6 +26,7 @@ __all__ = [
     "frame_crop",
     "iter_photos",
     "on_white",
+    "open_photo",
     "paste",
     "read_photo",
     "refusal",

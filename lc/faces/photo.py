@@ -1,5 +1,4 @@
-"""Read any picture file as one upright sRGB image, or say in a sentence why not. What that leaves out is kept
-beside it: the pixels in the file's own colours, its transparency, profile and EXIF, so that an edit can go back there.
+"""Read any picture file as one upright sRGB image, or say in a sentence why not.
 
 >>> photo = read_photo(Image.new("LA", (64, 48), (0, 0)))
 >>> photo.rgb.mode, photo.rgb.getpixel((0, 0)), photo.alpha is None
@@ -9,21 +8,26 @@ beside it: the pixels in the file's own colours, its transparency, profile and E
 from __future__ import annotations
 
 import io
-import struct
+import os
+import stat
 import threading
 import warnings
-from dataclasses import dataclass
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from lc.errors import PhotoError
+from lc.faces.pixels import Decoded, decoded, is_srgb, sideways
 
-__all__ = ["MIN_SIDE", "Photo", "read_photo"]
+__all__ = ["MIN_SIDE", "Photo", "open_photo", "read_photo"]
 
 MIN_SIDE = 24  # pixels; below this there is no face to speak of
+MAX_PIXELS = 120_000_000  # half a gigabyte once decoded
 
 # Pillow hands EPS files to Ghostscript: an upload must not start another program.
 _REFUSED_FORMATS = frozenset({"EPS"})
@@ -32,34 +36,101 @@ _REFUSED_FORMATS = frozenset({"EPS"})
 _WARNINGS_LOCK = threading.Lock()
 
 
-@dataclass(frozen=True)
 class Photo:
-    """A decoded photo.
+    """A photo: its file as it came, and its pixels whenever they are asked for.
+
+    Decoded pixels take many times the room of the file, so they are not held on to: the photos used last keep theirs
+    while all of those fit into 128 MB, the others are decoded anew. Whoever needs them more than once in a row
+    says `with photo.held():`.
 
     Attributes:
-        rgb: mode RGB, sRGB colours, upright; transparent pixels are composited onto white.
-        alpha: mode L, the size of `rgb`, 255 = opaque; None if the file has no transparency.
         name: the file's name, or "photo" where there is none.
-        icc_profile: the profile that `pixels` are in; None if the file has none, or not a usable one for RGB, which
-            then counts as sRGB.
+        size: width and height in pixels, upright; known before anything is decoded.
         format: Pillow's name of the file format ("JPEG", "PNG", ...); None for an image from memory.
-        exif: the file's EXIF block without orientation and thumbnail; empty if it has none.
-        own: see `pixels`.
+        encoded: the bytes of the file; empty for an image from memory, whose pixels are kept.
     """
 
-    rgb: Image.Image
-    alpha: Image.Image | None
-    name: str
-    icc_profile: bytes | None
-    format: str | None
-    exif: bytes = b""
-    own: Image.Image | None = None
+    def __init__(
+        self,
+        pixels: Image.Image | Decoded | None,
+        name: str = "photo",
+        *,
+        encoded: bytes = b"",
+        size: tuple[int, int] | None = None,
+        format: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """Prefer `read_photo` and `open_photo`.
+
+        Args:
+            pixels: mode RGB, sRGB and upright, or all that is known of it; None: decode `encoded`.
+            name, encoded, size, format: see above.
+            max_pixels: see `open_photo`.
+        """
+        self._fixed = Decoded(pixels) if isinstance(pixels, Image.Image) else pixels
+        self.name, self.encoded, self.format = name, encoded, format
+        self.size = self._fixed.rgb.size if self._fixed else size or (0, 0)
+        self._max_pixels = max_pixels
+        self._lock = threading.Lock()  # so that two threads that ask at once do not decode twice
+        self._recent: Decoded | None = None
+        self._alive: weakref.ref[Decoded] | None = None
+        self._facts: tuple[bytes | None, bytes] | None = None
+
+    @property
+    def decoded(self) -> Decoded:
+        """All pixels, decoded now unless they still are in memory.
+
+        Raises:
+            PhotoError: the file is damaged.
+        """
+        if self._fixed is not None:
+            return self._fixed
+        with self._lock:
+            found = self._recent or (self._alive and self._alive())
+            if not found:
+                found = decoded(_load(_header(self.encoded, self.name, self._max_pixels), self.name, self._max_pixels))
+                self.size, self._facts = found.rgb.size, (found.icc_profile, found.exif)
+                self._alive = weakref.ref(found)
+        _RECENT.used(self, found)
+        return found
+
+    @contextmanager
+    def held(self) -> Iterator[Decoded]:
+        """Keep the pixels decoded for the length of a `with` block."""
+        pixels = self.decoded  # a name, for what a frame has no name for goes at once
+        yield pixels
+
+    @property
+    def rgb(self) -> Image.Image:
+        """Mode RGB, sRGB colours, upright; transparent pixels are composited onto white."""
+        return self.decoded.rgb
+
+    @property
+    def alpha(self) -> Image.Image | None:
+        """Mode L, the photo's size, 255 = opaque; None if the file has no transparency."""
+        return self.decoded.alpha
 
     @property
     def pixels(self) -> Image.Image:
         """Mode RGB, upright, in the file's own colours, whatever the transparency: where edits go, so that the rest
         stays as it was bit for bit. The same as `rgb` for an opaque sRGB photo."""
-        return self.own or self.rgb
+        return self.decoded.own or self.decoded.rgb
+
+    @property
+    def icc_profile(self) -> bytes | None:
+        """The profile that `pixels` are in; None if the file has none, or not a usable one for RGB, which then counts
+        as sRGB."""
+        return self._facts[0] if self._facts else self.decoded.icc_profile
+
+    @property
+    def exif(self) -> bytes:
+        """The file's EXIF block without orientation and thumbnail; empty if it has none."""
+        return self._facts[1] if self._facts else self.decoded.exif
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this photo takes as long as it is there, in bytes."""
+        return len(self.encoded) + (self._fixed.nbytes if self._fixed else 0)
 
     def to_own(self, picture: Image.Image) -> Image.Image:
         """A picture in sRGB, in the colours of `pixels`."""
@@ -73,14 +144,52 @@ class Photo:
         if not self.icc_profile:
             return picture
         own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(self.icc_profile)), ImageCms.createProfile("sRGB")
-        if _is_srgb(own):
+        if is_srgb(own):
             return picture
         source, target = (srgb, own) if to_own else (own, srgb)
         return ImageCms.buildTransform(source, target, "RGB", "RGB").apply(picture)
 
 
-def read_photo(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixels: int = 120_000_000) -> Photo:
+class _Recent:
+    """Keeps the pixels of the photos used last, up to so many bytes in all."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._lock = limit, threading.Lock()
+        self._photos: OrderedDict[int, tuple[weakref.ref[Photo], int]] = OrderedDict()
+
+    def used(self, photo: Photo, pixels: Decoded) -> None:
+        with self._lock:
+            for key in [key for key, (other, _) in self._photos.items() if other() in (None, photo)]:
+                del self._photos[key]
+            if pixels.nbytes > self._limit:
+                return
+            photo._recent = pixels
+            self._photos[id(photo)] = weakref.ref(photo), pixels.nbytes
+            while sum(size for _, size in self._photos.values()) > self._limit:
+                _, (other, _) = self._photos.popitem(last=False)
+                if (found := other()) is not None:
+                    found._recent = None
+
+
+_RECENT = _Recent(128_000_000)
+
+
+def read_photo(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode a picture: first frame, upright, 8 bits, sRGB.
+
+    Args:
+        source, max_pixels: see `open_photo`.
+
+    Raises:
+        PhotoError: see `open_photo`; also where the picture is damaged or cut short.
+    """
+    photo = open_photo(source, max_pixels=max_pixels)
+    photo.decoded  # noqa: B018, raises what is wrong with it
+    return photo
+
+
+def open_photo(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Read a picture file and its header, so that its size is known; the pixels are decoded when they are asked for.
 
     Args:
         source: a path, the bytes of a file, an open binary file, or a Pillow image (left unchanged).
@@ -88,50 +197,23 @@ def read_photo(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixel
             ceiling, twice `PIL.Image.MAX_IMAGE_PIXELS`, stays in force above it.
 
     Raises:
-        PhotoError: not a picture, empty, truncated, missing, a folder, too many pixels, or too small.
+        PhotoError: not a picture, empty, missing, a folder, a pipe or device, too many pixels, or too small.
     """
     if isinstance(source, Image.Image):
-        # A copy, because decoding a lazily opened image or turning it upright must not touch the caller's.
-        image, name = source, Path(getattr(source, "filename", "") or "photo").name
-    else:
-        file, name = _open_source(source)
-        image = _open_image(file, name, max_pixels)
-    _check_size(image, name, max_pixels)
-    try:
-        image.load()
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PhotoError(_too_many_pixels(name, max_pixels)) from error
-    except Exception as error:  # a broken file leads decoders into anything: SyntaxError, IndexError, ...
-        raise PhotoError(f"{name} is damaged or cut short; export or download it again.") from error
-    file_format, profile = image.format, image.info.get("icc_profile")
-    image = _upright(image)
-    exif = _exif(image)
-    if image.mode == "La":  # the one mode that Pillow cannot take to RGBA in one step
-        image = image.convert("LA")
-    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    own, rgb, profile = _to_srgb(image, profile)
-    if alpha is not None:
-        white = Image.new("RGB", rgb.size, "white")
-        white.paste(rgb, mask=alpha)
-        rgb = white
-    for picture in (own, rgb):
-        picture.info = {}  # else Pillow would write a profile or a transparent colour into a file saved from it
-    return Photo(rgb, alpha, name, profile, file_format, exif, None if own is rgb else own)
+        name = Path(getattr(source, "filename", "") or "photo").name
+        _check_size(source, name, max_pixels)
+        return Photo(decoded(_load(source, name, max_pixels)), name, format=source.format)
+    data, name = _read(source)
+    image = _header(data, name, max_pixels)
+    width, height = image.size
+    size = (height, width) if sideways(image) else (width, height)
+    return Photo(None, name, encoded=data, size=size, format=image.format, max_pixels=max_pixels)
 
 
-def _open_source(source: str | Path | bytes | BinaryIO) -> tuple[BinaryIO, str]:
-    """A seekable binary file and the name to call it in messages."""
+def _read(source: str | Path | bytes | BinaryIO) -> tuple[bytes, str]:
+    """The bytes of a picture file and the name to call it in messages."""
     if isinstance(source, (str, Path)):
-        path = Path(source)
-        if path.is_dir():
-            raise PhotoError(f"{path} is a folder; choose a picture inside it.")
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise PhotoError(f"{path} does not exist; check the path.") from error
-        except (OSError, ValueError) as error:  # ValueError: a NUL inside the path
-            raise PhotoError(f"{path} cannot be read; check the path and its permissions.") from error
-        name = path.name
+        data, name = _read_file(Path(source)), Path(source).name
     elif isinstance(source, bytes):
         data, name = source, "photo"
     else:
@@ -140,11 +222,45 @@ def _open_source(source: str | Path | bytes | BinaryIO) -> tuple[BinaryIO, str]:
             raise PhotoError(f"{name} is open as text; open it in binary mode ('rb').")
     if not data:
         raise PhotoError(f"{name} is empty; export or download it again.")
-    return io.BytesIO(data), name
+    return data, name
+
+
+def _read_file(path: Path) -> bytes:
+    """A regular file's bytes: a pipe would never end, and a device might not either."""
+    try:
+        # Opening a pipe would wait for who writes to it.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise PhotoError(f"{path} is not a file but a pipe or a device; choose a picture.")
+            return file.read()
+    except IsADirectoryError as error:
+        raise PhotoError(f"{path} is a folder; choose a picture inside it.") from error
+    except FileNotFoundError as error:
+        raise PhotoError(f"{path} does not exist; check the path.") from error
+    except PhotoError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a NUL inside the path
+        raise PhotoError(f"{path} cannot be read; check the path and its permissions.") from error
+
+
+def _header(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    image = _open_image(io.BytesIO(data), name, max_pixels)
+    _check_size(image, name, max_pixels)
+    return image
+
+
+def _load(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    try:
+        image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PhotoError(_too_many_pixels(name, max_pixels)) from error
+    except Exception as error:  # a broken file leads decoders into anything: SyntaxError, IndexError, ...
+        raise PhotoError(f"{name} is damaged or cut short; export or download it again.") from error
+    return image
 
 
 def _open_image(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
-    """Read the header only."""
+    """Read the header only, by the file's content and not by its name."""
     Image.init()
     formats = [name for name in Image.OPEN if name not in _REFUSED_FORMATS]
     try:
@@ -156,7 +272,7 @@ def _open_image(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
         raise PhotoError(_too_many_pixels(name, max_pixels)) from error
     except UnidentifiedImageError as error:
         raise PhotoError(f"{name} is not a picture this program can read; save it as JPEG or PNG.") from error
-    except Exception as error:  # see read_photo
+    except Exception as error:  # see _load
         raise PhotoError(f"{name} is damaged or cut short; export or download it again.") from error
 
 
@@ -170,85 +286,3 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
 
 def _too_many_pixels(name: str, max_pixels: int) -> str:
     return f"{name} has too many pixels; scale it down to under {max_pixels / 1e6:g} megapixels."
-
-
-# What a damaged EXIF block leads Pillow into.
-_EXIF_ERRORS = (ArithmeticError, AttributeError, KeyError, OSError, SyntaxError, TypeError, ValueError, struct.error)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation to a copy; a damaged EXIF block counts as none."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except _EXIF_ERRORS:
-        return image.copy()
-
-
-def _exif(upright: Image.Image) -> bytes:
-    """The EXIF block, less what an edited, upright picture makes wrong: orientation, sizes, and the thumbnail, which
-    Pillow does not write."""
-    try:
-        exif = upright.getexif()
-        for tag in (ExifTags.Base.Orientation, ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength):
-            exif.pop(tag, None)
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-        for tag in (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight):
-            details.pop(tag, None)
-        return exif.tobytes() if len(exif) else b""
-    except _EXIF_ERRORS:
-        return b""
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, Image.Image, bytes | None]:
-    """Any mode to RGB; transparency is ignored here.
-
-    Returns:
-        The picture in its file's own colours, the same in sRGB (the same object where nothing differs), and the profile
-        of the first. What has no RGB of its own (grey, CMYK, LAB) or no usable profile counts as sRGB.
-    """
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _to_8_bits(image)
-    elif image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        rgb = ImageCms.buildTransform(lab, srgb, "LAB", "RGB").apply(image)
-        return rgb, rgb, None
-    elif image.mode == "LA":
-        image = image.getchannel("L")
-    elif image.mode not in ("RGB", "L", "CMYK"):
-        # Through RGBA, because a palette with transparency converts to RGB with a warning.
-        image = image.convert("RGBA").convert("RGB")
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if _is_srgb(source):
-                rgb = image.convert("RGB")
-                return rgb, rgb, profile if image.mode == "RGB" else None
-            srgb = ImageCms.createProfile("sRGB")
-            rgb = ImageCms.buildTransform(source, srgb, image.mode, "RGB").apply(image)
-            if image.mode != "RGB":
-                return rgb, rgb, None
-            ImageCms.buildTransform(srgb, source, "RGB", "RGB")  # fails for profiles that lead one way only
-            return image, rgb, profile
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass  # a damaged profile, or one for another colour space: the plain conversion is the best guess
-    rgb = image.convert("RGB")
-    return rgb, rgb, None
-
-
-def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
-    """Most profiles are sRGB's own: skipping them saves time and a rounding."""
-    return "srgb" in ImageCms.getProfileDescription(profile).lower()
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale integers and floats into 0..255, where Pillow's own conversion would clip them."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    low, high = float(values.min()), float(values.max())
-    if image.mode.startswith("I;16"):
-        low, high = 0.0, 65535.0
-    elif low >= 0:
-        # The file does not say what white is: the smallest of the usual whites that holds every pixel.
-        whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        low, high = 0.0, next((white for white in whites if high <= white), high)
-    scaled = (values - low) * (255.0 / max(high - low, 1e-12))
-    return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8))

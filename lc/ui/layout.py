@@ -10,20 +10,24 @@ from typing import Any
 
 import gradio as gr
 
-from lc.attributes import ATTRIBUTES, DISPLAY_NAMES
+from lc.attributes import AttributeSet
 from lc.editor import FaceEditor
+from lc.errors import LatentConstraintsError
+from lc.ui import handlers as editing_tab
+from lc.ui import making as making_tab
+from lc.ui.events import Events
 from lc.ui.handlers import EXAMPLES, EditHandlers, Shown
-from lc.ui.making import ANY, Endpoints, Faces, MakingHandlers
+from lc.ui.making import ANY, MOST_SHOWN, Endpoints, Faces, MakingHandlers
 from lc.ui.session import Session
-from lc.ui.settings import Settings
+from lc.ui.settings import Settings, bytes_of
+from lc.ui.storage import Folder
+from lc.ui.visitors import Visitors
 
 __all__ = ["build_page", "model_card"]
 
 _TEXTS = Path(__file__).parent / "texts"
-_BOXES = [(DISPLAY_NAMES[name], name) for name in ATTRIBUTES]
 _KINDS = [("PNG", "PNG"), ("JPEG", "JPEG"), ("WebP", "WEBP")]
 _METHODS = [("Actor: instant", "actor"), ("Optimiser: watch it walk", "optimise")]
-_SWEEP, _AGE = 600, 3000  # seconds: every ten minutes files older than fifty go, so none is an hour old
 
 # A file component cannot be clicked by code before it has its new value: this gets the value itself.
 _SAVE = """(file) => { if (!file) return;
@@ -35,52 +39,66 @@ _SAVE = """(file) => { if (!file) return;
 _STAMP = "(boxes, identity, strength, method, _, ...rest) => [boxes, identity, strength, method, Date.now(), ...rest]"
 
 
-def build_page(editor: FaceEditor, weights: Path, settings: Settings) -> gr.Blocks:
-    """All of it, ready to launch.
+# Every value is checked by the handlers and by the door: Gradio's own checks end in a traceback, or open a file.
+_RAW: dict[str, Any] = {"preprocess": False}
+_PRIVATE: dict[str, Any] = {"api_visibility": "private", **_RAW}
+
+
+def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Folder) -> tuple[gr.Blocks, Visitors]:
+    """All of it, ready to launch behind a `Door`.
 
     Args:
         editor: shared by all visitors.
         weights: the local folder it was loaded from, for its model card.
         settings: see settings.py.
+        folder: for uploads and results; GRADIO_TEMP_DIR has to be its path.
+
+    Returns:
+        The page, and what it remembers of its visitors.
     """
     gr.set_static_paths(EXAMPLES)  # else Gradio serves them only where they lie below the working directory
-    editing = EditHandlers(editor)
+    editing = EditHandlers(editor, folder)
     making = MakingHandlers(editor, editing)
+    session, first = editing.opening()
+    visitors = Visitors(session, bytes_of(settings.session_memory))
+    events = Events(visitors)
     # What is slow shares the model's queue; what is quick must not wait behind it.
     model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": settings.concurrency}
-    page = gr.Blocks(title="Edit a face by ticking boxes", analytics_enabled=False, delete_cache=(_SWEEP, _AGE))
+    page = gr.Blocks(title="Edit a face by ticking boxes", analytics_enabled=False)
     with page:
         gr.Markdown(_text("intro"), elem_classes="lc-intro")
         with gr.Tabs() as tabs:
             with gr.Tab("Edit a photo", id="edit"):
-                shown = _edit_tab(editing, model)
+                shown = _edit_tab(editing, events, session, first, model)
             with gr.Tab("Random faces", id="random") as random_tab:
-                _random_tab(making, random_tab, tabs, shown, model)
+                _random_tab(making, events, random_tab, tabs, shown, model)
             with gr.Tab("How good is it", id="card"):
                 gr.Markdown(model_card(weights), elem_classes="lc-card")
         gr.Markdown(_text("footer"), elem_classes="lc-footer")
-        _endpoints(Endpoints(editor), model)
-    return page
+        _endpoints(Endpoints(editor, folder), model)
+    folder.keep_all()
+    return page, visitors
 
 
-def _edit_tab(handlers: EditHandlers, model: dict[str, Any]) -> list[Any]:
-    """Returns the components that `Shown` fills, in its order."""
-    session, first = handlers.opening()
-    fields: dict[str, Any] = {"session": gr.State(session)}
+def _edit_tab(
+    handlers: EditHandlers, events: Events, session: Session | None, first: Shown, model: dict[str, Any]
+) -> list[Any]:
+    """Returns the components that `Shown` fills, in its order; its session is the server's and has none."""
+    fields: dict[str, Any] = {}
     # Four pieces that page.css lays out: in two columns, or on a phone with the picture on top.
     with gr.Column(elem_id="desk"):
         with gr.Column(elem_id="desk-photo", min_width=0):
             row = _photo_piece(handlers, fields, session)
         with gr.Column(elem_id="desk-boxes", min_width=0):
-            _boxes_piece(fields, session)
+            _boxes_piece(fields, session, handlers.editor.attributes)
         with gr.Column(elem_id="desk-result", min_width=0):
             buttons = _result_piece(fields, first, session)
         with gr.Column(elem_id="desk-more", min_width=0):
             fields["stages"] = gr.HTML(_initial(first.stages), elem_id="stages", padding=False)
             fields["bars"] = gr.HTML(_initial(first.bars), elem_id="bars", padding=False)
-    shown = [fields[name] for name in Shown._fields]
-    _wire_photo(handlers, fields, shown, row, model)
-    _wire_edits(handlers, fields, shown, buttons, model)
+    shown = [fields[name] for name in Shown._fields[1:]]
+    _wire_photo(handlers, events, fields, shown, row, model)
+    _wire_edits(handlers, events, fields, shown, buttons, model)
     return shown
 
 
@@ -125,9 +143,9 @@ def _photo_piece(handlers: EditHandlers, fields: dict[str, Any], session: Sessio
     return row
 
 
-def _boxes_piece(fields: dict[str, Any], session: Session | None) -> None:
+def _boxes_piece(fields: dict[str, Any], session: Session | None, attributes: AttributeSet) -> None:
     fields["boxes"] = gr.CheckboxGroup(
-        _BOXES,
+        [(one.title, one.name) for one in attributes.attributes],
         value=list(session.now.boxes) if session else [],
         label="Attributes",
         info="Ticked as the model sees the photo. Change one and the face follows.",
@@ -171,116 +189,130 @@ def _result_piece(fields: dict[str, Any], first: Shown, session: Session | None)
 
 
 def _wire_photo(
-    handlers: EditHandlers, fields: dict[str, Any], shown: list[Any], row: gr.Gallery, model: dict[str, Any]
+    handlers: EditHandlers,
+    events: Events,
+    fields: dict[str, Any],
+    shown: list[Any],
+    row: gr.Gallery,
+    model: dict[str, Any],
 ) -> None:
-    photo, session = fields["photo"], fields["session"]
-    common: dict[str, Any] = {
-        "outputs": shown,
-        "show_progress_on": fields["pair"],
-        "api_visibility": "private",
-        **model,
-    }
+    def on(handler: Any, name: str, begins: bool = False) -> dict[str, Any]:
+        function = events.wrap(handler, editing_tab.failed, begins=begins)
+        look = {"outputs": shown, "show_progress_on": fields["pair"], "api_name": name}
+        return {"fn": function, **look, **_PRIVATE, **model}
+
+    photo, choice, outline = fields["photo"], fields["choice"], fields["outline"]
     # Not `input`, which also fires when the photo is removed, and then with the photo as it was (Gradio 6.31).
-    photo.upload(handlers.open_upload, [photo, session], preprocess=False, api_name="open_upload", **common)
-    row.select(handlers.open_example, [session], api_name="open_example", **common)
-    fields["choice"].input(handlers.choose_face, [fields["choice"], session], api_name="choose_face", **common)
-    fields["outline"].select(handlers.click_face, [session], api_name="click_face", **common)
+    photo.upload(inputs=photo, **on(handlers.open_upload, "open_upload", begins=True))
+    row.select(inputs=None, **on(handlers.open_example, "open_example", begins=True))
+    choice.input(inputs=choice, **on(handlers.choose_face, "choose_face"))
+    outline.select(inputs=None, **on(handlers.click_face, "click_face"))
 
 
 def _wire_edits(
     handlers: EditHandlers,
+    events: Events,
     fields: dict[str, Any],
     shown: list[Any],
     buttons: dict[str, gr.Button],
     model: dict[str, Any],
 ) -> None:
-    session, method, pair = fields["session"], fields["method"], fields["pair"]
-    private: dict[str, Any] = {"api_visibility": "private"}
+    method, pair = fields["method"], fields["pair"]
     triggers = [fields["boxes"].input, fields["identity"].release, fields["strength"].release, method.input]
     asked = gr.Number(0, visible=False)
     wish = [fields["boxes"], fields["identity"], fields["strength"], method, asked]
+    wrap = events.wrap
     # First, so that a walk for an older wish makes way; this never queues.
     gr.on(
         triggers,
-        handlers.overtake,
+        wrap(handlers.overtake, lambda error: None),  # `change` says it
         wish,
         None,
         js=_STAMP,
         api_name="overtake",
         trigger_mode="multiple",
         queue=False,
-        **private,
+        **_PRIVATE,
     )
     gr.on(
         triggers,
-        handlers.change,
-        [*wish, session],
+        wrap(handlers.change, editing_tab.failed),
+        wish,
         shown,
         js=_STAMP,
         api_name="change",
         trigger_mode="always_last",
         show_progress_on=pair,
-        **private,
+        **_PRIVATE,
         **model,
     )
-    method.change(
-        handlers.show_stop,
-        method,
-        buttons["stop"],
-        api_name="show_stop",
-        queue=False,
-        **private,
-    )
-    buttons["stop"].click(handlers.stop, None, None, api_name="stop", queue=False, **private)
+    method.change(handlers.show_stop, method, buttons["stop"], api_name="show_stop", queue=False, **_PRIVATE)
+    buttons["stop"].click(wrap(handlers.stop, _say), None, None, api_name="stop", queue=False, **_PRIVATE)
     for button, handler in (
         (fields["undo"], handlers.undo),
         (fields["redo"], handlers.redo),
         (buttons["reset"], handlers.reset),
     ):
-        button.click(handler, session, shown, api_name=handler.__name__, show_progress_on=pair, **private)
+        function = wrap(handler, editing_tab.failed)
+        button.click(function, None, shown, api_name=handler.__name__, show_progress_on=pair, **_PRIVATE)
     file = gr.File(visible=False)
-    saved = buttons["download"].click(
-        handlers.export, [fields["kind"], session], file, api_name="export", show_progress_on=pair, **private
-    )
-    saved.then(None, file, None, js=_SAVE)
-    filmed = fields["film"].click(handlers.film, session, file, api_name="film", show_progress_on=pair, **private)
-    filmed.then(None, file, None, js=_SAVE)
+    for button, saved, inputs in (
+        (buttons["download"], handlers.export, fields["kind"]),
+        (fields["film"], handlers.film, None),
+    ):
+        function = wrap(saved, _say)
+        done = button.click(function, inputs, file, api_name=saved.__name__, show_progress_on=pair, **_PRIVATE)
+        done.then(None, file, None, js=_SAVE)
 
 
-def _random_tab(handlers: MakingHandlers, tab: gr.Tab, tabs: gr.Tabs, shown: list[Any], model: dict[str, Any]) -> None:
-    fields: dict[str, Any] = {"made": gr.State([]), "chosen": gr.State(0)}
+def _say(error: LatentConstraintsError) -> None:
+    """For what has no place of its own to say it."""
+    gr.Warning(str(error))
+
+
+def _stay(error: LatentConstraintsError) -> Any:
+    """Likewise, where something on show has to stay."""
+    gr.Warning(str(error))
+    return gr.skip()
+
+
+def _random_tab(
+    handlers: MakingHandlers, events: Events, tab: gr.Tab, tabs: gr.Tabs, shown: list[Any], model: dict[str, Any]
+) -> None:
+    fields: dict[str, Any] = {"chosen": gr.State(0)}
     gr.Markdown(_text("random"))
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            wishes, buttons = _wishes_piece()
+            wishes, buttons = _wishes_piece(handlers.editor.attributes)
         with gr.Column(scale=7, min_width=300):
             _faces_piece(fields, buttons)
-    private: dict[str, Any] = {"api_visibility": "private"}
-    faces, gallery = [fields[name] for name in Faces._fields], fields["gallery"]
-    making: dict[str, Any] = {"show_progress_on": gallery, **private, **model}
-    buttons["make"].click(handlers.make, wishes, faces, api_name="make", **making)
-    drawn = buttons["dice"].click(handlers.new_seed, None, wishes[1], api_name="new_seed", queue=False, **private)
-    drawn.then(handlers.make, wishes, faces, api_name="make_anew", **making)
-    tab.select(handlers.greet, [fields["made"], *wishes], faces, api_name="greet", **making)
-    gallery.select(handlers.choose, None, fields["chosen"], api_name="choose", queue=False, **private)
-    made = fields["made"]
-    buttons["edit"].click(
-        handlers.edit_one, [made, fields["chosen"]], [tabs, *shown], api_name="edit_one", **private, **model
-    )
-    ends = [made, fields["first"], fields["second"]]
-    buttons["walk"].click(handlers.walk, ends, fields["between"], api_name="walk", **private, **model)
+    faces, gallery, chosen = [fields[name] for name in Faces._fields[1:]], fields["gallery"], fields["chosen"]
+    making: dict[str, Any] = {"show_progress_on": gallery, **_PRIVATE, **model}
+    wrap = events.wrap
+    make = wrap(handlers.make, making_tab.failed)
+    buttons["make"].click(make, wishes, faces, api_name="make", **making)
+    drawn = buttons["dice"].click(handlers.new_seed, None, wishes[1], api_name="new_seed", queue=False, **_PRIVATE)
+    drawn.then(make, wishes, faces, api_name="make_anew", **making)
+    tab.select(wrap(handlers.greet, making_tab.failed, begins=True), wishes, faces, api_name="greet", **making)
+    gallery.select(wrap(handlers.choose, _stay), None, chosen, api_name="choose", queue=False, **_PRIVATE)
+    edit_one = wrap(handlers.edit_one, lambda error: (gr.skip(), editing_tab.failed(error)))
+    buttons["edit"].click(edit_one, chosen, [tabs, *shown], api_name="edit_one", **_PRIVATE, **model)
+    ends = [fields["first"], fields["second"]]
+    walk = wrap(handlers.walk, _stay)
+    buttons["walk"].click(walk, ends, fields["between"], api_name="walk", **_PRIVATE, **model)
 
 
-def _wishes_piece() -> tuple[list[Any], dict[str, gr.Button]]:
+def _wishes_piece(attributes: AttributeSet) -> tuple[list[Any], dict[str, gr.Button]]:
     """The inputs of `make`, in its order, and the first two buttons."""
     with gr.Group(elem_id="choices"):
         choices = [
-            gr.Radio([ANY, "yes", "no"], value=ANY, label=DISPLAY_NAMES[name], elem_classes="lc-three")
-            for name in ATTRIBUTES
+            gr.Radio([ANY, "yes", "no"], value=ANY, label=one.title, elem_classes="lc-three")
+            for one in attributes.attributes
         ]
-    count = gr.Slider(1, 24, 8, step=1, label="How many", buttons=[], elem_id="count")
+    count = gr.Slider(1, MOST_SHOWN, 8, step=1, label="How many", buttons=[], elem_id="count")
     with gr.Row(equal_height=True):
-        seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=110, elem_id="seed")
+        # Text, for a browser's numbers are exact to 2^53 only.
+        seed = gr.Textbox("0", label="Seed", max_length=19, min_width=110, elem_id="seed")
         realism = gr.Checkbox(True, label="Realism", info="Off: any latent will do", min_width=150, elem_id="realism")
     with gr.Row(elem_id="tools"):
         buttons = {
@@ -324,7 +356,7 @@ def _endpoints(handlers: Endpoints, model: dict[str, Any]) -> None:
         report = gr.JSON(label="report")
         files = gr.File(label="faces", file_count="multiple")
         trigger = gr.Button()
-    public: dict[str, Any] = {"api_visibility": "public", **model}
+    public: dict[str, Any] = {"api_visibility": "public", **_RAW, **model}
     trigger.click(handlers.describe, [photo, face], report, api_name="describe", **public)
     inputs = [photo, changes, identity, method, face]
     trigger.click(handlers.edit, inputs, [result, report], api_name="edit", **public)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import gradio as gr
 import torch
 
-from lc.attributes import ATTRIBUTES, Strength, canonical
-from lc.editor import FaceEditor, Method, Sample
+from lc.attributes import Strength
+from lc.editor import FaceEditor, Method, Reading, Sample
 from lc.errors import LatentConstraintsError
-from lc.ui import views
-from lc.ui.handlers import EditHandlers, Shown, Update
+from lc.faces import read_photo
+from lc.memory import LARGE, trim
+from lc.ui import inputs, views
+from lc.ui.handlers import METHODS, EditHandlers, Shown, Update
+from lc.ui.pictures import Pictures
 from lc.ui.session import enlarge, reading_of
+from lc.ui.storage import Folder
 
-__all__ = ["ANY", "MOST", "Endpoints", "Faces", "MakingHandlers"]
+__all__ = ["ANY", "MOST", "MOST_SHOWN", "Endpoints", "Faces", "MakingHandlers", "failed"]
 
 ANY = "any"
+_CHOICES = (ANY, "yes", "no")
+MOST_SHOWN = 24  # faces on the page
 MOST = 64  # faces in one request
 _STEPS = 8  # faces of a walk between two
 
@@ -39,30 +47,31 @@ class MakingHandlers:
     """The second tab's events."""
 
     def __init__(self, editor: FaceEditor, editing: EditHandlers) -> None:
-        self.editor, self.editing = editor, editing
+        self.editor, self.editing, self.pictures = editor, editing, editing.pictures
 
-    def new_seed(self) -> int:
+    def new_seed(self) -> str:
         """Draw a seed."""
-        return random.randrange(1_000_000)
+        return str(random.randrange(1_000_000))
 
-    def make(self, count: float, seed: float | None, realism: bool, *choices: str) -> Faces:
+    def make(self, count: float, seed: str | float | None, realism: bool, *choices: str) -> Faces:
         """Make faces up.
 
         Args:
             count: how many.
-            seed: the same seed gives the same faces.
+            seed: the same seed gives the same faces; an empty field is 0.
             realism: False leaves the realism constraint out.
             choices: any, yes or no for each attribute, in their order.
         """
-        asked = zip(ATTRIBUTES, choices, strict=True)
-        wanted: dict[str, Strength] = {name: choice == "yes" for name, choice in asked if choice != ANY}
-        try:
-            made = self.editor.sample(int(count), wanted, int(seed or 0), realism=realism)
-        except LatentConstraintsError as error:
-            gr.Warning(str(error))
-            return Faces(status=views.fault(str(error)))
+        attributes = self.editor.attributes
+        titles = (one.title for one in attributes.attributes)
+        asked = {title: inputs.choice(choice, title, _CHOICES) for title, choice in zip(titles, choices, strict=True)}
+        shown = {title: choice == "yes" for title, choice in asked.items() if choice != ANY}
+        wanted = dict(attributes.changes(shown).wanted)
+        number = inputs.seed(0 if seed in (None, "") else seed)
+        many = inputs.count(count, MOST_SHOWN)
+        made = self.editor.sample(many, wanted, number, realism=inputs.truth(realism, "Realism"))
         names = [f"Face {number}" for number in range(1, len(made) + 1)]
-        pictures = [(views.jpeg_file(enlarge(sample.image)), name) for sample, name in zip(made, names, strict=True)]
+        pictures = [(self.pictures.jpeg(enlarge(sample.image)), name) for sample, name in zip(made, names, strict=True)]
         return Faces(
             made=made,
             gallery=gr.update(value=pictures, selected_index=0),
@@ -70,28 +79,30 @@ class MakingHandlers:
             first=gr.update(choices=names, value=names[0]),
             second=gr.update(choices=names, value=names[-1]),
             between=gr.update(value=[], visible=False),
-            status=views.made(made, wanted),
+            status=views.made(made, wanted, shown),
         )
 
-    def greet(self, made: Sequence[Sample], count: float, seed: float | None, realism: bool, *choices: str) -> Faces:
+    def greet(
+        self, made: Sequence[Sample], count: float, seed: str | float | None, realism: bool, *choices: str
+    ) -> Faces:
         """Make faces up when the tab is opened, where none are on show. Arguments: see `make`."""
         return Faces() if made else self.make(count, seed, realism, *choices)
 
     def choose(self, event: gr.SelectData) -> int:
         """Remember which face was clicked."""
-        return int(event.index)
+        return inputs.whole(event.index, "Face", 0, MOST_SHOWN - 1)
 
-    def edit_one(self, made: Sequence[Sample], chosen: int) -> tuple[Any, ...]:
+    def edit_one(self, made: Sequence[Sample], chosen: int) -> tuple[Update, Shown]:
         """Take the chosen face to the first tab.
 
         Args:
             made: the faces on show.
             chosen: the place of one of them, from 0.
         """
-        if not made:
+        if not chosen < len(made):
             gr.Warning("Make some faces first.")
-            return (gr.skip(), *Shown())
-        return (gr.Tabs(selected="edit"), *self.editing.open_sample(reading_of(made[chosen])))
+            return gr.skip(), Shown()
+        return gr.Tabs(selected="edit"), self.editing.open_sample(reading_of(made[chosen]))
 
     def walk(self, made: Sequence[Sample], first: str | None, second: str | None) -> Update:
         """Show the faces between two faces.
@@ -104,9 +115,15 @@ class MakingHandlers:
         if not made or not first or not second:
             gr.Warning("Make some faces first.")
             return gr.skip()
-        a, b = (made[int(name.split()[-1]) - 1].z for name in (first, second))
+        ends = [inputs.face_name(name) for name in (first, second)]
+        if max(ends) >= len(made):
+            raise LatentConstraintsError("Choose two of the faces.")
+        a, b = (made[end].z for end in ends)
         pictures = [
-            (views.jpeg_file(enlarge(self.editor.decode(_between(a, b, i / (_STEPS - 1))))), f"{i / (_STEPS - 1):.0%}")
+            (
+                self.pictures.jpeg(enlarge(self.editor.decode(_between(a, b, i / (_STEPS - 1))))),
+                f"{i / (_STEPS - 1):.0%}",
+            )
             for i in range(_STEPS)
         ]
         return gr.update(value=pictures, visible=True)
@@ -121,13 +138,24 @@ def _between(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
 
 
+def failed(error: LatentConstraintsError) -> Faces:
+    """A sentence instead of faces; those on show stay."""
+    gr.Warning(str(error))
+    return Faces(status=views.fault(str(error)))
+
+
 class Endpoints:
-    """For programs: the same, without a session. What a person can put right comes back as an error of one sentence."""
+    """For programs: the same, without a session. What a person can put right comes back as an error of one sentence.
 
-    def __init__(self, editor: FaceEditor) -> None:
-        self.editor = editor
+    Args:
+        editor: the editor.
+        folder: where uploads are, and results go.
+    """
 
-    def describe(self, photo: str, face: float = 0) -> dict[str, Any]:
+    def __init__(self, editor: FaceEditor, folder: Folder) -> None:
+        self.editor, self.folder, self.pictures = editor, folder, Pictures(folder)
+
+    def describe(self, photo: dict[str, Any], face: float = 0) -> dict[str, Any]:
         """Find the faces of a photo and read the attributes of one.
 
         Args:
@@ -137,14 +165,17 @@ class Endpoints:
         Returns:
             The ten probabilities, and the faces' boxes and landmarks in photo pixels.
         """
-        try:
-            reading = self.editor.read(photo, face=_face(face))
-        except LatentConstraintsError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return {"attributes": reading.attributes, "faces": [face.to_dict() for face in reading.faces]}
+        with _sentences():
+            reading = self._read(photo, face)
+            return {"attributes": reading.attributes, "faces": [found.to_dict() for found in reading.faces]}
 
     def edit(
-        self, photo: str, changes: dict[str, Strength] | None, identity: float, method: Method, face: float = 0
+        self,
+        photo: dict[str, Any],
+        changes: dict[str, Strength] | None,
+        identity: float,
+        method: Method,
+        face: float = 0,
     ) -> tuple[str, dict[str, Any]]:
         """Change attributes of a face in a photo.
 
@@ -158,61 +189,56 @@ class Endpoints:
         Returns:
             The edited photo at its own size, and what the critics say of it.
         """
-        try:
-            edit = self.editor.edit(photo, _checked(changes), identity, method, face=_face(face))
-        except LatentConstraintsError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+        with _sentences():
+            wanted, way = inputs.changes(changes, self.editor.attributes), inputs.choice(method, "method", METHODS)
+            keep = inputs.share(identity, "identity")
+            edit = self.editor.edit(self._read(photo, face), wanted, keep, way)
+            with edit.reading.photo.held():
+                path = self.pictures.edited(edit)
         report = {
             name: getattr(edit, name)
             for name in ("before", "after", "z_distance", "similarity", "steps", "converged", "seconds", "warning")
         }
-        return views.edited_file(edit), report
+        return path, report
 
     def sample(
-        self, count: float, changes: dict[str, Strength] | None, seed: float, realism: bool
+        self, count: float, changes: dict[str, Strength] | None, seed: float | str, realism: bool
     ) -> tuple[list[str], list[dict[str, float]]]:
         """Make faces up.
 
         Args:
             count: how many.
             changes: attribute name -> wanted; what is not named is drawn.
-            seed: the same seed gives the same faces.
+            seed: the same seed gives the same faces; 0 to 2^63 - 1, as text where numbers are not exact that far.
             realism: False leaves the realism constraint out.
 
         Returns:
-            The 64x64 faces, and each one's ten probabilities.
+            The faces, at the model's size, and each one's probability of every attribute.
         """
-        try:
-            made = self.editor.sample(_few(count), _checked(changes), int(seed), realism=realism)
-        except LatentConstraintsError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return [views.made_file(sample) for sample in made], [sample.attributes for sample in made]
+        with _sentences():
+            wanted = inputs.changes(changes, self.editor.attributes)
+            many, number = inputs.count(count, MOST), inputs.seed(seed)
+            made = self.editor.sample(many, wanted, number, realism=inputs.truth(realism, "realism"))
+            return [self.pictures.sample(sample) for sample in made], [sample.attributes for sample in made]
+
+    def _read(self, upload: dict[str, Any], face: object) -> Reading:
+        """The reading of an upload. Raises LatentConstraintsError."""
+        number = inputs.face(face)
+        if upload is None:
+            raise LatentConstraintsError("Upload a photo first, and name it as the upload was answered.")
+        with self.folder.open_upload(upload) as file:
+            photo = read_photo(file)
+        with photo.held():
+            reading = self.editor.read(photo, face=number)
+        if math.prod(photo.size) > LARGE:
+            trim()
+        return reading
 
 
-def _face(number: float | None) -> int | None:
-    return int(number) - 1 if number else None
-
-
-def _few(count: float) -> int:
-    """One request must not keep the model from everybody else.
-
-    Raises:
-        LatentConstraintsError: too many.
-    """
-    if count > MOST:
-        raise LatentConstraintsError(f"Ask for at most {MOST} faces at a time.")
-    return int(count)
-
-
-def _checked(changes: object) -> dict[str, Strength]:
-    """JSON from outside may be anything.
-
-    Raises:
-        LatentConstraintsError: it is not a mapping from names to true, false or numbers.
-    """
-    if changes is None:
-        return {}
-    if not isinstance(changes, dict) or not all(isinstance(value, (bool, int, float)) for value in changes.values()):
-        example = '{"Eyeglasses": true, "Smiling": 0.6}'
-        raise LatentConstraintsError(f"Give the changes as attribute names with true, false or a number: {example}.")
-    return canonical({str(name): value for name, value in changes.items()})
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Errors as Gradio sends them to programs, without a traceback in the log where somebody can put them right."""
+    try:
+        yield
+    except LatentConstraintsError as error:
+        raise gr.Error(str(error), print_exception=False) from error

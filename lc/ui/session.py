@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from lc.attributes import ATTRIBUTES, HAIR_COLOURS, Strength, canonical, resolve
+from lc.attributes import AttributeSet, Strength
 from lc.editor import Edit, Method, Reading, Sample
 from lc.faces import Aligned, Photo
 
 __all__ = ["Moment", "Session", "boxes_seen", "changes_of", "enlarge", "reading_of", "tick"]
 
 HISTORY = 60  # edits kept per visitor, a few dozen kB each
+# Bytes: of a photo as read, with what Gradio remembers of a page; of an edit; of a 64x64 picture.
+_READING, _EDIT, _FACE = 300_000, 25_000, 17_000
 SHOWN = 256  # side at which a 64x64 picture is shown
 
 
@@ -48,6 +50,11 @@ class Session:
     walk: tuple[Image.Image, ...] = ()
 
     @property
+    def nbytes(self) -> int:
+        """Memory that this session takes, in bytes: the photo's file, and a few dozen kB for each edit."""
+        return self.reading.photo.nbytes + _READING + _EDIT * len(self.moments) + _FACE * len(self.walk)
+
+    @property
     def now(self) -> Moment:
         return self.moments[self.at]
 
@@ -70,48 +77,56 @@ class Session:
         return replace(self, at=min(max(self.at + steps, 0), len(self.moments) - 1))
 
 
-def boxes_seen(reading: Reading) -> tuple[str, ...]:
-    """The boxes that the attribute critic would tick: of one-of attributes only the likeliest."""
-    seen = {name: p for name, p in reading.attributes.items() if p >= 0.5}
-    colours = sorted((name for name in HAIR_COLOURS if name in seen), key=lambda name: -seen[name])
-    return tuple(name for name in ATTRIBUTES if name in seen and name not in colours[1:])
+def boxes_seen(attributes: AttributeSet, reading: Reading) -> tuple[str, ...]:
+    """The boxes that the attribute critic would tick: of one-of attributes only the likeliest.
+
+    A box is named by its attribute, and is ticked in the sense of the attribute's title.
+    """
+    shown = {name: attributes.shown(name, p) for name, p in reading.attributes.items()}
+    seen = {name for name, p in shown.items() if p >= 0.5}
+    for group in attributes.one_of:
+        seen -= set(sorted(seen.intersection(group), key=lambda name: -shown[name])[1:])
+    return tuple(name for name in attributes.names if name in seen)
 
 
-def tick(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
+def tick(attributes: AttributeSet, before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
     """The boxes once the one-of groups are heeded: what was newly ticked clears what it excludes.
 
     Args:
+        attributes: which there are.
         before: the boxes that were ticked.
         after: those ticked now, the latest last: several may be new where an edit takes longer than a click.
-
-    >>> tick(["Black_Hair", "Young"], ["Black_Hair", "Young", "Blond_Hair"])
-    ('Blond_Hair', 'Young')
-    >>> tick(["Young"], ["Young", "Brown_Hair", "Blond_Hair"])
-    ('Blond_Hair', 'Young')
     """
     after, old = list(after), set(before)
-    wanted = set(after)
+    ticked = set(after)
     for name in after:
         if name not in old:
-            wanted -= {other for other, value in resolve({name: True}).items() if not value}
-            wanted.add(name)
-    return tuple(name for name in ATTRIBUTES if name in wanted)
+            implied = attributes.changes({name: not attributes[name].inverted}).resolved
+            for other, value in implied.items():
+                (ticked.add if value != attributes[other].inverted else ticked.discard)(other)
+    return tuple(name for name in attributes.names if name in ticked)
 
 
-def changes_of(reading: Reading, boxes: Iterable[str], strength: float = 1.0) -> dict[str, Strength]:
+def changes_of(
+    attributes: AttributeSet, reading: Reading, boxes: Iterable[str], strength: float = 1.0
+) -> dict[str, Strength]:
     """Only the boxes that differ from what was read; the rest is held by the critic's own value.
 
     Args:
+        attributes: which there are.
+        reading: the photo's.
+        boxes: those ticked.
         strength: in [0.5, 1], how likely the critic is to find each change; 1 is all the way.
     """
-    ticked, seen = set(boxes), set(boxes_seen(reading))
-    changed = [name for name in ATTRIBUTES if (name in ticked) != (name in seen)]
-    return canonical({name: strength if name in ticked else 1 - strength for name in changed})
+    ticked, seen = set(boxes), set(boxes_seen(attributes, reading))
+    changed = [name for name in attributes.names if (name in ticked) != (name in seen)]
+    shown = {name: strength if name in ticked else 1 - strength for name in changed}
+    return dict(attributes.changes({name: attributes.shown(name, p) for name, p in shown.items()}).wanted)
 
 
 def reading_of(sample: Sample) -> Reading:
     """A made-up face as a photo to edit. Its latent is known, and it is framed: nothing to detect or encode."""
-    photo = Photo(rgb=enlarge(sample.image), alpha=None, name="face", icc_profile=None, format=None)
+    photo = Photo(enlarge(sample.image), "face")
     scale = SHOWN / sample.image.width
     aligned = Aligned(sample.image, np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), scale)
     return Reading(photo, [], None, aligned, sample.z, sample.image, sample.attributes)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from lc.paths import DEFAULT_WEIGHTS
 
-__all__ = ["Settings", "parse"]
+__all__ = ["Settings", "bytes_of", "parse"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,10 @@ class Settings:
         share: ask gradio.live for a public link. The only setting that lets the page reach outside.
         root_path: where a reverse proxy puts the page, such as /faces.
         concurrency: how many requests the model works on at once.
-        max_upload_size: as gradio takes it, such as 20mb.
+        max_upload_size: of one photo, as gradio takes it, such as 20mb.
+        session_memory: for what is remembered of all visitors, written likewise; the latest visitors are kept.
+        file_age: seconds after which uploads and results are deleted.
+        allow_host: further names that the server answers to, * for any part of one.
     """
 
     host: str = "127.0.0.1"
@@ -40,6 +43,9 @@ class Settings:
     root_path: str = ""
     concurrency: int = 2
     max_upload_size: str = "30mb"
+    session_memory: str = "1gb"
+    file_age: int = 3000
+    allow_host: tuple[str, ...] = ()
 
 
 def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -48,8 +54,9 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     Args:
         arguments: the command line; None takes the program's own.
         environment: LC_HOST, LC_PORT, LC_WEIGHTS, LC_DEVICE, LC_SHARE, LC_ROOT_PATH, LC_CONCURRENCY,
-            LC_MAX_UPLOAD_SIZE; for the first two and the root path Gradio's own GRADIO_SERVER_NAME,
-            GRADIO_SERVER_PORT and GRADIO_ROOT_PATH are taken too.
+            LC_MAX_UPLOAD_SIZE, LC_SESSION_MEMORY, LC_FILE_AGE, LC_ALLOW_HOST (names with spaces between them); for the
+            first two and the root path Gradio's own GRADIO_SERVER_NAME, GRADIO_SERVER_PORT and GRADIO_ROOT_PATH are
+            taken too.
     """
 
     def preset(name: str, default: object, gradio: str = "") -> str:
@@ -87,7 +94,37 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         default=preset("MAX_UPLOAD_SIZE", known.max_upload_size),
         help="largest photo taken, such as 500kb or 30mb (default: %(default)s)",
     )
-    return Settings(**vars(parser.parse_args(arguments)))
+    add(
+        "--session-memory",
+        type=_size,
+        default=preset("SESSION_MEMORY", known.session_memory),
+        help="for photos and edits of all visitors, the latest are kept (default: %(default)s)",
+    )
+    add(
+        "--file-age",
+        type=_positive,
+        default=preset("FILE_AGE", known.file_age),
+        help="seconds after which uploads and results are deleted (default: %(default)s)",
+    )
+    add(
+        "--allow-host",
+        action="append",
+        metavar="NAME",
+        help="another name that the page is asked for by, such as faces.example.org or *.example.org; may be repeated",
+    )
+    values = vars(parser.parse_args(arguments))
+    values["allow_host"] = tuple(values["allow_host"] or preset("ALLOW_HOST", "").split())
+    return Settings(**values)
+
+
+def bytes_of(size: str) -> int:
+    """The number of bytes in a size as `parse` lets it through.
+
+    >>> bytes_of("30mb")
+    31457280
+    """
+    digits, unit = size.removesuffix("b").rstrip("kmg "), size.removesuffix("b")[-1:]
+    return int(digits) * {"k": 2**10, "m": 2**20, "g": 2**30}.get(unit, 1)
 
 
 def _port(text: str) -> int:

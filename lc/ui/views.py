@@ -1,36 +1,29 @@
 """Small pieces of HTML and the pictures in them. Plain functions of what the editor returns.
 
-Small pictures travel inside the page as data; large ones as files of Gradio's folder, which it clears on schedule.
+Small pictures travel inside the page as data; for large ones see pictures.py.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import io
-import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 
-from gradio.utils import get_upload_folder
 from PIL import Image, ImageDraw
 
-from lc.attributes import ATTRIBUTES, DISPLAY_NAMES, Strength
-from lc.editor import Edit, Reading, Sample
-from lc.faces import EDITED, MADE_UP, Face, PictureFormat, encode_picture
-from lc.results import animated
-from lc.ui.session import SHOWN, Moment, changes_of, enlarge
+from lc.attributes import AttributeSet, Strength
+from lc.editor import Reading, Sample
+from lc.faces import Face
+from lc.ui.pictures import encoded
+from lc.ui.session import SHOWN, Moment, enlarge
 
 __all__ = [
     "bars",
-    "edited_file",
     "face_at",
     "fault",
-    "film_file",
-    "jpeg_file",
     "made",
-    "made_file",
+    "outline_ratio",
     "outlined",
     "stages",
     "status",
@@ -38,11 +31,12 @@ __all__ = [
     "walking",
 ]
 
-_ENDINGS: dict[PictureFormat, str] = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 MINUS = "\N{MINUS SIGN}"
 
+_OUTLINED = 640  # pixels of the longer side
 _OUTLINE = "#0d9488"
 _OTHERS = "#f8fafc"
+_THUMBNAILS: weakref.WeakKeyDictionary[Reading, str] = weakref.WeakKeyDictionary()
 _LINES = ("var(--lc-after)", "var(--lc-second)", "var(--lc-third)")
 
 
@@ -50,29 +44,31 @@ def stages(reading: Reading, edited: Image.Image | None) -> str:
     """The way of the photo: input, aligned, reconstruction, edited."""
     crop = enlarge(reading.aligned.crop)
     steps = [
-        ("Input", "the photo", _thumbnail(reading)),
-        ("Aligned", "64\N{MULTIPLICATION SIGN}64, what the model sees", crop),
-        ("Reconstruction", "what its latent holds of it", enlarge(reading.reconstruction)),
-        ("Edited", "the latent, moved", enlarge(edited or reading.reconstruction)),
+        ("Input", "the photo", _input(reading)),
+        ("Aligned", "64\N{MULTIPLICATION SIGN}64, what the model sees", _data(crop)),
+        ("Reconstruction", "what its latent holds of it", _data(enlarge(reading.reconstruction))),
+        ("Edited", "the latent, moved", _data(enlarge(edited or reading.reconstruction))),
     ]
     figures = "".join(
-        f'<figure><img src="{_data(image)}" alt="{escape(name)}: {escape(note)}" width="{SHOWN}" height="{SHOWN}">'
+        f'<figure><img src="{image}" alt="{escape(name)}: {escape(note)}" width="{SHOWN}" height="{SHOWN}">'
         f"<figcaption><b>{escape(name)}</b><span>{escape(note)}</span></figcaption></figure>"
         for name, note, image in steps
     )
     return f'<div class="lc-strip" role="group" aria-label="The stages of the edit">{figures}</div>'
 
 
-def bars(before: Mapping[str, float], after: Mapping[str, float], wanted: Mapping[str, Strength]) -> str:
+def bars(
+    attributes: AttributeSet, before: Mapping[str, float], after: Mapping[str, float], wanted: Mapping[str, Strength]
+) -> str:
     """What the attribute critic says before and after, as a table whose cells are drawn as bars."""
     rows = []
-    for name in ATTRIBUTES:
-        old, new = before[name], after[name]
+    for name in attributes.names:
+        old, new = (attributes.shown(name, read[name]) for read in (before, after))
         note = ""
         if name in wanted:
-            note = f"<small>{'+' if wanted[name] >= 0.5 else MINUS} asked</small>"
+            note = f"<small>{'+' if attributes.shown(name, wanted[name]) >= 0.5 else MINUS} asked</small>"
         rows.append(
-            f'<tr><th scope="row">{escape(DISPLAY_NAMES[name])}{note}</th>'
+            f'<tr><th scope="row">{escape(attributes[name].title)}{note}</th>'
             f'<td class="lc-bar" aria-hidden="true"><i style="width:{old:.0%}"></i><b style="width:{new:.0%}"></b></td>'
             f"<td>{old:.0%}</td><td>{new:.0%}</td></tr>"
         )
@@ -84,10 +80,9 @@ def bars(before: Mapping[str, float], after: Mapping[str, float], wanted: Mappin
     )
 
 
-def status(moment: Moment) -> str:
+def status(moment: Moment, wanted: bool) -> str:
     """One line on how the edit went."""
     edit = moment.edit
-    wanted = changes_of(edit.reading, moment.boxes)
     if not wanted:
         return _line("", "This is the photo as it is. Tick a box to change it.")
     way = "Actor" if moment.method == "actor" else f"Optimiser, {edit.steps} steps"
@@ -110,12 +105,12 @@ def walking(index: int) -> str:
     return _line("", f"Walking: step {index}. Stop keeps the face as it is.")
 
 
-def made(samples: Sequence[Sample], wanted: Mapping[str, Strength]) -> str:
-    """One line on made-up faces: how many of them the critic sees as wanted."""
+def made(samples: Sequence[Sample], wanted: Mapping[str, Strength], shown: Mapping[str, bool]) -> str:
+    """One line on generated faces: how many of them the critic sees as wanted, which `shown` says by title."""
     if not wanted:
         return _line("ok", f"{len(samples)} faces that nobody has.")
     agree = sum(all((sample.attributes[name] >= 0.5) == value for name, value in wanted.items()) for sample in samples)
-    asked = ", ".join(f"{'' if value else 'not '}{DISPLAY_NAMES[name].lower()}" for name, value in wanted.items())
+    asked = ", ".join(f"{'' if value else 'not '}{title.lower()}" for title, value in shown.items())
     return _line("ok", f"The attribute critic sees {agree} of {len(samples)} faces as asked: {asked}.")
 
 
@@ -147,18 +142,23 @@ def trace(energies: Sequence[Mapping[str, float]]) -> str:
     return f'<div class="lc-trace" aria-label="Energies after {steps} steps">{"".join(parts)}</div>'
 
 
-def outlined(reading: Reading, side: int = 640) -> tuple[Image.Image, float]:
-    """The photo with every face outlined and numbered, no larger than `side`, and photo pixels per pixel of it."""
-    picture = reading.photo.rgb.copy()
-    picture.thumbnail((side, side))
-    ratio = reading.photo.rgb.width / picture.width
+def outlined(reading: Reading) -> Image.Image:
+    """The photo with every face outlined and numbered, no larger than 640 pixels."""
+    ratio = outline_ratio(reading.photo.size)
+    width, height = (max(1, round(side / ratio)) for side in reading.photo.size)
+    picture = reading.photo.rgb.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
     draw = ImageDraw.Draw(picture)
     for number, face in enumerate(reading.faces, 1):
         box = [value / ratio for value in face.box]
         taken = face is reading.face
         _frame(draw, box, taken)
         draw.text((box[0] + 5, box[1] + 3), str(number), "white", font_size=18, stroke_width=2, stroke_fill="black")
-    return picture, ratio
+    return picture
+
+
+def outline_ratio(size: tuple[int, int]) -> float:
+    """Pixels of a photo of that size for each pixel of it outlined."""
+    return max(1.0, max(size) / _OUTLINED)
 
 
 def face_at(faces: Sequence[Face], x: float, y: float) -> int:
@@ -172,47 +172,15 @@ def face_at(faces: Sequence[Face], x: float, y: float) -> int:
     return min(range(len(faces)), key=lambda i: far(faces[i]))
 
 
-def jpeg_file(image: Image.Image) -> str:
-    """Save for display: at 12 megapixels 60 ms, where Gradio's own WebP takes over a second."""
-    return _file(_encoded(image, "JPEG", quality=92), "picture.jpg")
-
-
-def edited_file(edit: Edit, kind: PictureFormat = "PNG") -> str:
-    """Save to keep, marked as edited for whoever finds it later."""
-    photo, file = edit.reading.photo, io.BytesIO()
-    encode_picture(edit.result, file, kind, EDITED, photo)
-    return _file(file.getvalue(), f"{Path(photo.name).stem}-edited.{_ENDINGS[kind]}")
-
-
-def made_file(sample: Sample) -> str:
-    """Save a made-up face to keep."""
-    file = io.BytesIO()
-    encode_picture(sample.image, file, "PNG", MADE_UP)
-    return _file(file.getvalue(), "face.png")
-
-
-def film_file(faces: Sequence[Image.Image], name: str) -> str:
-    """Save a walk as an animated WebP."""
-    return _file(animated(faces), f"{Path(name).stem}-walk.webp")
-
-
-def _file(data: bytes, name: str) -> str:
-    folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    # The same picture may be on its way to a browser from this very file: put a whole one in its place.
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as partial:
-        partial.write(data)
-    return str(Path(partial.name).replace(folder / name))
-
-
 def _data(image: Image.Image) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(_encoded(image, "JPEG", quality=88)).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(encoded(image, "JPEG", quality=88)).decode()
 
 
-def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
+def _input(reading: Reading) -> str:
+    """The photo's thumbnail, drawn once: a walk shows it at each of its steps."""
+    if reading not in _THUMBNAILS:
+        _THUMBNAILS[reading] = _data(_thumbnail(reading))
+    return _THUMBNAILS[reading]
 
 
 def _thumbnail(reading: Reading) -> Image.Image:

@@ -290,6 +290,19 @@ def test_random_faces_are_made_and_one_is_edited(page: sync_api.Page) -> None:
     wait_for_change(page, old)
 
 
+def test_a_wrong_seed_is_a_sentence_and_the_faces_stay(page: sync_api.Page) -> None:
+    page.get_by_role("tab", name="Random faces").click()
+    sync_api.expect(page.locator("#faces .thumbnail-item")).to_have_count(8)
+    for seed in ("-5", "1e16", "many"):
+        page.locator("#seed").get_by_label("Seed").fill(seed)
+        page.get_by_role("button", name="Make faces").click()
+        sync_api.expect(page.locator("#made-status .error")).to_contain_text(f"Seed: '{seed}' is not a whole number")
+        sync_api.expect(page.locator("#faces .thumbnail-item")).to_have_count(8)
+    page.locator("#seed").get_by_label("Seed").fill(str(2**63 - 1))
+    page.get_by_role("button", name="Make faces").click()
+    sync_api.expect(page.locator("#made-status .ok")).to_contain_text("8 faces")
+
+
 def test_a_snapshot_of_the_camera_is_taken(page: sync_api.Page) -> None:
     """Chromium's fake camera shows no face: the sentence says so."""
     page.locator("#photo").get_by_label("Remove Image").click()

@@ -1,0 +1,138 @@
+"""What a request says, checked: whatever JSON may hold comes in, what the editor takes goes out.
+
+Gradio's own checks are switched off, for they end in a traceback. Each function names the field in its error, one
+sentence for the visitor.
+
+>>> share(0.5, "Keep the person"), seed("7")
+(0.5, 7)
+>>> share(7, "Keep the person")
+Traceback (most recent call last):
+lc.errors.LatentConstraintsError: Keep the person: 7 is not a number from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+from lc.attributes import AttributeSet, Strength
+from lc.errors import LatentConstraintsError
+from lc.numbers import MAX_FACE, MAX_SEED, number, whole_number
+
+__all__ = [
+    "boxes",
+    "changes",
+    "choice",
+    "count",
+    "face",
+    "face_name",
+    "moment",
+    "place",
+    "seed",
+    "share",
+    "truth",
+    "whole",
+]
+
+_T = TypeVar("_T", bound=str)
+
+
+def share(value: object, field: str, low: float = 0.0, high: float = 1.0) -> float:
+    """A number from `low` to `high`."""
+    if isinstance(value, bool):
+        raise LatentConstraintsError(f"{field}: {value} is not a number from {low:g} to {high:g}.")
+    try:
+        return number(value, low, high)
+    except LatentConstraintsError as error:
+        raise LatentConstraintsError(f"{field}: {error}") from error
+
+
+def count(value: object, most: int) -> int:
+    """How many faces to make."""
+    return whole(value, "How many", 1, most)
+
+
+def seed(value: object) -> int:
+    """A seed; as text too, because a browser's numbers are exact to 2^53 only."""
+    return whole(value, "Seed", 0, MAX_SEED)
+
+
+def face(value: object) -> int | None:
+    """Which face, from 1; 0: let the editor choose, which gives None."""
+    return whole(value, "Face", 0, MAX_FACE) - 1 if value != 0 or isinstance(value, bool) else None
+
+
+def face_name(value: object) -> int:
+    """The place, from 0, in a name such as "Face 2"."""
+    if not isinstance(value, str) or not value.startswith("Face "):
+        raise LatentConstraintsError("Choose one of the faces.")
+    return whole(value.removeprefix("Face "), "Face", 1, MAX_FACE) - 1
+
+
+def truth(value: object, field: str) -> bool:
+    """Yes or no."""
+    if not isinstance(value, bool):
+        raise LatentConstraintsError(f"{field} has to be true or false.")
+    return value
+
+
+def choice(value: object, field: str, options: Sequence[_T]) -> _T:
+    """One of several words."""
+    for option in options:
+        if value == option:
+            return option
+    raise LatentConstraintsError(f"{field} has to be one of these: {', '.join(options)}.")
+
+
+def boxes(value: object, attributes: AttributeSet) -> list[str]:
+    """The attributes that are ticked, the latest last."""
+    names = attributes.names
+    if not isinstance(value, list) or not all(isinstance(name, str) and name in names for name in value):
+        raise LatentConstraintsError(f"Attributes have to be names among these: {', '.join(names)}.")
+    return list(dict.fromkeys(value))
+
+
+def changes(value: object, attributes: AttributeSet) -> dict[str, Strength]:
+    """Attribute name -> true, false or a probability."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(wanted, (bool, int, float)) for wanted in value.values()):
+        example = f'{{"{attributes.names[0]}": true, "{attributes.names[-1]}": 0.6}}'
+        raise LatentConstraintsError(f"Give the changes as attribute names with true, false or a number: {example}.")
+    wanted = {_short(str(name)): _probability(name, strength) for name, strength in value.items()}
+    return dict(attributes.changes(wanted).wanted)
+
+
+def moment(value: object) -> float:
+    """Milliseconds by the browser's clock; what is no time counts as long ago."""
+    known = isinstance(value, (int, float)) and abs(value) < 1e15  # NaN is not
+    return float(value) if known else 0.0  # type: ignore[arg-type]
+
+
+def place(value: object) -> tuple[float, float]:
+    """A point of a picture, in pixels."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(_finite(part) for part in value):
+        raise LatentConstraintsError("Click on one of the faces.")
+    return float(value[0]), float(value[1])
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9 and math.isfinite(value)
+
+
+def _probability(name: object, value: Strength) -> Strength:
+    return value if isinstance(value, bool) else share(value, _short(str(name)))
+
+
+def _short(text: str) -> str:
+    """A name for a message, cut where somebody sent a book."""
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def whole(value: object, field: str, low: int, high: int) -> int:
+    """A whole number from `low` to `high`."""
+    try:
+        return whole_number(value, low, high)
+    except LatentConstraintsError as error:
+        raise LatentConstraintsError(f"{field}: {error}") from error
