@@ -26,7 +26,7 @@ from lc.editor import FaceEditor, Method, Reading
 from lc.files import write_json, write_text
 from lc.weights import load_classifier
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
-from train.data import load_celeba
+from train.data import find, load_celeba
 from train.engine import parse
 from train.identity import FaceEmbedding
 from train.latents import DIRECTIONS
@@ -77,7 +77,7 @@ class Reach:
         self.editor = FaceEditor.load(config.weights, config.device)
         self.reader, self.embedding = load_classifier(config.judges, "reader"), FaceEmbedding()
         names = load_celeba(config.celeba, config.part, config.pool).names
-        folder = config.celeba / "img_align_celeba"
+        folder = find(config.celeba).photos
         self.readings = self.editor.read_located([self.editor.locate(folder / n, aligned=True) for n in names])
         copies = tensor([reading.reconstruction for reading in self.readings])
         self.seen = self.read(copies)

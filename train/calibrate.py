@@ -34,7 +34,7 @@ from lc.faces import frame_crop, paste
 from lc.identity import FILE, Calibration, save_calibration
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.classifier import load_guide
-from train.data import load_celeba
+from train.data import find, load_celeba
 from train.engine import parse, program
 from train.identity import FaceEmbedding
 from train.latents import DIRECTIONS
@@ -150,7 +150,7 @@ class Measurement:
     def __init__(self, config: CalibrateConfig) -> None:
         self.editor, self.embedding = FaceEditor.load(config.weights, config.device), FaceEmbedding()
         names = load_celeba(config.celeba, config.part, config.limit).names[config.skip :]
-        folder = config.celeba / "img_align_celeba"
+        folder = find(config.celeba).photos
         self.readings = self.editor.read_located([self.editor.locate(folder / n, aligned=True) for n in names])
         if len(self.readings) < 2:
             raise SystemExit(f"--skip {config.skip} leaves no photos to calibrate with: lower it.")

@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from train.data import centre, square_crop, to_tensor
+from train.data import centre, find, read_crop, to_tensor
 from train.engine import parse, program
 from train.metrics import separation
 
@@ -202,20 +201,15 @@ def pairs(celeba: Path, count: int) -> Tensor:
         (N, 2, 3, 64, 64) in [0, 1]; N <= count, 0 where CelebA's identity_CelebA.txt is missing.
     """
     people: dict[str, list[str]] = {}
-    listed = celeba / "identity_CelebA.txt"
-    for row in map(str.split, listed.read_text().splitlines() if listed.exists() else ()):
-        if len(row) == 2 and (celeba / "img_align_celeba" / row[0]).exists():
-            people.setdefault(row[1], []).append(row[0])
-    names = [name for photos in people.values() if len(photos) > 1 for name in photos[:2]][: 2 * count]
-    if not names:
-        return torch.zeros(0, 2, 3, 64, 64)
-
-    def read(name: str) -> Image.Image:
-        with Image.open(celeba / "img_align_celeba" / name) as image:
-            return square_crop(image, image.width * 148 / 178)
-
-    images = centre(to_tensor([read(name) for name in tqdm(names, desc="pairs of photos", leave=False)]))
-    return images.unflatten(0, (-1, 2))
+    layout = find(celeba)
+    for name, person in layout.people().items():
+        if name in layout.files:
+            people.setdefault(person, []).append(layout.files[name])
+    names = [photos[:2] for photos in people.values() if len(photos) > 1][:count]
+    bar = tqdm(names, desc="pairs of photos", leave=False)
+    read = [[read_crop(layout.photos / name) for name in pair] for pair in bar]
+    images = [image for a, b in read if a and b for image in (a, b)]
+    return centre(to_tensor(images)).unflatten(0, (-1, 2)) if images else torch.zeros(0, 2, 3, 64, 64)
 
 
 def separate(embedding: FaceEmbedding, photos: Tensor, zoom: float = 1.0) -> dict[str, Any]:

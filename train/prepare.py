@@ -2,6 +2,7 @@
 
     python -m train.prepare --photos data/lfw --out cache/lfw.safetensors --centre 151
     python -m train.prepare --photos ~/Pictures --out cache/mine.safetensors
+    python -m train.prepare --photos ~/Pictures --out cache/mine128.safetensors --image-size 128 --margin 8
 
 Photos that are already in CelebA's pose need no detector: `--centre` gives the side, in pixels, of the centred square
 to take. Photos without a usable face are named and left out.
@@ -21,6 +22,7 @@ from lc.faces import detector, find_photos, read_photo
 from lc.faces.align import fit, warp
 from train.data import IMAGE_SIZE, MARGIN, Crops, save_packed, square_crop, to_tensor
 from train.engine import parse, program
+from train.layouts import say
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,30 @@ class PrepareConfig:
     """The .safetensors file to write."""
     centre: float | None = None
     """Take the centred square of this many pixels instead of looking for the face."""
+    image_size: int = IMAGE_SIZE
+    """Side of what the networks will see, in pixels."""
+    margin: int = MARGIN
+    """Pixels around it, on every side, that training may shift it by."""
     limit: int | None = None
     """Stop after so many photos."""
 
 
-def crop(path: Path, side: float | None) -> Image.Image:
-    """One training crop, (64 + 2 * MARGIN) pixels square.
+def crop(path: Path, side: float | None, image_size: int = IMAGE_SIZE, margin: int = MARGIN) -> Image.Image:
+    """One training crop, image_size + 2 * margin pixels square.
 
     Raises:
         PhotoError: unreadable, or no face in it.
+        DataError: the centred square and its margin reach out of the photo.
     """
     photo = read_photo(path)
     if side is not None:
-        return square_crop(photo.rgb, side)
+        return square_crop(photo.rgb, side, image_size, margin)
     faces = detector().detect(photo.rgb)
     if not faces:
         raise PhotoError("no face was found")
-    matrix = fit(faces[0].landmarks, IMAGE_SIZE)
-    matrix[:, 2] -= matrix[:, :2] @ np.array([MARGIN, MARGIN])  # begin MARGIN pixels further out
-    return warp(photo.rgb, matrix, IMAGE_SIZE + 2 * MARGIN)
+    matrix = fit(faces[0].landmarks, image_size)
+    matrix[:, 2] -= matrix[:, :2] @ np.array([margin, margin])  # begin so much further out
+    return warp(photo.rgb, matrix, image_size + 2 * margin)
 
 
 @program
@@ -63,9 +70,9 @@ def main() -> None:
         print(f"left out {path}: {reason}")
     for path in tqdm(found.paths[: config.limit], desc="align"):
         try:
-            images.append(crop(path, config.centre))
+            images.append(crop(path, config.centre, config.image_size, config.margin))
         except PhotoError as error:
-            tqdm.write(f"left out {path.name}: {error}")
+            say(f"left out {path.name}: {error}")
             continue
         names.append(path.relative_to(config.photos).as_posix())
     if not images:

@@ -28,7 +28,7 @@ from lc.invert import invert
 from lc.vae import VAE
 from lc.weights import load_classifier
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
-from train.data import centre, load_celeba, to_tensor, to_unit
+from train.data import centre, find, load_celeba, to_tensor, to_unit
 from train.identity import SAME, FaceEmbedding, MissingEmbeddingError
 from train.latents import DIRECTIONS
 from train.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
@@ -116,7 +116,7 @@ class Evaluation:
         crops = load_celeba(celeba, part, limit)
         assert crops.labels is not None
         self.labels = crops.labels.bool()
-        folder = celeba / "img_align_celeba"
+        folder = find(celeba).photos
         names = tqdm(crops.names, desc="read photos", leave=False)
         self.readings = editor.read_located([editor.locate(folder / name, aligned=True) for name in names])
         self.photos = tensor([reading.aligned.crop for reading in self.readings])
