@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from lc.attributes import ATTRIBUTES
+from train.attributes import ATTRIBUTES
 from train.engine import parse
 
 SIZE = (89, 109)  # CelebA's frame at half size
