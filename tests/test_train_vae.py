@@ -108,3 +108,5 @@ def test_the_focus_favours_the_face_and_keeps_the_total() -> None:
     assert weight[38, 32] > 1.2 * weight[2, 2]
     assert torch.equal(weight, weight.flip(1))
     assert torch.equal(focus_map(0.0), torch.ones(64, 64))
+    halved = F.avg_pool2d(focus_map(1.0, 128)[None], 2)[0]
+    torch.testing.assert_close(halved, weight, rtol=0.01, atol=0.0)

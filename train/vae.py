@@ -2,6 +2,7 @@
 
     python -m train.vae --celeba data/celeba --extra cache/lfw.safetensors --out runs/vae
     python -m train.vae --celeba data/celeba --out runs/vae --resume
+    python -m train.vae --celeba data/celebahq --init weights/celeba-64 --preset celeba-128 --out runs/vae128
     torchrun --nproc_per_node 2 -m train.vae --celeba data/celeba --out runs/vae
 
 L = E_q[ sum_pixels (x - decode(z))^2 / (2 sigma_x^2) ] + beta KL(q(z|x) || N(0, I)), Kingma and Welling 2014.
@@ -25,7 +26,7 @@ from lc.losses import kl_divergence, pixel_nll
 from lc.vae import VAE, BottleneckBlock, ResidualBlock, VAEConfig
 from lc.weights import load_generator, save_generator, save_statistics
 from train.classifier import load_perceptual
-from train.data import IMAGE_SIZE, augment, centre, load_celeba, load_packed
+from train.data import IMAGE_SIZE, MARGIN, augment, centre, load_celeba, load_packed
 from train.engine import Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
 from train.metrics import psnr
 
@@ -51,6 +52,10 @@ class VAETraining(RunConfig):
     """Folder of a "perceptual" classifier."""
     lpips: float = 1_500.0
     """Weight of the distance between its features, in nats per unit: the pixels of a photo cost about 2,500."""
+    margin: int = MARGIN
+    """Pixels around a crop, on every side, that training may shift it by."""
+    decoder_first: int = 0
+    """Steps in which the encoder is left as it is, for a decoder with new layers."""
     colour: float = 0.0
     """Augmentation: largest relative change of brightness."""
     zoom: float = 0.0
@@ -72,6 +77,27 @@ class VAETraining(RunConfig):
 
 PRESETS = {
     "cpu": VAETraining(),
+    # Grown from the 64-pixel VAE of weights/celeba-64; the decoder is wider at 32x32 and has two more blocks there.
+    "celeba-128": VAETraining(
+        celeba=Path("data/celebahq"),
+        model=VAEConfig(
+            encoder_blocks=2,
+            decoder_widths=(96, 128, 256, 256),
+            decoder_bottleneck=128,
+            patch=4,
+            fine_blocks=2,
+        ),
+        margin=8,
+        decoder_first=200,
+        focus=0.5,
+        colour=0.08,
+        beta_warmup=1,
+        images=600_000,
+        batch=32,
+        lr=2.5e-4,
+        lr_final=4e-6,
+        warmup=200,
+    ),
     "paper": VAETraining(
         model=VAEConfig(widths=(128, 256, 512, 1024), bottleneck=512, encoder_blocks=1, decoder_blocks=2),
         images=200_000 * 256,
@@ -80,6 +106,9 @@ PRESETS = {
         lr_final=1e-6,
     ),
 }
+
+
+HELD_OUT = 1_000  # validation photos that reconstructions are measured on along the way
 
 
 class Trainee(nn.Module):
@@ -91,10 +120,10 @@ class Trainee(nn.Module):
         super().__init__()
         self.vae, self.sigma_x, self.lpips = vae, sigma_x, lpips
         self._judge = [classifier]  # in a list, so that it becomes no part of this module
-        self.register_buffer("weight", focus_map(focus), persistent=False)
+        self.register_buffer("weight", focus_map(focus, vae.image_size), persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, 64, 64) -> pixel negative log-likelihood, weighted feature distance and KL, (B,) each, in nats."""
+        """(B, 3, S, S) -> pixel negative log-likelihood, weighted feature distance and KL, (B,) each, in nats."""
         posterior = self.vae.encode(images)
         reconstruction = self.vae.decode(posterior.sample())
         root = self.weight.sqrt()
@@ -109,11 +138,11 @@ class Trainee(nn.Module):
         return nll, unlike, kl_divergence(posterior)
 
 
-def focus_map(focus: float) -> Tensor:
-    """Weight of each pixel, (64, 64) with mean 1: a Gaussian over the face in CelebA's pose, on a flat ground."""
-    steps = torch.arange(IMAGE_SIZE, dtype=torch.float32)
-    down = ((steps - 38) / 20).square()  # from the brows to the chin
-    across = ((steps - 31.5) / 16).square()
+def focus_map(focus: float, size: int = IMAGE_SIZE) -> Tensor:
+    """Weight of each pixel, (size, size) with mean 1: a Gaussian over the face in CelebA's pose, on a flat ground."""
+    places = (torch.arange(size, dtype=torch.float32) + 0.5) * (64 / size) - 0.5  # of 64
+    down = ((places - 38) / 20).square()  # from the brows to the chin
+    across = ((places - 31.5) / 16).square()
     weight = 1 + focus * torch.exp(-0.5 * (down[:, None] + across))
     return weight / weight.mean()
 
@@ -172,7 +201,7 @@ def _widen(small: nn.Module, large: nn.Module) -> None:
 
 @torch.no_grad()
 def reconstruction_psnr(vae: VAE, images: Tensor, batch: int = 128) -> float:
-    """Mean PSNR in dB of decode(mean of q(z|x)) over images (N, 3, 64, 64) in [0, 1]."""
+    """Mean PSNR in dB of decode(mean of q(z|x)) over images (N, 3, S, S) in [0, 1]."""
     vae.eval()
     device = next(vae.parameters()).device
     values = [psnr(vae.decode(vae.encode(x.to(device)).mean), x.to(device)) for x in images.split(batch)]
@@ -185,8 +214,8 @@ def latent_statistics(vae: VAE, images: Tensor, batch: int = 256) -> LatentStati
     """Mean, std and sigma_bar of the encodings of photos (N, 3, S, S) uint8, un-augmented."""
     vae.eval()
     device = next(vae.parameters()).device
-    batches = tqdm(images.split(batch), desc="latent statistics", leave=False)
-    mean, std = (torch.cat(parts) for parts in zip(*(vae.encode(centre(x).to(device)) for x in batches), strict=True))
+    crops = (centre(x, vae.image_size) for x in tqdm(images.split(batch), desc="latent statistics", leave=False))
+    mean, std = (torch.cat(parts) for parts in zip(*(vae.encode(x.to(device)) for x in crops), strict=True))
     return LatentStatistics(mean.mean(0), (mean.var(0) + std.square().mean(0)).sqrt(), std.mean(0))
 
 
@@ -195,10 +224,13 @@ def main() -> None:
     config = parse(VAETraining, PRESETS)
     engine = accelerator(config)
     run = Run(config, engine)
-    crops = load_celeba(config.celeba, "train", config.limit)
-    images = torch.cat([crops.images, *(load_packed(path).images[: config.limit] for path in config.extra)])
-    held_out = centre(load_celeba(config.celeba, "validation", config.limit).images)
-    seen = centre(crops.images[: len(held_out)])
+    size, margin = config.model.image_size, config.margin
+    crops = load_celeba(config.celeba, "train", config.limit, image_size=size, margin=margin)
+    extra = [load_packed(path).images[: config.limit] for path in config.extra]
+    images = torch.cat([crops.images, *extra]) if extra else crops.images  # which may be mapped from a file
+    validation = load_celeba(config.celeba, "validation", config.limit, image_size=size, margin=margin)
+    held_out = centre(validation.images[:HELD_OUT], size)
+    seen = centre(crops.images[: len(held_out)], size)
     torch.manual_seed(config.seed)
     vae = grow(load_generator(config.init), config.model) if config.init else VAE(config.model)
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -216,11 +248,12 @@ def main() -> None:
     for step in bar:
         generator = seeded(config, step, engine.process_index)
         rows = torch.randint(len(images), (config.batch,), generator=generator)
-        x = augment(images[rows], generator, config.colour, config.zoom).to(
+        x = augment(images[rows], generator, config.colour, config.zoom, image_size=size).to(
             engine.device, memory_format=torch.channels_last
         )
         for group in optimiser.param_groups:
             group["lr"] = cosine(step, steps, config.lr, config.lr_final, config.warmup)
+        vae.encoder.requires_grad_(step >= config.decoder_first).train(step >= config.decoder_first)
         with engine.autocast():
             nll, unlike, kl = trainee(x)
         beta = config.beta * min(1.0, (step + 1) / config.beta_warmup)
