@@ -11,9 +11,11 @@ from PIL import Image
 pytest.importorskip("train.identity", exc_type=ImportError)
 
 from lc.faces import Aligned
-from lc.faces.blend import REACH
+from lc.faces.blend import REACH as SHARE
 from train.evaluate_photos import grid, large_photo, markdown, missed, outside, seam
 from train.report import write_card
+
+REACH = round(64 * SHARE)  # in pixels of these tests' crops
 
 
 def photo() -> Image.Image:
