@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from lc.actor import Actor
+from lc.attributes import AttributeSet
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.tuning import Tuning
@@ -26,26 +27,32 @@ ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut
 COLUMNS = sorted([*ATTRIBUTES, *(f"Other_{i}" for i in range(30))])
 
 
-def write_tiny_weights(folder: Path, generator: Any = None, statistics: LatentStatistics | None = None) -> Path:
+def write_tiny_weights(
+    folder: Path,
+    generator: Any = None,
+    statistics: LatentStatistics | None = None,
+    attributes: AttributeSet = ATTRIBUTE_SET,
+) -> Path:
     """A complete weights folder of an untrained model that is small enough to build in no time.
 
     Args:
         folder: where.
         generator: a registered one; None makes a VAE of 64 pixels.
         statistics: of its latents; None makes some up.
+        attributes: which it knows.
     """
     torch.manual_seed(0)
     generator = generator or VAE(VAEConfig(latent=LATENT, widths=(8, 8, 16, 16), bottleneck=8))
     latent = generator.latent
-    config = NetConfig(latent=latent, width=32, layers=2)
-    labels = (torch.rand(200, 10) < 0.3).float()
+    config = NetConfig(latent=latent, attributes=len(attributes), width=32, layers=2)
+    labels = (torch.rand(200, len(attributes)) < 0.3).float()
     save_generator(folder, generator)
     statistics = statistics or LatentStatistics(torch.zeros(latent), torch.ones(latent), torch.full((latent,), 0.5))
     save_statistics(folder, statistics)
     nets = Actor(config), Critic(config), AttributeCritic(config)
     for net in nets:
         net.whiten.fit(statistics)
-    save_editing_nets(folder, *nets, labels=labels, lambda_dist=(0.01, 1.0), attributes=ATTRIBUTE_SET)
+    save_editing_nets(folder, *nets, labels=labels, lambda_dist=(0.01, 1.0), attributes=attributes)
     save_tuning(folder, Tuning.from_dict(LEGACY_TUNING))
     return folder
 
