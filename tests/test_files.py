@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -24,12 +25,15 @@ def drafts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
 
 
-@pytest.fixture
-def full() -> Iterator[Callable[[int], None]]:
-    """Call it with a number of bytes: no file of this process can grow beyond."""
+@contextlib.contextmanager
+def full(room: int) -> Iterator[None]:
+    """No file of this process can grow beyond `room` bytes. Not a fixture: pytest's own log would meet the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_is_written_is_there(tmp_path: Path) -> None:
@@ -122,24 +126,20 @@ def checkpoint(path: Path) -> None:
 
 @pytest.mark.parametrize("write", [picture, checkpoint, lambda path: write_bytes(path, bytes(90_000))])
 @pytest.mark.parametrize("room", [0, 1, 70_001, 80_000])
-def test_a_full_disk_leaves_the_old_file_and_names_it(
-    tmp_path: Path, full: Callable[[int], None], write: Callable[[Path], None], room: int
-) -> None:
+def test_a_full_disk_leaves_the_old_file_and_names_it(tmp_path: Path, write: Callable[[Path], None], room: int) -> None:
     path = tmp_path / "result"
     path.write_bytes(b"old")
-    full(room)
-    with pytest.raises(OSError, match="result") as caught:
+    with full(room), pytest.raises(OSError, match="result") as caught:
         write(path)
     assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
-def test_a_line_is_appended_whole_or_not_at_all(tmp_path: Path, full: Callable[[int], None]) -> None:
+def test_a_line_is_appended_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     append_text(path, "step,loss\n")
     append_text(path, "1,0.5\n")
-    full(20)
-    with pytest.raises(OSError, match=r"log\.csv"):
+    with full(20), pytest.raises(OSError, match=r"log\.csv"):
         append_text(path, "2,0.25\n")
     assert path.read_text() == "step,loss\n1,0.5\n"
