@@ -111,9 +111,9 @@ def outside(before: Image.Image, after: Image.Image, aligned: Aligned) -> int:
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     inverse = np.linalg.inv(aligned.matrix[:, :2])
     places = np.stack([x - aligned.matrix[0, 2], y - aligned.matrix[1, 2]], -1) @ inverse.T
-    width = aligned.crop.width
-    reach = round(REACH * width)
-    away = ((places < -reach) | (places > width + reach)).any(-1)
+    side = aligned.crop.width
+    reach = round(REACH * side)
+    away = ((places < -reach) | (places > side + reach)).any(-1)
     return int(_difference(before, after)[away].max(initial=0))
 
 
