@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from lc.actor import Actor
@@ -19,6 +20,10 @@ from lc.vae import VAE, VAEConfig
 from lc.weights import save_editing_nets, save_generator, save_statistics, save_tuning
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.tuning import LEGACY_TUNING
+
+# How long an example takes is the machine's affair, not the code's.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 LATENT = 24
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
