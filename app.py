@@ -9,7 +9,7 @@ import sys
 
 from lc.errors import LatentConstraintsError
 from lc.memory import trim
-from lc.ui.settings import Settings, bytes_of, parse
+from lc.ui.settings import Settings, parse
 from lc.ui.storage import Folder, every
 
 # Before gradio is imported, which reads them then: nothing about visitors leaves this machine.
@@ -26,13 +26,9 @@ def serve(settings: Settings, folder: Folder) -> int:
     """
     os.environ["GRADIO_TEMP_DIR"] = str(folder.path)
     # Late, so that --help and a mistyped flag answer at once.
-    from starlette.middleware import Middleware
-
     from lc.editor import FaceEditor
-    from lc.ui.door import Door
-    from lc.ui.hosts import Hosts
+    from lc.ui.launch import launch
     from lc.ui.layout import build_page
-    from lc.ui.theme import CSS, NAMES, theme
     from lc.weights import locate
 
     try:
@@ -41,36 +37,13 @@ def serve(settings: Settings, folder: Folder) -> int:
     except LatentConstraintsError as error:
         print(error, file=sys.stderr)
         return 2
-    hosts = Hosts(settings.host, settings.allow_host, settings.root_path, settings.share)
-    most = bytes_of(settings.max_upload_size)
-    page.queue(max_size=64, api_open=False)
     try:
-        _, address, public = page.launch(
-            server_name=settings.host,
-            server_port=settings.port or None,
-            share=settings.share,
-            root_path=settings.root_path or None,
-            max_file_size=most,
-            state_session_capacity=200,  # what Gradio itself remembers of each page
-            app_kwargs={"middleware": [Middleware(Door, page=page, folder=folder, hosts=hosts, max_upload=most)]},
-            # What this page does not use, and what would lend the host's token or ask other servers.
-            run_history=False,
-            enable_monitoring=False,
-            mcp_server=False,
-            pwa=False,
-            theme=theme(),
-            css_paths=CSS,
-            js=NAMES,
-            footer_links=["api"],
-            ssr_mode=False,
-            prevent_thread_lock=True,
-            quiet=True,
-        )
+        address = launch(page, folder, settings)
     except OSError:
         where = f"{settings.host}:{settings.port}"
         print(f"{where} is taken or not this machine's: choose another with --port and --host.", file=sys.stderr)
         return 1
-    print(f"The page is at {public or address}", flush=True)
+    print(f"The page is at {address}", flush=True)
     stop_sweeping = every(min(600.0, settings.file_age / 5), folder.sweep, visitors.sweep, gc.collect, trim)
     page.block_thread()
     stop_sweeping()

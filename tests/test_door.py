@@ -17,11 +17,10 @@ import pytest
 from PIL import Image
 
 gr = pytest.importorskip("gradio")
-from starlette.middleware import Middleware  # noqa: E402
-
 from lc.editor import FaceEditor  # noqa: E402
-from lc.ui.door import MAX_JSON, Door  # noqa: E402
+from lc.ui.door import MAX_JSON  # noqa: E402
 from lc.ui.hosts import Hosts  # noqa: E402
+from lc.ui.launch import launch  # noqa: E402
 from lc.ui.layout import build_page  # noqa: E402
 from lc.ui.settings import Settings  # noqa: E402
 from lc.ui.storage import Folder  # noqa: E402
@@ -40,20 +39,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
 def page(tiny_editor: FaceEditor, tiny_weights: Path, folder: Folder) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder.path))
-        page, _ = build_page(tiny_editor, tiny_weights, Settings(), folder)
-        door = Middleware(Door, page=page, folder=folder, hosts=Hosts("127.0.0.1"), max_upload=LIMIT)
-        page.queue(api_open=False)
-        page.launch(
-            server_name="127.0.0.1",
-            app_kwargs={"middleware": [door]},
-            max_file_size=LIMIT,
-            run_history=False,
-            enable_monitoring=False,
-            mcp_server=False,
-            ssr_mode=False,
-            prevent_thread_lock=True,
-            quiet=True,
-        )
+        settings = Settings(port=0, max_upload_size="2mb")
+        page, _ = build_page(tiny_editor, tiny_weights, settings, folder)
+        launch(page, folder, settings)
         yield page
         page.close()
 
