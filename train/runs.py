@@ -186,7 +186,7 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _execute(recipe: Recipe, plan: Plan, data: dict[str, dict[str, Any]], lock: int | None) -> None:
     """Run a stage, and say in its folder how it was made."""
-    job, began = plan.job, time.time()
+    job, began, busy = plan.job, time.time(), _cpu()
     spent = _begin(job, plan)
     command = [sys.executable, "-m", *_command(plan)]
     paths = [str(provenance.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -214,13 +214,14 @@ def _execute(recipe: Recipe, plan: Plan, data: dict[str, dict[str, Any]], lock: 
         "machine": provenance.machine(),
         "began": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(began)),
         "minutes": round(spent + (time.time() - began) / 60, 2),
+        "cpu_minutes": round((_cpu() - busy) / 60, 2),  # of the last go, where it was interrupted
     }
     if job.stage.kind.result == "weights":
         others = [_read(recipe.folder / name / RECORD) for name in recipe.upstream(job.stage.name)[:-1]]
         provenance.write_json(job.result / PROVENANCE, {"stages": [*others, record]})
     provenance.write_json(job.folder / RECORD, record)
     (job.folder / STARTED).unlink()
-    print(f"{job.stage.name}: done in {record['minutes']:.2f} minutes", flush=True)
+    print(f"{name}: done in {record['minutes']:.2f} minutes, {record['cpu_minutes']:.2f} of a core", flush=True)
 
 
 def _begin(job: Job, plan: Plan) -> float:
@@ -263,6 +264,12 @@ def _alone(folder: Path) -> Iterator[int | None]:
         except OSError as error:
             raise RecipeError(f"Another run is busy in {folder}: wait for it, or choose another --out.") from error
         yield file.fileno()
+
+
+def _cpu() -> float:
+    """Seconds that the stages so far have computed."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _read(path: Path) -> dict[str, Any]:
