@@ -60,7 +60,8 @@ def choose(lacking: Sequence[Sequence[int]], count: int) -> list[int]:
     >>> choose([[0, 1, 2, 3], [3]], 3)
     [0, 3, 1]
     """
-    queues, chosen = [list(rows) for rows in lacking], []
+    queues = [list(rows) for rows in lacking]
+    chosen: list[int] = []
     while len(chosen) < count and any(queues):
         for queue in queues:
             while queue and queue[0] in chosen:
@@ -182,7 +183,7 @@ def equal_success(sweep: dict[str, dict[str, Any]]) -> list[dict[str, float]]:
     low, high = max(c[0][0] for c in curves.values()), min(c[-1][0] for c in curves.values())
     return [
         {"confirmed": float(success)}
-        | {m: float(np.interp(success, *zip(*curve, strict=True))) for m, curve in curves.items()}
+        | {m: float(np.interp(success, [x for x, _ in curve], [y for _, y in curve])) for m, curve in curves.items()}
         for success in np.linspace(low, high, 5)
     ]
 

@@ -87,9 +87,9 @@ def compare(before: Path, after: Path, levels: int) -> int:
         a, b = old[name].astype(np.float64), new[name].astype(np.float64)
         largest[kind] = max(largest.get(kind, 0.0), float(np.abs(a - b).max()))
         equal.setdefault(kind, []).append(bool(np.array_equal(a, b)))
-    for (kind, unit), value in largest.items():
-        same = equal[kind, unit]
-        print(f"{kind:8} {unit:8} {sum(same):3} of {len(same):3} equal bit for bit; largest difference {value:.3g}")
+    for (made, unit), value in largest.items():
+        same = equal[made, unit]
+        print(f"{made:8} {unit:8} {sum(same):3} of {len(same):3} equal bit for bit; largest difference {value:.3g}")
     return int(any(value > levels for (_, unit), value in largest.items() if unit in ("pixels", "photo")))
 
 

@@ -28,6 +28,7 @@ from lc.edit.solve import act
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor, Reading
 from lc.invert import invert
 from lc.ui.handlers import EXAMPLES
+from lc.vae import VAE
 from train.attributes import ATTRIBUTES
 
 pytest.importorskip("pytest_benchmark", reason="pip install pytest-benchmark")
@@ -43,6 +44,14 @@ def editor() -> FaceEditor:
 @pytest.fixture(scope="module")
 def reading(editor: FaceEditor) -> Reading:
     return editor.read(PHOTO)
+
+
+@pytest.fixture(scope="module")
+def vae(editor: FaceEditor) -> VAE:
+    """The generator that ships."""
+    generator = editor.model.generator
+    assert isinstance(generator, VAE)
+    return generator
 
 
 def size(*nets: nn.Module) -> float:
@@ -84,15 +93,15 @@ def test_plain_read(benchmark: Any, editor: FaceEditor) -> None:
 
 
 @torch.inference_mode()
-def test_encode(benchmark: Any, editor: FaceEditor) -> None:
-    benchmark(editor.model.generator.encode, torch.rand(1, 3, 64, 64))
-    traffic(benchmark, size(editor.model.generator.encoder))
+def test_encode(benchmark: Any, vae: VAE) -> None:
+    benchmark(vae.encode, torch.rand(1, 3, 64, 64))
+    traffic(benchmark, size(vae.encoder))
 
 
 @torch.inference_mode()
-def test_decode(benchmark: Any, editor: FaceEditor, reading: Reading) -> None:
-    benchmark(editor.model.generator.decode, reading.z[None])
-    traffic(benchmark, size(editor.model.generator.decoder))
+def test_decode(benchmark: Any, vae: VAE, reading: Reading) -> None:
+    benchmark(vae.decode, reading.z[None])
+    traffic(benchmark, size(vae.decoder))
 
 
 @torch.inference_mode()
@@ -143,7 +152,7 @@ def test_critics_stored_as(benchmark: Any, editor: FaceEditor, reading: Reading,
 
 
 @pytest.mark.parametrize("way", ["one pass", "as the app does"])
-def test_actor_edit_64_to_64(benchmark: Any, editor: FaceEditor, reading: Reading, way: str) -> None:
+def test_actor_edit_64_to_64(benchmark: Any, editor: FaceEditor, vae: VAE, reading: Reading, way: str) -> None:
     """Encode, propose, decode: each in one pass, or with descent for the photo and correction of the edit."""
     aim(benchmark, 0.025)
     model, one_pass = editor.model, way == "one pass"
@@ -153,9 +162,9 @@ def test_actor_edit_64_to_64(benchmark: Any, editor: FaceEditor, reading: Readin
     @torch.inference_mode()
     def edit() -> Tensor:
         if one_pass:
-            z, decoded = model.generator.encode(image).mean, None
+            z, decoded = vae.encode(image).mean, None
         else:
-            z, decoded = invert(model.generator, image, model.tuning, perceptual=model.perceptual)
+            z, decoded = invert(vae, image, model.tuning, perceptual=model.perceptual)
         pictures = act(editor.space, posed(editor, z, {"Eyeglasses": True}, decoded), 0.5, steps).pictures
         assert pictures is not None
         return pictures

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
 
 from lc.classifier import Classifier, ClassifierConfig
-from lc.vae import VAE
+from lc.generator import EncodingGenerator
 from lc.weights import Model, load_classifier, load_config, load_generator, load_model, save_classifier
 from train.attributes import ATTRIBUTES
 from train.data import Crops, augment, centre, load_celeba, load_packed
@@ -116,14 +116,16 @@ class Committee(nn.Module):
 
     def beyond(self, images: Tensor) -> Tensor:
         """See `Classifier.beyond`."""
-        return torch.stack([member.beyond(images) for member in self.members]).mean(0)
+        # The cast is for mypy: a ModuleList does not say what it holds.
+        return torch.stack([cast(Classifier, member).beyond(images) for member in self.members]).mean(0)
 
 
 @torch.no_grad()
 def drawn(x: Tensor, model: Model, generator: torch.Generator) -> Tensor:
     """Photos (B, 3, 64, 64), half of them as the decoder draws them, and half of these with one attribute changed."""
     half = len(x) // 2
-    z = model.generator.encode(x[half:]).sample()
+    coder = cast(EncodingGenerator, model.generator)  # what photos pass through has an encoder
+    z = coder.encode(x[half:]).sample()
     start = z[: len(z) // 2]
     before = torch.sigmoid(model.attribute_critic(start).float()).cpu()
     goals = toggle_goals(before, torch.randint(len(DIRECTIONS), (len(start),), generator=generator))
@@ -131,12 +133,12 @@ def drawn(x: Tensor, model: Model, generator: torch.Generator) -> Tensor:
     # Short of what an edit would be, and beyond it: the reading is to be right on the way as well.
     reach = torch.empty(len(start), 1).uniform_(0.4, 1.8, generator=generator).to(z.device)
     move = model.actor(start, target, mask, torch.ones_like(start[:, 0])) - start
-    pictures = model.generator.decode(torch.cat([start + reach * move, z[len(start) :]]))
+    pictures = coder.decode(torch.cat([start + reach * move, z[len(start) :]]))
     return torch.cat([x[:half], pictures.to(x.dtype)])
 
 
 @torch.no_grad()
-def degrade(x: Tensor, vae: VAE | None, generator: torch.Generator) -> Tensor:
+def degrade(x: Tensor, vae: EncodingGenerator | None, generator: torch.Generator) -> Tensor:
     """Blur a quarter of the batch and pass another quarter through the VAE. (B, 3, 64, 64) -> the same."""
     quarter = len(x) // 4
     sigma = float(torch.empty(1).uniform_(0.4, 1.6, generator=generator))
@@ -173,7 +175,7 @@ def set_thresholds(classifier: Classifier, images: Tensor, labels: Tensor) -> No
         classifier.thresholds[i] = torch.quantile(found[:, i], 1 - share)
 
 
-def held_out_set(celeba: Path, vae: VAE | None, limit: int | None) -> Crops:
+def held_out_set(celeba: Path, vae: EncodingGenerator | None, limit: int | None) -> Crops:
     """The validation photos, and beside them their reconstructions where a VAE is given: images become float."""
     crops = load_celeba(celeba, "validation", limit)
     images = centre(crops.images)
@@ -199,10 +201,11 @@ def main() -> None:
     if config.extra and not committee:
         sys.exit("--extra has no labels: name --teachers that give it some.")
     model = load_model(config.vae, str(engine.device)) if committee and config.vae else None
-    vae = model.generator if model else load_generator(config.vae).to(engine.device) if config.vae else None
+    # An nn.Module that implements EncodingGenerator; load_generator promises no more than Any.
+    vae: Any = model.generator if model else load_generator(config.vae).to(engine.device) if config.vae else None
     torch.manual_seed(config.seed)
     classifier = load_classifier(config.init, config.kind) if config.init else Classifier(config.model)
-    classifier.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier.train().requires_grad_(True).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(classifier.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     net, optimiser = engine.prepare(classifier, optimiser)
     per_epoch = max(1, len(images) // (config.batch * engine.num_processes))
@@ -249,7 +252,7 @@ def main() -> None:
     engine.end_training()
 
 
-def finish(classifier: Classifier, ema: Ema, config: ClassifierTraining, vae: VAE | None) -> None:
+def finish(classifier: Classifier, ema: Ema, config: ClassifierTraining, vae: EncodingGenerator | None) -> None:
     """Take the averaged weights, set the thresholds, say how well it sees, write it."""
     classifier.load_state_dict(ema.state)
     classifier.eval().requires_grad_(False)

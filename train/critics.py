@@ -124,12 +124,14 @@ class Training:
     """The nets, their averages and optimisers, and one update of each."""
 
     def __init__(
-        self, config: CriticsTraining, engine: Accelerator, judges: Judges, nets: dict[str, nn.Module]
+        self, config: CriticsTraining, engine: Accelerator, judges: Judges, nets: tuple[Actor, Critic, AttributeCritic]
     ) -> None:
-        self.config, self.engine, self.nets = config, engine, nets
+        self.config, self.engine = config, engine
+        actor, critic, attribute_critic = nets
+        self.nets: dict[str, nn.Module] = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
         self.tasks: dict[str, nn.Module] = {
             "actor": ActorTask(
-                nets["actor"],
+                actor,
                 judges,
                 ActorWeights(
                     config.attribute,
@@ -141,16 +143,16 @@ class Training:
                     config.match,
                 ),
             ),
-            "critic": CriticTask(nets["critic"], config.gradient_penalty),
-            "attribute_critic": AttributeTask(nets["attribute_critic"]),
+            "critic": CriticTask(critic, config.gradient_penalty),
+            "attribute_critic": AttributeTask(attribute_critic),
         }
         self.optimisers: dict[str, Any] = {}
-        for name, net in nets.items():
+        for name, net in self.nets.items():
             # No momentum in the adversarial pair (the paper's setting); D_attr just fits.
             betas = (0.9, 0.99) if name == "attribute_critic" else (0.0, 0.99)
             optimiser = torch.optim.Adam(net.parameters(), lr=config.lr, betas=betas, fused=True)
             self.tasks[name], self.optimisers[name] = engine.prepare(self.tasks[name], optimiser)
-        self.averages = {name: Ema(net, config.ema) for name, net in nets.items()}
+        self.averages = {name: Ema(net, config.ema) for name, net in self.nets.items()}
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""
@@ -199,10 +201,11 @@ def main() -> None:
     vae = load_generator(config.vae).to(device)
     latents = load_or_encode(config.latents, vae, config.celeba, config.extra, config.looks, config.limit, device)
     torch.manual_seed(config.seed)
-    actor, critic, attribute_critic = (net.to(device) for net in build(config))
+    actor, critic, attribute_critic = nets = build(config)
+    for net in nets:
+        net.to(device)
     guides = [load_guide(folder).to(device) for folder in config.guide]
     judges = Judges(critic, attribute_critic, guides, vae, load_statistics(config.vae).sigma_bar.to(device))
-    nets = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
     training, failing = Training(config, engine, judges, nets), []
 
     def put(state: dict[str, Any]) -> None:
@@ -244,7 +247,9 @@ def build(config: CriticsTraining) -> tuple[Actor, Critic, AttributeCritic]:
     """The three nets, fresh or warm, whitened for the generator's latents."""
     statistics = load_statistics(config.vae)
     nets = Actor(config.actor), Critic(config.critic), AttributeCritic(config.attribute_critic)
-    for name, net in zip(("actor", "critic", "attribute_critic"), nets, strict=True):
+    names = ("actor", "critic", "attribute_critic")
+    pairs: list[tuple[str, Actor | Critic | AttributeCritic]] = list(zip(names, nets, strict=True))
+    for name, net in pairs:
         if config.init:
             load_module(config.init, name, net)
         net.whiten.fit(statistics)

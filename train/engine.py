@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import tyro
@@ -73,7 +73,8 @@ def parse(config_type: type[Config], presets: Mapping[str, Config] | None = None
     module = sys.modules[config_type.__module__]
     extra = f"\n\n--preset {{{','.join(presets)}}} chooses other defaults." if presets else ""
     description = (module.__doc__ or "") + extra
-    return tyro.cli(config_type, args=arguments, default=default, description=description)  # type: ignore[arg-type]
+    # tyro takes None for no default, which its types do not say.
+    return tyro.cli(config_type, args=arguments, default=cast(Config, default), description=description)
 
 
 def program(main: Callable[[], None]) -> Callable[[], None]:

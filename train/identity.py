@@ -121,6 +121,8 @@ class FaceEmbedding(nn.Module):
         MissingEmbeddingError: the package with its weights is not installed.
     """
 
+    mean: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         data = _weights_file().read_bytes()
@@ -137,7 +139,7 @@ class FaceEmbedding(nn.Module):
         (weight,) = _parameters(data, b"fc_2\x01\x80\x02\x00\x01")  # after its own two sizes
         self.head.weight.data = weight.view(channels, 128).T.contiguous()
         self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None])
-        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Chips (B, 3, 150, 150) in [0, 1] -> embeddings (B, 128)."""

@@ -257,7 +257,7 @@ def main() -> None:
     batches, validation = Batches(faces, config), held_out(faces, config.model.image_size)
     torch.manual_seed(config.seed)
     parser = Parser(config.model)
-    parser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parser.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(parser.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     net, optimiser = engine.prepare(parser, optimiser)
     steps, ema = config.images // config.batch, Ema(parser, 0.998)

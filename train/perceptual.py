@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F

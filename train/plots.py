@@ -37,7 +37,7 @@ def _identity_plot(figures: Figures) -> Any:
         places = sorted(figures[key], key=float)
         x, y = ([figures[key][place][name] for place in places] for name in (column, "success"))
         axes.plot(x, y, marker=marker, label=method)
-        for place, *where in zip(places, x, y, strict=True):
+        for place, where in zip(places, zip(x, y, strict=True), strict=True):
             axes.annotate(place, where, textcoords="offset points", xytext=(5, 5), fontsize=8)
     if known:
         axes.axvline(SAME, color="firebrick", linestyle="--", label="no longer the same person")

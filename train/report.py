@@ -57,7 +57,8 @@ def reach(figures: Figures) -> dict[str, Any]:
         "samples_f1_ratio": _ratio(actor["f1"], real["f1"]),
     }
     ratios = {n: _ratio(actor["per_attribute"][n]["f1"], real["per_attribute"][n]["f1"]) for n in ATTRIBUTES}
-    known = {name: value for name, value in ratios.items() if value is not None} or {"": None}
+    known: dict[str, float | None] = {name: value for name, value in ratios.items() if value is not None}
+    known = known or {"": None}
     worst = min(known, key=lambda name: known[name] or 0)
     result |= {"samples_attribute_f1_ratio_min": known[worst], "samples_attribute_f1_ratio_min_attribute": worst}
     result |= {

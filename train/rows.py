@@ -24,8 +24,8 @@ from lc.edit.problem import constraints_of, pose
 from lc.edit.solve import trajectory
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import frame_crop
+from lc.generator import EncodingGenerator, Generator
 from lc.invert import invert
-from lc.vae import VAE
 from lc.weights import load_classifier
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.data import centre, find, load_celeba, to_tensor, to_unit
@@ -134,8 +134,8 @@ class Evaluation:
         scores["diversity"] = diversity(features) / self.real_diversity
         return scores
 
-    def reconstructions(self, decoder: VAE | None = None) -> dict[str, Any]:
-        """The photos passed through the model, or through another VAE."""
+    def reconstructions(self, decoder: EncodingGenerator | None = None) -> dict[str, Any]:
+        """The photos passed through the model, or through another one."""
         images = self.copies if decoder is None else self._decode(decoder, self._inferred(decoder))
         row = self.row(images)
         row["psnr"] = float(psnr(images, self.photos).mean())
@@ -152,7 +152,7 @@ class Evaluation:
         return frechet_distance(self.judge.features(centre(crops.images)), self.real)
 
     def made_up(
-        self, seed: int, walk: Walk, identity: float = 0.0, source: Source = "prior", decoder: VAE | None = None
+        self, seed: int, walk: Walk, identity: float = 0.0, source: Source = "prior", decoder: Generator | None = None
     ) -> dict[str, Any]:
         """A face for each held-out photo's label vector.
 
@@ -300,13 +300,13 @@ class Evaluation:
                 columns |= {f"{key}{end}": value for key, value in _person(seen, reference[rows]).items()}
         return columns
 
-    def _inferred(self, vae: VAE) -> Tensor:
+    def _inferred(self, generator: EncodingGenerator) -> Tensor:
         parts, model, device = self.photos.split(_BATCH), self.editor.model, self.editor.device
-        found = [invert(vae, part.to(device), model.tuning, perceptual=model.perceptual)[0] for part in parts]
+        found = [invert(generator, part.to(device), model.tuning, perceptual=model.perceptual)[0] for part in parts]
         return torch.cat(found)
 
     @torch.no_grad()
-    def _decode(self, decoder: VAE, z: Tensor) -> Tensor:
+    def _decode(self, decoder: Generator, z: Tensor) -> Tensor:
         return rounded(torch.cat([decoder.decode(part) for part in z.split(_BATCH)]))
 
 

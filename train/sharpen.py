@@ -312,10 +312,10 @@ def main() -> None:
     )
     # Batch norm keeps the statistics it has: the average of the weights below would not fit moving ones.
     sharp = grow(vae, sizes).eval().to(engine.device)
-    decoder = sharp.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    decoder = sharp.decoder.to(memory_format=torch.channels_last)
     classifier = load_perceptual(config.perceptual, engine.device)
     plain = copy.deepcopy(decoder.state_dict())
-    critic = PatchCritic(config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    critic = PatchCritic(config.width).to(memory_format=torch.channels_last)
     optimisers = [
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
         for net, lr in ((decoder, config.lr), (critic, config.lr_critic))

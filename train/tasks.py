@@ -7,11 +7,11 @@ section 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lc.actor import Actor
 from lc.classifier import Classifier
 from lc.critics import AttributeCritic, Critic
 from lc.losses import attribute_loss, distance, gradient_penalty, not_satisfied, satisfied
@@ -24,7 +24,7 @@ __all__ = ["ActorBatch", "ActorTask", "ActorWeights", "AttributeTask", "CriticTa
 class CriticTask(nn.Module):
     """L_D: real with their labels or none against prior, actor's output and real with wrong labels."""
 
-    def __init__(self, critic: Any, penalty: float) -> None:
+    def __init__(self, critic: Critic, penalty: float) -> None:
         super().__init__()
         self.critic, self.penalty = critic, penalty
 
@@ -44,7 +44,7 @@ class CriticTask(nn.Module):
 class AttributeTask(nn.Module):
     """D_attr's loss: photos with their labels, decoded latents with what the guide reads in them."""
 
-    def __init__(self, critic: nn.Module) -> None:
+    def __init__(self, critic: AttributeCritic) -> None:
         super().__init__()
         self.critic = critic
 
@@ -138,9 +138,9 @@ class ActorWeights:
 class ActorTask(nn.Module):
     """L_G over made-up faces and edits."""
 
-    def __init__(self, actor: nn.Module, judges: Judges, weights: ActorWeights) -> None:
+    def __init__(self, actor: Actor, judges: Judges, weights: ActorWeights) -> None:
         super().__init__()
-        self.actor: nn.Module = actor
+        self.actor = actor
         self._judges = [judges]  # in a list, so that no judge becomes a part of this module
         self.weights = weights
 

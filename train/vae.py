@@ -114,6 +114,8 @@ HELD_OUT = 1_000  # validation photos that reconstructions are measured on along
 class Trainee(nn.Module):
     """One forward pass from photos to losses, so that the distributed wrapper sees a single module."""
 
+    weight: Tensor
+
     def __init__(
         self, vae: VAE, sigma_x: float, focus: float = 0.0, classifier: Classifier | None = None, lpips: float = 0.0
     ) -> None:
@@ -233,7 +235,7 @@ def main() -> None:
     seen = centre(crops.images[: len(held_out)], size)
     torch.manual_seed(config.seed)
     vae = grow(load_generator(config.init), config.model) if config.init else VAE(config.model)
-    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    vae.to(memory_format=torch.channels_last)
     classifier = load_perceptual(config.perceptual, engine.device)
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr, fused=True)
     trainee, optimiser = engine.prepare(Trainee(vae, config.sigma_x, config.focus, classifier, config.lpips), optimiser)
@@ -274,8 +276,8 @@ def main() -> None:
         weights = config.out / "weights"
         save_generator(weights, vae)
         save_statistics(weights, latent_statistics(vae, images))
-        both = [reconstruction_psnr(vae, x) for x in (held_out, seen)]
-        print("held-out reconstruction {:.2f} dB, trained on {:.2f} dB; weights in {}".format(*both, weights))
+        unseen, trained_on = (reconstruction_psnr(vae, x) for x in (held_out, seen))
+        print(f"held-out reconstruction {unseen:.2f} dB, trained on {trained_on:.2f} dB; weights in {weights}")
     engine.wait_for_everyone()
     engine.end_training()
 
