@@ -32,7 +32,7 @@ def serve(settings: Settings, folder: Folder) -> int:
     from lc.ui.door import Door
     from lc.ui.hosts import Hosts
     from lc.ui.layout import build_page
-    from lc.ui.theme import CSS, NAMES, theme
+    from lc.ui.theme import CSS, names, theme
     from lc.weights import locate
 
     try:
@@ -60,7 +60,7 @@ def serve(settings: Settings, folder: Folder) -> int:
             pwa=False,
             theme=theme(),
             css_paths=CSS,
-            js=NAMES,
+            js=names(),
             footer_links=["api"],
             ssr_mode=False,
             prevent_thread_lock=True,
