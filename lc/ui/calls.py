@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.block_function import BlockFunction
 
 from lc.ui.storage import Folder
+from lc.ui.texts import text
 
 __all__ = ["SESSION", "Calls", "RefusedError"]
 
@@ -22,8 +23,6 @@ __all__ = ["SESSION", "Calls", "RefusedError"]
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _DEPTH, _ITEMS, _TEXT = 8, 1000, 10_000  # of one value: what it may be nested, hold, and how long a text in it may be
-_UPLOAD = "Upload a photo first, and name it as the upload was answered."
-_NO_FUNCTION = "There is no such function here: see the page's API."
 
 
 class RefusedError(Exception):
@@ -60,7 +59,7 @@ class Calls:
         number = body.get("fn_index")
         function = self._public(name) if number is None else self._numbered(number)
         if function.queue:
-            raise RefusedError(404, "This function has a queue: call it through that, as the page's API says.")
+            raise RefusedError(404, text("refused.queue"))
         session = body.get("session_hash")
         return self._call(function, body, None if session is None else _session(session))
 
@@ -83,14 +82,14 @@ class Calls:
             else:
                 values.append(body.get(parameter, details.default))
         if unknown := sorted(set(body) - set(inspect.signature(function.fn).parameters)):
-            raise RefusedError(400, f"There is no parameter {_shown(unknown[0])}: see the page's API.")
+            raise RefusedError(400, text("refused.parameter", name=_shown(unknown[0])))
         return self.named(name, {"data": values})
 
     def cancelled(self, body: dict[str, Any]) -> dict[str, Any]:
         """The end of a call that was made before. Raises RefusedError."""
         event = body.get("event_id")
         if not isinstance(event, str) or not SESSION.fullmatch(event):
-            raise RefusedError(400, "Say which call to cancel.")
+            raise RefusedError(400, text("refused.cancel"))
         session = _session(body.get("session_hash"))
         return {"session_hash": session, "event_id": event, "fn_index": self._numbered(body.get("fn_index"))._id}
 
@@ -98,20 +97,20 @@ class Calls:
         for function in self._page.fns.values():
             if function.api_name == name and function.api_visibility == "public" and function.fn is not None:
                 return function
-        raise RefusedError(404, _NO_FUNCTION)
+        raise RefusedError(404, text("refused.function"))
 
     def _numbered(self, number: object) -> BlockFunction:
         if isinstance(number, bool) or not isinstance(number, int) or number not in self._page.fns:
-            raise RefusedError(404, _NO_FUNCTION)
+            raise RefusedError(404, text("refused.function"))
         function = self._page.fns[number]
         if function.fn is None:  # it is the browser's alone
-            raise RefusedError(404, _NO_FUNCTION)
+            raise RefusedError(404, text("refused.function"))
         return function
 
     def _call(self, function: BlockFunction, body: dict[str, Any], session: str | None) -> dict[str, Any]:
         values, inputs = body.get("data"), function.inputs
         if not isinstance(values, list) or not len(inputs) <= len(values) <= len(inputs) + _DEPTH:
-            raise RefusedError(400, f"Give {len(inputs)} values in a list called data.")
+            raise RefusedError(400, text("refused.values", count=len(inputs)))
         triggers = {block for block, _ in function.targets}
         trigger = body.get("trigger_id")
         return {
@@ -131,45 +130,45 @@ class Calls:
             return None
         path = value.get("path") if isinstance(value, dict) else None
         if not self._folder.is_upload(path):
-            raise RefusedError(400, _UPLOAD)
+            raise RefusedError(400, text("refused.no_upload"))
         return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
 def _session(value: object) -> str:
     if not isinstance(value, str) or not SESSION.fullmatch(value):
-        raise RefusedError(400, "Give a session_hash of up to 64 letters and digits.")
+        raise RefusedError(400, text("refused.name", name="session_hash"))
     return value
 
 
 def _event(value: object) -> dict[str, Any]:
     """Where a picture was clicked; the handlers judge whether there is something."""
     if not isinstance(value, dict) or "index" not in value:
-        raise RefusedError(400, "Say where the picture was clicked.")
+        raise RefusedError(400, text("refused.place"))
     return {"index": _plain(value["index"]), "value": None, "selected": True}
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
     """A value without files in it. Raises RefusedError."""
     if depth > _DEPTH:
-        raise RefusedError(400, "A value is nested too deeply.")
+        raise RefusedError(400, text("refused.deep"))
     if isinstance(value, dict):
         if {"path", "url", "meta", "is_stream"} & value.keys():
-            raise RefusedError(400, _UPLOAD)
+            raise RefusedError(400, text("refused.no_upload"))
         pairs = [(_plain(key), _plain(part, depth + 1)) for key, part in list(value.items())[: _ITEMS + 1]]
         if len(pairs) > _ITEMS:
-            raise RefusedError(400, "A value is too long.")
+            raise RefusedError(400, text("refused.long"))
         return dict(pairs)
     if isinstance(value, list):
         if len(value) > _ITEMS:
-            raise RefusedError(400, "A value is too long.")
+            raise RefusedError(400, text("refused.long"))
         return [_plain(part, depth + 1) for part in value]
     if isinstance(value, str):
         if len(value) > _TEXT:
-            raise RefusedError(400, "A text is too long.")
+            raise RefusedError(400, text("refused.text"))
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise RefusedError(400, "A text holds half a character.")
+            raise RefusedError(400, text("refused.half"))
     return value
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 60 else f"{name[:60]}...")

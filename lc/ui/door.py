@@ -30,6 +30,7 @@ from lc.ui.calls import SESSION, Calls, RefusedError
 from lc.ui.handlers import examples
 from lc.ui.hosts import Hosts
 from lc.ui.storage import Folder
+from lc.ui.texts import text
 from lc.ui.unread import Unread
 
 __all__ = ["MAX_JSON", "Door"]
@@ -94,7 +95,7 @@ class Door:
                     await self._call(match, scope, receive, send)
                     return
             else:
-                raise RefusedError(404, "There is nothing here.")
+                raise RefusedError(404, text("refused.nothing"))
         except RefusedError as refused:
             response = _sentence(refused)
         await response(scope, receive, send)
@@ -105,12 +106,10 @@ class Door:
         for name in (host, headers.get("x-forwarded-host", host), headers.get("x-gradio-server", host)):
             first = name.split(",")[0].strip()
             if not self._hosts.allows_host(first.partition("://")[2] or first):
-                raise RefusedError(
-                    421, "This server does not answer to that name: start it with --allow-host to add one."
-                )
+                raise RefusedError(421, text("refused.host"))
         origin = headers.get("origin")
         if origin is not None and not self._hosts.allows_origin(origin, host):
-            raise RefusedError(403, "Another page may not use this server: start it with --allow-host to let it.")
+            raise RefusedError(403, text("refused.origin"))
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -118,15 +117,15 @@ class Door:
         """Lets a request through by returning None."""
         if path.startswith(_FILE):
             if not self._folder.serves(path.removeprefix(_FILE)) and path.removeprefix(_FILE) not in self._static:
-                raise RefusedError(404, "This file is not here, or not here any more.")
+                raise RefusedError(404, text("refused.file"))
             # Gradio ends in a traceback where a range is none, and pictures are fetched whole.
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]
         elif not _READABLE.fullmatch(path):
-            raise RefusedError(404, "There is nothing here.")
+            raise RefusedError(404, text("refused.nothing"))
         query = _query(scope)
         for name in ("session_hash", "upload_id"):
             if name in query and not SESSION.fullmatch(query[name]):
-                raise RefusedError(400, f"Give a {name} of up to 64 letters and digits.")
+                raise RefusedError(400, text("refused.name", name=name))
         if path == f"{_API}upload_progress":
             _forget_progress(query.get("upload_id", ""))
         if _DROPPED & query.keys():
@@ -135,14 +134,14 @@ class Door:
         if path == f"{_API}queue/data":
             return self._lost(query.get("session_hash", ""))
         if path.startswith(f"{_API}call/") and not self._pending(path.rpartition("/")[2]):
-            raise RefusedError(404, "This call is not here any more: make it again.")
+            raise RefusedError(404, text("refused.call"))
         return None
 
     def _lost(self, session: str) -> Response | None:
         """Where nothing waits for a session, Gradio would begin to answer and then fail."""
         if session in self._page._queue.pending_messages_per_session:
             return None
-        message = {"msg": "unexpected_error", "message": "The session is not here any more: load the page again."}
+        message = {"msg": "unexpected_error", "message": text("refused.session")}
         lost = json.dumps({**message, "session_not_found": True, "success": False, "event_id": None})
         return Response(f"data: {lost}\n\n", media_type="text/event-stream")
 
@@ -196,7 +195,7 @@ class Door:
             raise self._too_large()
         upload_id = _query(scope).get("upload_id", "")
         if upload_id and not SESSION.fullmatch(upload_id):
-            raise RefusedError(400, "Give an upload_id of up to 64 letters and digits.")
+            raise RefusedError(400, text("refused.upload_id"))
         folder: Path | None = None
         try:
             folder = self._folder.new_upload()
@@ -221,13 +220,13 @@ class Door:
         """The sentence for an upload that failed."""
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             _LOG.warning("An upload of %d bytes could not be stored: %s", announced, error)
-            return RefusedError(507, "There is no room for the photo now: try again later.")
+            return RefusedError(507, text("refused.room"))
         if "exceeded maximum allowed size of" in str(error):
             return self._too_large()
-        return RefusedError(400, "The upload could not be read: send one photo as a form with a field called files.")
+        return RefusedError(400, text("refused.upload"))
 
     def _too_large(self) -> RefusedError:
-        return RefusedError(413, f"The photo is too large: at most {self._max_upload / 2**20:g} MB.")
+        return RefusedError(413, text("refused.photo_size", most=self._max_upload / 2**20))
 
 
 def _forget_progress(upload_id: str) -> None:
@@ -245,7 +244,7 @@ async def _stored(request: Request, folder: Path, limit: int, upload_id: str) ->
         request, str(folder), limit, upload_id or None, True, file_upload_statuses if upload_id else None
     )
     if not paths:
-        raise RefusedError(400, "There is no photo in the upload: send it as a form with a field called files.")
+        raise RefusedError(400, text("refused.empty"))
     return [str(path) for path in paths]
 
 
@@ -253,20 +252,20 @@ def _query(scope: Scope) -> dict[str, str]:
     try:
         return dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=20, errors="replace"))
     except ValueError as error:
-        raise RefusedError(400, "The address has too many parts.") from error
+        raise RefusedError(400, text("refused.address")) from error
 
 
 # --- bodies --------------------------------------------------------------------------------------------------------
 
 
 def _announced(scope: Scope) -> int:
-    text = Headers(scope=scope).get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+    length = Headers(scope=scope).get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
 
 
 async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """A body of at most `limit` bytes. Raises RefusedError."""
-    refused = RefusedError(413, f"The request is too large: at most {limit // 1000} kB.")
+    refused = RefusedError(413, text("refused.size", most=limit // 1000))
     if _announced(scope) > limit:
         await _discard(receive)
         raise refused
@@ -280,7 +279,7 @@ async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
                 if message["type"] == "http.disconnect" or not message.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError as error:
-        raise RefusedError(408, "The request took too long to arrive: send it again.") from error
+        raise RefusedError(408, text("refused.slow")) from error
 
 
 async def _discard(receive: Receive) -> None:
@@ -314,9 +313,9 @@ def _parsed(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError; so are 5000 digits
-        raise RefusedError(400, "The request is not JSON that can be read.") from error
+        raise RefusedError(400, text("refused.json")) from error
     if not isinstance(value, dict):
-        raise RefusedError(400, "The request has to be a JSON object.")
+        raise RefusedError(400, text("refused.object"))
     return value
 
 

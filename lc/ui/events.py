@@ -14,12 +14,12 @@ from lc.memory import LARGE, trim
 from lc.ui.handlers import Shown
 from lc.ui.making import Faces
 from lc.ui.session import Session
+from lc.ui.texts import text
 from lc.ui.visitors import ForgottenError, Visitors
 
 __all__ = ["Events"]
 
 _LOG = logging.getLogger(__name__)
-_BROKEN = "Something went wrong here, which is written to the server's log: try again, or another photo."
 
 Handler = Callable[..., Any]
 Failed = Callable[[LatentConstraintsError], Any]
@@ -92,7 +92,7 @@ class Events:
             yield self._outputs(failed(error), visitor)
         except Exception:
             _LOG.exception("%s failed", handler.__name__)
-            yield self._outputs(failed(LatentConstraintsError(_BROKEN)), visitor)
+            yield self._outputs(failed(LatentConstraintsError(text("page.broken"))), visitor)
         finally:
             if pixels > LARGE:
                 trim()

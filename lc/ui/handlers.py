@@ -22,6 +22,7 @@ from lc.ui import inputs, views
 from lc.ui.pictures import Pictures
 from lc.ui.session import Moment, Session, boxes_seen, changes_of, tick
 from lc.ui.storage import Folder
+from lc.ui.texts import text
 
 __all__ = ["EXAMPLES", "METHODS", "EditHandlers", "Shown", "examples", "failed"]
 
@@ -127,7 +128,7 @@ class EditHandlers:
     def open_example(self, event: gr.SelectData) -> Shown:
         """Read the example picture that was clicked."""
         if not isinstance(event.index, int) or not 0 <= event.index < len(self.examples):
-            raise LatentConstraintsError("Click on one of the examples.")
+            raise LatentConstraintsError(text("photo.no_example"))
         path = self.examples[event.index]
         return self._open(read_photo(path), str(path))
 
@@ -208,7 +209,7 @@ class EditHandlers:
             request: tells visitors apart, for Stop.
         """
         if session is None:
-            yield Shown(status=views.fault("Choose a photo first: upload one, or click an example."))
+            yield Shown(status=views.fault(text("photo.first")))
             return
         try:
             wish = boxes, identity, strength, method = _checked(
@@ -273,7 +274,7 @@ class EditHandlers:
     def film(self, session: Session | None) -> str | None:
         """Write the optimiser's way to the latest edit as an animated WebP file."""
         if session is None or not session.walk:
-            gr.Warning("There is no walk to save yet: choose the optimiser and change a box.")
+            gr.Warning(text("edit.no_film"))
             return None
         return self.pictures.film(session.walk, session.reading.photo.name)
 
@@ -305,7 +306,7 @@ class EditHandlers:
         if session is None:
             return None
         with session.reading.photo.held():
-            return self.pictures.edited(session.now.edit, inputs.choice(kind, "File format", _KINDS))
+            return self.pictures.edited(session.now.edit, inputs.choice(kind, text("edit.kind"), _KINDS))
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 
@@ -317,8 +318,8 @@ class EditHandlers:
     def _chosen(self, reading: Reading, shown: Shown) -> Shown:
         """The outlined faces, with the one that is being edited marked."""
         several = len(reading.faces) > 1
-        names = [f"Face {number}" for number in range(1, len(reading.faces) + 1)]
-        chosen = next((n for n, face in zip(names, reading.faces, strict=True) if face is reading.face), None)
+        names = inputs.face_names(len(reading.faces))
+        chosen = next((n for (_, n), face in zip(names, reading.faces, strict=True) if face is reading.face), None)
         return shown._replace(
             faces=gr.update(visible=several),
             outline=self.pictures.jpeg(views.outlined(reading)) if several else None,
@@ -371,9 +372,9 @@ def _checked(
     """What the boxes, the sliders and the method say. Raises LatentConstraintsError."""
     return (
         inputs.boxes(boxes, attributes),
-        inputs.share(identity, "Keep the person"),
-        inputs.share(strength, "How much", 0.5),
-        inputs.choice(method, "Method", METHODS),
+        inputs.share(identity, text("edit.identity")),
+        inputs.share(strength, text("edit.strength"), 0.5),
+        inputs.choice(method, text("edit.method"), METHODS),
     )
 
 

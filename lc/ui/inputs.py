@@ -19,6 +19,7 @@ from typing import TypeVar
 from lc.attributes import AttributeSet, Strength
 from lc.errors import LatentConstraintsError
 from lc.numbers import MAX_FACE, MAX_SEED, number, whole_number
+from lc.ui.texts import text
 
 __all__ = [
     "boxes",
@@ -27,6 +28,7 @@ __all__ = [
     "count",
     "face",
     "face_name",
+    "face_names",
     "moment",
     "place",
     "seed",
@@ -36,12 +38,13 @@ __all__ = [
 ]
 
 _T = TypeVar("_T", bound=str)
+_FACE = "Face "  # begins what the page sends for a face, whatever it calls it
 
 
 def share(value: object, field: str, low: float = 0.0, high: float = 1.0) -> float:
     """A number from `low` to `high`."""
     if isinstance(value, bool):
-        raise LatentConstraintsError(f"{field}: {value} is not a number from {low:g} to {high:g}.")
+        raise LatentConstraintsError(text("wrong.share", field=field, value=value, low=low, high=high))
     try:
         return number(value, low, high)
     except LatentConstraintsError as error:
@@ -50,30 +53,35 @@ def share(value: object, field: str, low: float = 0.0, high: float = 1.0) -> flo
 
 def count(value: object, most: int) -> int:
     """How many faces to make."""
-    return whole(value, "How many", 1, most)
+    return whole(value, text("random.count"), 1, most)
 
 
 def seed(value: object) -> int:
     """A seed; as text too, because a browser's numbers are exact to 2^53 only."""
-    return whole(value, "Seed", 0, MAX_SEED)
+    return whole(value, text("random.seed"), 0, MAX_SEED)
 
 
 def face(value: object) -> int | None:
     """Which face, from 1; 0: let the editor choose, which gives None."""
-    return whole(value, "Face", 0, MAX_FACE) - 1 if value != 0 or isinstance(value, bool) else None
+    return whole(value, text("face.field"), 0, MAX_FACE) - 1 if value != 0 or isinstance(value, bool) else None
+
+
+def face_names(many: int) -> list[tuple[str, str]]:
+    """Faces to choose from: what the page calls each, and the name that it sends."""
+    return [(text("face.name", number=number), f"{_FACE}{number}") for number in range(1, many + 1)]
 
 
 def face_name(value: object) -> int:
     """The place, from 0, in a name such as "Face 2"."""
-    if not isinstance(value, str) or not value.startswith("Face "):
-        raise LatentConstraintsError("Choose one of the faces.")
-    return whole(value.removeprefix("Face "), "Face", 1, MAX_FACE) - 1
+    if not isinstance(value, str) or not value.startswith(_FACE):
+        raise LatentConstraintsError(text("face.choose"))
+    return whole(value.removeprefix(_FACE), text("face.field"), 1, MAX_FACE) - 1
 
 
 def truth(value: object, field: str) -> bool:
     """Yes or no."""
     if not isinstance(value, bool):
-        raise LatentConstraintsError(f"{field} has to be true or false.")
+        raise LatentConstraintsError(text("wrong.truth", field=field))
     return value
 
 
@@ -82,14 +90,14 @@ def choice(value: object, field: str, options: Sequence[_T]) -> _T:
     for option in options:
         if value == option:
             return option
-    raise LatentConstraintsError(f"{field} has to be one of these: {', '.join(options)}.")
+    raise LatentConstraintsError(text("wrong.choice", field=field, options=", ".join(options)))
 
 
 def boxes(value: object, attributes: AttributeSet) -> list[str]:
     """The attributes that are ticked, the latest last."""
     names = attributes.names
     if not isinstance(value, list) or not all(isinstance(name, str) and name in names for name in value):
-        raise LatentConstraintsError(f"Attributes have to be names among these: {', '.join(names)}.")
+        raise LatentConstraintsError(text("wrong.boxes", names=", ".join(names)))
     return list(dict.fromkeys(value))
 
 
@@ -99,7 +107,7 @@ def changes(value: object, attributes: AttributeSet) -> dict[str, Strength]:
         return {}
     if not isinstance(value, dict) or not all(isinstance(wanted, (bool, int, float)) for wanted in value.values()):
         example = f'{{"{attributes.names[0]}": true, "{attributes.names[-1]}": 0.6}}'
-        raise LatentConstraintsError(f"Give the changes as attribute names with true, false or a number: {example}.")
+        raise LatentConstraintsError(text("wrong.changes", example=example))
     wanted = {_short(str(name)): _probability(name, strength) for name, strength in value.items()}
     return dict(attributes.changes(wanted).wanted)
 
@@ -113,7 +121,7 @@ def moment(value: object) -> float:
 def place(value: object) -> tuple[float, float]:
     """A point of a picture, in pixels."""
     if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(_finite(part) for part in value):
-        raise LatentConstraintsError("Click on one of the faces.")
+        raise LatentConstraintsError(text("face.click"))
     return float(value[0]), float(value[1])
 
 
@@ -125,9 +133,9 @@ def _probability(name: object, value: Strength) -> Strength:
     return value if isinstance(value, bool) else share(value, _short(str(name)))
 
 
-def _short(text: str) -> str:
+def _short(name: str) -> str:
     """A name for a message, cut where somebody sent a book."""
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    return name if len(name) <= 60 else f"{name[:60]}..."
 
 
 def whole(value: object, field: str, low: int, high: int) -> int:

@@ -9,7 +9,7 @@ from lc.ui.door import Door
 from lc.ui.hosts import Hosts
 from lc.ui.settings import Settings, bytes_of
 from lc.ui.storage import Folder
-from lc.ui.theme import CSS, NAMES, theme
+from lc.ui.theme import CSS, names, theme
 
 __all__ = ["launch"]
 
@@ -44,7 +44,7 @@ def launch(page: gr.Blocks, folder: Folder, settings: Settings) -> str:
         ssr_mode=False,
         theme=theme(),
         css_paths=CSS,
-        js=NAMES,
+        js=names(),
         footer_links=["api"],
         prevent_thread_lock=True,
         quiet=True,

@@ -21,13 +21,12 @@ from lc.ui.making import ANY, MOST_SHOWN, Endpoints, Faces, MakingHandlers
 from lc.ui.session import Session
 from lc.ui.settings import Settings, bytes_of
 from lc.ui.storage import Folder
+from lc.ui.texts import text, use
 from lc.ui.visitors import Visitors
 
 __all__ = ["build_page", "model_card"]
 
-_TEXTS = Path(__file__).parent / "texts"
 _KINDS = [("PNG", "PNG"), ("JPEG", "JPEG"), ("WebP", "WEBP")]
-_METHODS = [("Actor: instant", "actor"), ("Optimiser: watch it walk", "optimise")]
 
 # A file component cannot be clicked by code before it has its new value: this gets the value itself.
 _SAVE = """(file) => { if (!file) return;
@@ -55,7 +54,11 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
 
     Returns:
         The page, and what it remembers of its visitors.
+
+    Raises:
+        LatentConstraintsError: the page does not speak the language.
     """
+    use(settings.language)
     gr.set_static_paths(EXAMPLES)  # else Gradio serves them only where they lie below the working directory
     editing = EditHandlers(editor, folder)
     making = MakingHandlers(editor, editing)
@@ -64,17 +67,17 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
     events = Events(visitors)
     # What is slow shares the model's queue; what is quick must not wait behind it.
     model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": settings.concurrency}
-    page = gr.Blocks(title="Edit a face by ticking boxes", analytics_enabled=False)
+    page = gr.Blocks(title=text("page.title"), analytics_enabled=False)
     with page:
-        gr.Markdown(_text("intro"), elem_classes="lc-intro")
+        gr.Markdown(text("page.intro"), elem_classes="lc-intro")
         with gr.Tabs() as tabs:
-            with gr.Tab("Edit a photo", id="edit"):
+            with gr.Tab(text("page.edit_tab"), id="edit"):
                 shown = _edit_tab(editing, events, session, first, model)
-            with gr.Tab("Random faces", id="random") as random_tab:
+            with gr.Tab(text("page.random_tab"), id="random") as random_tab:
                 _random_tab(making, events, random_tab, tabs, shown, model)
-            with gr.Tab("How good is it", id="card"):
+            with gr.Tab(text("page.card_tab"), id="card"):
                 gr.Markdown(model_card(weights), elem_classes="lc-card")
-        gr.Markdown(_text("footer"), elem_classes="lc-footer")
+        gr.Markdown(text("page.footer"), elem_classes="lc-footer")
         _endpoints(Endpoints(editor, folder), model)
     folder.keep_all()
     return page, visitors
@@ -110,7 +113,7 @@ def _initial(value: Any) -> Any:
 def _photo_piece(handlers: EditHandlers, fields: dict[str, Any], session: Session | None) -> gr.Gallery:
     fields["photo"] = gr.Image(
         session.source if session else None,
-        label="Your photo",
+        label=text("photo.label"),
         type="filepath",
         image_mode=None,
         sources=["upload", "webcam", "clipboard"],
@@ -120,7 +123,7 @@ def _photo_piece(handlers: EditHandlers, fields: dict[str, Any], session: Sessio
     )
     row = gr.Gallery(
         [(str(path), path.stem.replace("-", " ")) for path in handlers.examples],
-        label="Or try one of these",
+        label=text("photo.examples"),
         columns=8,
         allow_preview=False,
         object_fit="cover",
@@ -132,14 +135,14 @@ def _photo_piece(handlers: EditHandlers, fields: dict[str, Any], session: Sessio
     )
     with gr.Group(visible=False) as fields["faces"]:
         fields["outline"] = gr.Image(
-            label="Several faces: click the one to edit",
+            label=text("photo.faces"),
             elem_id="outline",
             interactive=False,
             type="pil",
             buttons=[],
             format="jpeg",
         )
-        fields["choice"] = gr.Radio([], label="Which face", elem_id="choice")
+        fields["choice"] = gr.Radio([], label=text("photo.face"), elem_id="choice")
     return row
 
 
@@ -147,23 +150,29 @@ def _boxes_piece(fields: dict[str, Any], session: Session | None, attributes: At
     fields["boxes"] = gr.CheckboxGroup(
         [(one.title, one.name) for one in attributes.attributes],
         value=list(session.now.boxes) if session else [],
-        label="Attributes",
-        info="Ticked as the model sees the photo. Change one and the face follows.",
+        label=text("edit.boxes"),
+        info=text("edit.boxes_hint"),
         elem_id="boxes",
     )
+    fine: dict[str, Any] = {"step": 0.05, "buttons": []}
     fields["identity"] = gr.Slider(
-        0, 1, 0.5, step=0.05, label="Keep the person", info=_text("identity"), elem_id="identity", buttons=[]
+        0, 1, 0.5, label=text("edit.identity"), info=text("edit.identity_hint"), elem_id="identity", **fine
     )
     fields["strength"] = gr.Slider(
-        0.55, 1, 1, step=0.05, label="How much", info=_text("strength"), elem_id="strength", buttons=[]
+        0.55, 1, 1, label=text("edit.strength"), info=text("edit.strength_hint"), elem_id="strength", **fine
     )
-    fields["method"] = gr.Radio(_METHODS, value="actor", label="Method", elem_id="method")
+    fields["method"] = gr.Radio(
+        [(text("edit.actor"), "actor"), (text("edit.optimise"), "optimise")],
+        value="actor",
+        label=text("edit.method"),
+        elem_id="method",
+    )
 
 
 def _result_piece(fields: dict[str, Any], first: Shown, session: Session | None) -> dict[str, gr.Button]:
     fields["pair"] = gr.ImageSlider(
         _initial(first.pair),
-        label="Before and after",
+        label=text("edit.pair"),
         interactive=False,
         max_height=520,
         buttons=["fullscreen"],
@@ -173,18 +182,26 @@ def _result_piece(fields: dict[str, Any], first: Shown, session: Session | None)
     fields["status"] = gr.HTML(_initial(first.status), elem_id="status", padding=False)
     with gr.Row(elem_id="actions"):
         can_undo = session is not None and session.can_undo
-        fields["undo"] = gr.Button("Undo", size="sm", min_width=70, interactive=can_undo)
-        fields["redo"] = gr.Button("Redo", size="sm", min_width=70, interactive=False)
+        fields["undo"] = gr.Button(text("edit.undo"), size="sm", min_width=70, interactive=can_undo)
+        fields["redo"] = gr.Button(text("edit.redo"), size="sm", min_width=70, interactive=False)
         buttons = {
-            "reset": gr.Button("Reset", size="sm", min_width=70),
-            "stop": gr.Button("Stop", size="sm", min_width=70, variant="stop", visible=False, elem_id="stop"),
-            "download": gr.Button("Download", size="sm", min_width=90, variant="primary"),
+            "reset": gr.Button(text("edit.reset"), size="sm", min_width=70),
+            "stop": gr.Button(
+                text("edit.stop"), size="sm", min_width=70, variant="stop", visible=False, elem_id="stop"
+            ),
+            "download": gr.Button(text("edit.download"), size="sm", min_width=90, variant="primary"),
         }
         fields["kind"] = gr.Dropdown(
-            _KINDS, value="PNG", show_label=False, label="File format", container=False, min_width=90, elem_id="kind"
+            _KINDS,
+            value="PNG",
+            show_label=False,
+            label=text("edit.kind"),
+            container=False,
+            min_width=90,
+            elem_id="kind",
         )
     fields["trace"] = gr.HTML("", elem_id="trace", padding=False)
-    fields["film"] = gr.Button("Save the walk", size="sm", visible=False, elem_id="film")
+    fields["film"] = gr.Button(text("edit.film"), size="sm", visible=False, elem_id="film")
     return buttons
 
 
@@ -280,7 +297,7 @@ def _random_tab(
     handlers: MakingHandlers, events: Events, tab: gr.Tab, tabs: gr.Tabs, shown: list[Any], model: dict[str, Any]
 ) -> None:
     fields: dict[str, Any] = {"chosen": gr.State(0)}
-    gr.Markdown(_text("random"))
+    gr.Markdown(text("random.intro"))
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
             wishes, buttons = _wishes_piece(handlers.editor.attributes)
@@ -304,20 +321,22 @@ def _random_tab(
 
 def _wishes_piece(attributes: AttributeSet) -> tuple[list[Any], dict[str, gr.Button]]:
     """The inputs of `make`, in its order, and the first two buttons."""
+    answers = [(text("random.any"), ANY), (text("random.yes"), "yes"), (text("random.no"), "no")]
     with gr.Group(elem_id="choices"):
         choices = [
-            gr.Radio([ANY, "yes", "no"], value=ANY, label=one.title, elem_classes="lc-three")
-            for one in attributes.attributes
+            gr.Radio(answers, value=ANY, label=one.title, elem_classes="lc-three") for one in attributes.attributes
         ]
-    count = gr.Slider(1, MOST_SHOWN, 8, step=1, label="How many", buttons=[], elem_id="count")
+    count = gr.Slider(1, MOST_SHOWN, 8, step=1, label=text("random.count"), buttons=[], elem_id="count")
     with gr.Row(equal_height=True):
         # Text, for a browser's numbers are exact to 2^53 only.
-        seed = gr.Textbox("0", label="Seed", max_length=19, min_width=110, elem_id="seed")
-        realism = gr.Checkbox(True, label="Realism", info="Off: any latent will do", min_width=150, elem_id="realism")
+        seed = gr.Textbox("0", label=text("random.seed"), max_length=19, min_width=110, elem_id="seed")
+        realism = gr.Checkbox(
+            True, label=text("random.realism"), info=text("random.realism_hint"), min_width=150, elem_id="realism"
+        )
     with gr.Row(elem_id="tools"):
         buttons = {
-            "make": gr.Button("Make faces", variant="primary", size="md", min_width=120),
-            "dice": gr.Button("Randomise", size="md", min_width=120),
+            "make": gr.Button(text("random.make"), variant="primary", size="md", min_width=120),
+            "dice": gr.Button(text("random.dice"), size="md", min_width=120),
         }
     return [count, seed, realism, *choices], buttons
 
@@ -332,13 +351,13 @@ def _faces_piece(fields: dict[str, Any], buttons: dict[str, gr.Button]) -> None:
         "elem_classes": ["lc-calm", "lc-gallery"],
     }
     fields["status"] = gr.HTML("", elem_id="made-status", padding=False)
-    fields["gallery"] = gr.Gallery(label="Made-up faces: click one", elem_id="faces", **look)
-    buttons["edit"] = gr.Button("Edit this one", size="md", elem_id="edit-one")
+    fields["gallery"] = gr.Gallery(label=text("random.faces"), elem_id="faces", **look)
+    buttons["edit"] = gr.Button(text("random.edit"), size="md", elem_id="edit-one")
     with gr.Row(equal_height=True):
-        fields["first"] = gr.Dropdown([], label="From", min_width=110)
-        fields["second"] = gr.Dropdown([], label="To", min_width=110)
-    buttons["walk"] = gr.Button("Show the faces between", size="md")
-    fields["between"] = gr.Gallery(label="Between the two", elem_id="between", visible=False, **look)
+        fields["first"] = gr.Dropdown([], label=text("random.from"), min_width=110)
+        fields["second"] = gr.Dropdown([], label=text("random.to"), min_width=110)
+    buttons["walk"] = gr.Button(text("random.walk"), size="md")
+    fields["between"] = gr.Gallery(label=text("random.between"), elem_id="between", visible=False, **look)
 
 
 def _endpoints(handlers: Endpoints, model: dict[str, Any]) -> None:
@@ -368,7 +387,7 @@ def model_card(weights: Path) -> str:
     try:
         card = (weights / "README.md").read_text(encoding="utf-8")
     except OSError:
-        return _text("no_card")
+        return text("page.no_card")
     card = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
 
     def inline(match: re.Match[str]) -> str:
@@ -379,7 +398,3 @@ def model_card(weights: Path) -> str:
         return f"![{match[1]}](data:{kind};base64,{base64.b64encode(picture.read_bytes()).decode()})"
 
     return re.sub(r"!\[([^\]]*)\]\(([^)\s]+)\)", inline, card)
-
-
-def _text(name: str) -> str:
-    return (_TEXTS / f"{name}.md").read_text(encoding="utf-8").strip()

@@ -21,6 +21,7 @@ from lc.ui.handlers import METHODS, EditHandlers, Shown, Update
 from lc.ui.pictures import Pictures
 from lc.ui.session import enlarge, reading_of
 from lc.ui.storage import Folder
+from lc.ui.texts import text
 
 __all__ = ["ANY", "MOST", "MOST_SHOWN", "Endpoints", "Faces", "MakingHandlers", "failed"]
 
@@ -69,15 +70,17 @@ class MakingHandlers:
         wanted = dict(attributes.changes(shown).wanted)
         number = inputs.seed(0 if seed in (None, "") else seed)
         many = inputs.count(count, MOST_SHOWN)
-        made = self.editor.sample(many, wanted, number, realism=inputs.truth(realism, "Realism"))
-        names = [f"Face {number}" for number in range(1, len(made) + 1)]
-        pictures = [(self.pictures.jpeg(enlarge(sample.image)), name) for sample, name in zip(made, names, strict=True)]
+        made = self.editor.sample(many, wanted, number, realism=inputs.truth(realism, text("random.realism")))
+        names = inputs.face_names(len(made))
+        pictures = [
+            (self.pictures.jpeg(enlarge(sample.image)), shows) for sample, (shows, _) in zip(made, names, strict=True)
+        ]
         return Faces(
             made=made,
             gallery=gr.update(value=pictures, selected_index=0),
             chosen=0,
-            first=gr.update(choices=names, value=names[0]),
-            second=gr.update(choices=names, value=names[-1]),
+            first=gr.update(choices=names, value=names[0][1]),
+            second=gr.update(choices=names, value=names[-1][1]),
             between=gr.update(value=[], visible=False),
             status=views.made(made, wanted, shown),
         )
@@ -90,7 +93,7 @@ class MakingHandlers:
 
     def choose(self, event: gr.SelectData) -> int:
         """Remember which face was clicked."""
-        return inputs.whole(event.index, "Face", 0, MOST_SHOWN - 1)
+        return inputs.whole(event.index, text("face.field"), 0, MOST_SHOWN - 1)
 
     def edit_one(self, made: Sequence[Sample], chosen: int) -> tuple[Update, Shown]:
         """Take the chosen face to the first tab.
@@ -100,7 +103,7 @@ class MakingHandlers:
             chosen: the place of one of them, from 0.
         """
         if not chosen < len(made):
-            gr.Warning("Make some faces first.")
+            gr.Warning(text("random.first"))
             return gr.skip(), Shown()
         return gr.Tabs(selected="edit"), self.editing.open_sample(reading_of(made[chosen]))
 
@@ -113,11 +116,11 @@ class MakingHandlers:
             second: such as "Face 2".
         """
         if not made or not first or not second:
-            gr.Warning("Make some faces first.")
+            gr.Warning(text("random.first"))
             return gr.skip()
         ends = [inputs.face_name(name) for name in (first, second)]
         if max(ends) >= len(made):
-            raise LatentConstraintsError("Choose two of the faces.")
+            raise LatentConstraintsError(text("random.two"))
         a, b = (made[end].z for end in ends)
         pictures = [
             (
@@ -225,7 +228,7 @@ class Endpoints:
         """The reading of an upload. Raises LatentConstraintsError."""
         number = inputs.face(face)
         if upload is None:
-            raise LatentConstraintsError("Upload a photo first, and name it as the upload was answered.")
+            raise LatentConstraintsError(text("refused.no_upload"))
         with self.folder.open_upload(upload) as file:
             photo = read_photo(file)
         with photo.held():

@@ -12,7 +12,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lc.errors import LatentConstraintsError
 from lc.paths import DEFAULT_WEIGHTS
+from lc.ui.texts import ENGLISH, languages, texts
 
 __all__ = ["Settings", "bytes_of", "parse"]
 
@@ -33,6 +35,7 @@ class Settings:
         session_memory: for what is remembered of all visitors, written likewise; the latest visitors are kept.
         file_age: seconds after which uploads and results are deleted.
         allow_host: further names that the server answers to, * for any part of one.
+        language: what the page speaks, see texts.py.
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +49,7 @@ class Settings:
     session_memory: str = "1gb"
     file_age: int = 3000
     allow_host: tuple[str, ...] = ()
+    language: str = ENGLISH
 
 
 def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -54,9 +58,9 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     Args:
         arguments: the command line; None takes the program's own.
         environment: LC_HOST, LC_PORT, LC_WEIGHTS, LC_DEVICE, LC_SHARE, LC_ROOT_PATH, LC_CONCURRENCY,
-            LC_MAX_UPLOAD_SIZE, LC_SESSION_MEMORY, LC_FILE_AGE, LC_ALLOW_HOST (names with spaces between them); for the
-            first two and the root path Gradio's own GRADIO_SERVER_NAME, GRADIO_SERVER_PORT and GRADIO_ROOT_PATH are
-            taken too.
+            LC_MAX_UPLOAD_SIZE, LC_SESSION_MEMORY, LC_FILE_AGE, LC_ALLOW_HOST (names with spaces between them),
+            LC_LANGUAGE; for the first two and the root path Gradio's own GRADIO_SERVER_NAME, GRADIO_SERVER_PORT and
+            GRADIO_ROOT_PATH are taken too.
     """
 
     def preset(name: str, default: object, gradio: str = "") -> str:
@@ -112,6 +116,12 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         metavar="NAME",
         help="another name that the page is asked for by, such as faces.example.org or *.example.org; may be repeated",
     )
+    add(
+        "--language",
+        type=_language,
+        default=preset("LANGUAGE", known.language),
+        help=f"what the page speaks: {', '.join(languages())} (default: %(default)s)",
+    )
     values = vars(parser.parse_args(arguments))
     values["allow_host"] = tuple(values["allow_host"] or preset("ALLOW_HOST", "").split())
     return Settings(**values)
@@ -137,6 +147,14 @@ def _positive(text: str) -> int:
     if not (text.strip().isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
     return int(text)
+
+
+def _language(text: str) -> str:
+    try:
+        texts(text)
+    except LatentConstraintsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _size(text: str) -> str:

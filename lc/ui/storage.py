@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lc.errors import PhotoError
+from lc.ui.texts import text
 
 if sys.platform != "win32":
     import fcntl
@@ -28,7 +29,6 @@ __all__ = ["Folder", "every", "sweep_dead"]
 
 _PREFIX, _STARTING = "latent-constraints-page-", "latent-constraints-starting-"
 _LOCK = "server.lock"  # held as long as the server lives, so that no other takes its folder for a dead one's
-_GONE = "This photo is not here any more: choose or upload it again."
 
 
 class Folder:
@@ -94,15 +94,15 @@ class Folder:
         """
         path = upload.get("path") if isinstance(upload, dict) else None
         if not self.is_upload(path):
-            raise PhotoError(_GONE)
+            raise PhotoError(text("photo.gone"))
         extra = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
             file = open(str(path), "rb", opener=lambda name, flags: os.open(name, flags | extra))  # noqa: SIM115
         except OSError as error:
-            raise PhotoError(_GONE) from error
+            raise PhotoError(text("photo.gone")) from error
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
-            raise PhotoError(_GONE)
+            raise PhotoError(text("photo.gone"))
         return file
 
     # --- what goes out ---------------------------------------------------------------------------------------------

@@ -5,29 +5,39 @@ Nothing is fetched from outside: no web fonts, no images.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gradio as gr
 
-__all__ = ["CSS", "NAMES", "theme"]
+from lc.ui.texts import text
+
+__all__ = ["CSS", "names", "theme"]
 
 CSS = Path(__file__).parent / "page.css"
 
-# Gradio leaves groups of boxes and the pictures of the slider without a name that a screen reader could say.
-NAMES = """() => {
+_NAMES = """
   const name = () => {
     document.querySelectorAll("fieldset.block:not([aria-label])").forEach((group) => {
       const title = group.querySelector("[data-testid=block-info]");
       if (title) group.setAttribute("aria-label", title.textContent.trim());
     });
-    document.querySelectorAll("#pair img").forEach((image, i) => { image.alt = i ? "After" : "Before"; });
+    document.querySelectorAll("#pair img").forEach((image, i) => { image.alt = texts[i ? "after" : "before"]; });
   };
   name();
+  document.documentElement.lang = texts.language;
   new MutationObserver(name).observe(document.body, { childList: true, subtree: true });
-}"""
+"""
 
 _SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+
+def names() -> str:
+    """A function for the browser that says what Gradio leaves out: the page's language, and for a screen reader what
+    groups of boxes and the pictures of the slider are called."""
+    texts = {"language": text("page.language"), "before": text("edit.before"), "after": text("edit.after")}
+    return f"() => {{\n  const texts = {json.dumps(texts)};{_NAMES}}}"
 
 
 def theme() -> gr.themes.Base:

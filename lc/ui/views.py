@@ -17,6 +17,7 @@ from lc.editor import Reading, Sample
 from lc.faces import Face
 from lc.ui.pictures import encoded
 from lc.ui.session import SHOWN, Moment, enlarge
+from lc.ui.texts import text
 
 __all__ = [
     "bars",
@@ -44,17 +45,17 @@ def stages(reading: Reading, edited: Image.Image | None) -> str:
     """The way of the photo: input, aligned, reconstruction, edited."""
     crop = enlarge(reading.aligned.crop)
     steps = [
-        ("Input", "the photo", _input(reading)),
-        ("Aligned", "64\N{MULTIPLICATION SIGN}64, what the model sees", _data(crop)),
-        ("Reconstruction", "what its latent holds of it", _data(enlarge(reading.reconstruction))),
-        ("Edited", "the latent, moved", _data(enlarge(edited or reading.reconstruction))),
+        (text("stages.input"), text("stages.input_note"), _input(reading)),
+        (text("stages.aligned"), text("stages.aligned_note"), _data(crop)),
+        (text("stages.reconstruction"), text("stages.reconstruction_note"), _data(enlarge(reading.reconstruction))),
+        (text("stages.edited"), text("stages.edited_note"), _data(enlarge(edited or reading.reconstruction))),
     ]
     figures = "".join(
         f'<figure><img src="{image}" alt="{escape(name)}: {escape(note)}" width="{SHOWN}" height="{SHOWN}">'
         f"<figcaption><b>{escape(name)}</b><span>{escape(note)}</span></figcaption></figure>"
         for name, note, image in steps
     )
-    return f'<div class="lc-strip" role="group" aria-label="The stages of the edit">{figures}</div>'
+    return f'<div class="lc-strip" role="group" aria-label="{escape(text("stages.group"))}">{figures}</div>'
 
 
 def bars(
@@ -63,19 +64,22 @@ def bars(
     """What the attribute critic says before and after, as a table whose cells are drawn as bars."""
     rows = []
     for name in attributes.names:
-        old, new = (attributes.shown(name, read[name]) for read in (before, after))
+        was, now = (f"{attributes.shown(name, read[name]):.0%}" for read in (before, after))
         note = ""
         if name in wanted:
-            note = f"<small>{'+' if attributes.shown(name, wanted[name]) >= 0.5 else MINUS} asked</small>"
+            sign = "+" if attributes.shown(name, wanted[name]) >= 0.5 else MINUS
+            note = f"<small>{escape(text('bars.asked', sign=sign))}</small>"
         rows.append(
             f'<tr><th scope="row">{escape(attributes[name].title)}{note}</th>'
-            f'<td class="lc-bar" aria-hidden="true"><i style="width:{old:.0%}"></i><b style="width:{new:.0%}"></b></td>'
-            f"<td>{old:.0%}</td><td>{new:.0%}</td></tr>"
+            f'<td class="lc-bar" aria-hidden="true"><i style="width:{was}"></i><b style="width:{now}"></b></td>'
+            f"<td>{was}</td><td>{now}</td></tr>"
         )
+    caption, attribute = escape(text("bars.caption")), escape(text("bars.attribute"))
+    old, new = escape(text("bars.before")), escape(text("bars.after"))
     return (
-        '<table class="lc-bars"><caption>What the attribute critic sees</caption>'
-        '<thead><tr><th scope="col">Attribute</th><th aria-hidden="true"></th>'
-        '<th scope="col" class="lc-old">before</th><th scope="col" class="lc-new">after</th></tr></thead>'
+        f'<table class="lc-bars"><caption>{caption}</caption>'
+        f'<thead><tr><th scope="col">{attribute}</th><th aria-hidden="true"></th>'
+        f'<th scope="col" class="lc-old">{old}</th><th scope="col" class="lc-new">{new}</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -84,34 +88,34 @@ def status(moment: Moment, wanted: bool) -> str:
     """One line on how the edit went."""
     edit = moment.edit
     if not wanted:
-        return _line("", "This is the photo as it is. Tick a box to change it.")
-    way = "Actor" if moment.method == "actor" else f"Optimiser, {edit.steps} steps"
-    facts = f"{way} \N{MIDDLE DOT} moved {edit.z_distance:.2f} \N{GREEK SMALL LETTER SIGMA}\N{COMBINING MACRON}"
+        return _line("", text("status.plain"))
+    acted = moment.method == "actor"
+    known = [
+        text("status.actor") if acted else text("status.optimiser", steps=edit.steps),
+        text("status.moved", distance=edit.z_distance),
+    ]
     if edit.similarity is not None:
-        facts += f" \N{MIDDLE DOT} likeness {edit.similarity:.2f} (1 the same picture, 0 a stranger)"
-    facts += f" \N{MIDDLE DOT} {_seconds(edit.seconds)}"
+        known.append(text("status.likeness", similarity=edit.similarity))
+    facts = " \N{MIDDLE DOT} ".join([*known, _seconds(edit.seconds)])
     if edit.warning:
         return _line("warn", edit.warning, facts)
     if not edit.converged:
-        hint = "move the slider to the left, or try the optimiser"
-        if moment.method == "optimise":
-            hint = "move the slider to the left"
-        return _line("warn", f"The critics do not yet see everything that was asked for: {hint}.", facts)
-    return _line("ok", "The critics see what was asked for.", facts)
+        return _line("warn", text("status.actor_short") if acted else text("status.optimiser_short"), facts)
+    return _line("ok", text("status.agreed"), facts)
 
 
 def walking(index: int) -> str:
     """One line while the optimiser runs."""
-    return _line("", f"Walking: step {index}. Stop keeps the face as it is.")
+    return _line("", text("status.walking", step=index))
 
 
 def made(samples: Sequence[Sample], wanted: Mapping[str, Strength], shown: Mapping[str, bool]) -> str:
     """One line on generated faces: how many of them the critic sees as wanted, which `shown` says by title."""
     if not wanted:
-        return _line("ok", f"{len(samples)} faces that nobody has.")
+        return _line("ok", text("random.made", count=len(samples)))
     agree = sum(all((sample.attributes[name] >= 0.5) == value for name, value in wanted.items()) for sample in samples)
-    asked = ", ".join(f"{'' if value else 'not '}{title.lower()}" for title, value in shown.items())
-    return _line("ok", f"The attribute critic sees {agree} of {len(samples)} faces as asked: {asked}.")
+    asked = [title.lower() if value else text("random.without", title=title.lower()) for title, value in shown.items()]
+    return _line("ok", text("random.agreed", agree=agree, count=len(samples), asked=", ".join(asked)))
 
 
 def fault(sentence: str) -> str:
@@ -138,8 +142,8 @@ def trace(energies: Sequence[Mapping[str, float]]) -> str:
             f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">'
             f'<polyline points="{points}" style="stroke:{colour}"/></svg></div>'
         )
-    steps = len(energies) - 1
-    return f'<div class="lc-trace" aria-label="Energies after {steps} steps">{"".join(parts)}</div>'
+    said = text("status.trace", steps=len(energies) - 1)
+    return f'<div class="lc-trace" aria-label="{escape(said)}">{"".join(parts)}</div>'
 
 
 def outlined(reading: Reading) -> Image.Image:
@@ -207,7 +211,7 @@ def _frame(draw: ImageDraw.ImageDraw, box: Sequence[float], taken: bool) -> None
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    return text("status.milliseconds", time=seconds * 1000) if seconds < 1 else text("status.seconds", time=seconds)
 
 
 def _line(kind: str, sentence: str, facts: str = "") -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from lc.errors import LatentConstraintsError
 from lc.results import Sample
 from lc.ui.session import Session
+from lc.ui.texts import text
 
 __all__ = ["ForgottenError", "Visitors"]
 
@@ -23,10 +24,7 @@ class ForgottenError(LatentConstraintsError):
     """Somebody comes back whose photo or faces have made room for others'."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "Your photo and faces are not kept any more, after an hour without use or because many others came: "
-            "choose a photo or make faces again."
-        )
+        super().__init__(text("page.forgotten"))
 
 
 @dataclass(frozen=True, eq=False)
