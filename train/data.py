@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from lc.files import write_bytes
+from lc.files import write_bytes, write_text
 from train.attributes import ATTRIBUTES
 from train.layouts import CROPS, PARTS, DataError, Layout, find, framed_side, say
 
@@ -140,9 +140,7 @@ def load_celeba(
         kept = _fill(pixels, layout, names, image_size, margin, f"CelebA {part}")
         if stored and draft:
             draft.replace(stored)
-            note = draft.with_suffix(".note")
-            note.write_text(json.dumps(kept))
-            note.replace(stored.with_suffix(".json"))  # last: where it is, the crops are complete
+            write_text(stored.with_suffix(".json"), json.dumps(kept))  # last: where it is, the crops are complete
     if broken := [name for name in names if name not in set(kept)]:
         few = ", ".join(broken[:5]) + (", ..." if len(broken) > 5 else "")
         say(f"{len(broken):,} of {len(names):,} photos in {layout.photos} cannot be read and are left out: {few}.")

@@ -6,7 +6,6 @@ import ast
 import functools
 import hashlib
 import importlib.util
-import json
 import os
 import platform
 import subprocess
@@ -18,21 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["ROOT", "code", "data", "git", "machine", "sources", "versions", "write_json"]
+__all__ = ["ROOT", "code", "data", "git", "machine", "sources", "versions"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 LISTS = {".txt", ".csv"}
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, what JSON does not know as its `str`: the whole file or none of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("w") as file:
-        file.write(json.dumps(value, indent=2, default=str) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def sources(module: str) -> list[Path]:

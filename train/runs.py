@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lc.files import write_json
 from train import provenance
 from train.kinds import RecipeError
 from train.recipe import Job, Recipe
@@ -218,8 +219,8 @@ def _execute(recipe: Recipe, plan: Plan, data: dict[str, dict[str, Any]], lock: 
     }
     if job.stage.kind.result == "weights":
         others = [_read(recipe.folder / name / RECORD) for name in recipe.upstream(job.stage.name)[:-1]]
-        provenance.write_json(job.result / PROVENANCE, {"stages": [*others, record]})
-    provenance.write_json(job.folder / RECORD, record)
+        write_json(job.result / PROVENANCE, {"stages": [*others, record]})
+    write_json(job.folder / RECORD, record)
     (job.folder / STARTED).unlink()
     print(f"{name}: done in {record['minutes']:.2f} minutes, {record['cpu_minutes']:.2f} of a core", flush=True)
 
@@ -240,7 +241,7 @@ def _begin(job: Job, plan: Plan) -> float:
             shutil.rmtree(job.folder)
     job.folder.mkdir(parents=True, exist_ok=True)
     began = {"parts": plan.parts, "began": time.time(), "spent": spent}
-    provenance.write_json(job.folder / STARTED, began)
+    write_json(job.folder / STARTED, began)
     weights = job.folder / "weights"
     if job.copy and not weights.exists():
         draft = job.folder / ".weights"
