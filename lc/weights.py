@@ -218,7 +218,8 @@ class Model:
         tuning: the numbers that were measured on these weights.
         config: config.json as it is.
         perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
-        guide: the guidance classifier, which corrects edits, where there is one; `perceptual` where it is the only one.
+        guidance: the guidance classifier, which corrects edits, where there is one (the folder's part "guide");
+            `perceptual` where it is the only one.
     """
 
     attributes: AttributeSet
@@ -234,7 +235,7 @@ class Model:
     tuning: Tuning
     config: dict[str, Any]
     perceptual: Classifier | None = None
-    guide: Classifier | None = None
+    guidance: Classifier | None = None
 
     def distance_weight(self, identity: float) -> float:
         """lambda_dist at a place of the actor's identity input, in [0, 1]: it grows geometrically."""
@@ -306,7 +307,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
-    perceptual, guide = (
+    perceptual, guidance = (
         classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
         for name in ("perceptual", "guide")
     )
@@ -322,7 +323,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         tuning=tuning,
         config=config,
         perceptual=perceptual,
-        guide=guide or perceptual,
+        guidance=guidance or perceptual,
     )
 
 

@@ -265,7 +265,7 @@ def test_a_photo_comes_back_without_an_encoder(sheets: Path) -> None:
     assert same(editor.edit(reading, {}).result, reading.photo.rgb)
 
 
-def test_a_rule_is_reached_without_an_encoder(sheets: Path) -> None:
+def test_a_rule_is_met_without_an_encoder(sheets: Path) -> None:
     model = load_model(sheets, "cpu")
     # The untrained realism critic is no guide, and a latent of 12 dimensions has to go further in each.
     tuning = dataclasses.replace(model.tuning, realism_level=0.0, optimiser_steps=400, optimiser_radius=20.0)

@@ -48,7 +48,7 @@ def test_keeping_the_person_means_moving_less(editor: FaceEditor, reading: Readi
     assert near < far
 
 
-def test_made_up_faces_show_what_was_asked_and_differ(editor: FaceEditor) -> None:
+def test_samples_show_what_was_asked_and_differ(editor: FaceEditor) -> None:
     samples = editor.sample(16, {"Smiling": True, "Male": False})
     assert np.mean([sample.attributes["Smiling"] > 0.5 and sample.attributes["Male"] < 0.5 for sample in samples]) > 0.8
     pictures = np.stack([np.asarray(sample.image, float) for sample in samples])

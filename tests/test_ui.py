@@ -91,7 +91,7 @@ def is_skip(value: object) -> bool:
 
 def test_boxes_are_what_the_critic_sees(session: Session) -> None:
     seen, probabilities = boxes_seen(ATTRIBUTE_SET, session.reading), session.reading.attributes
-    shown = {name: ATTRIBUTE_SET.shown(name, p) for name, p in probabilities.items()}
+    shown = {name: ATTRIBUTE_SET.title_probability(name, p) for name, p in probabilities.items()}
     assert all(shown[name] >= 0.5 for name in seen)
     assert all(shown[name] < 0.5 or name in ATTRIBUTE_SET.one_of[0] for name in ATTRIBUTES if name not in seen)
     assert sum(name in ATTRIBUTE_SET.one_of[0] for name in seen) <= 1

@@ -24,7 +24,7 @@ __all__ = ["act", "refine_samples", "still", "trajectory"]
 
 
 def still(problem: Problem) -> Step:
-    """Nothing is wanted: nothing moves."""
+    """The solution of an empty problem: the latents as they are, done after no step."""
     rows = len(problem.z)
     return Step(0, problem.z, {}, torch.ones(rows, dtype=torch.bool), torch.zeros(rows, dtype=torch.long))
 
@@ -44,10 +44,10 @@ def act(space: LatentSpace, problem: Problem, identity: float, correction_steps:
     with torch.inference_mode():
         scale = space.model.calibration.for_actor(identity)
         z, pictures = propose_corrected(space, problem, scale, correction_steps)
-        done = problem.reached(z, 0.0)
+        done = problem.met(z, 0.0)
     if not problem.others:
         return Step(0, z, {}, done, torch.zeros(len(z), dtype=torch.long), pictures)
-    # What the actor and the correction have reached needs no margin on top.
+    # What the actor and the correction have met needs no margin on top.
     bare = dataclasses.replace(problem.attributes, margin=0.0)
     constraints = dataclasses.replace(problem, attributes=bare).constraints(space, identity)
     *_, last = optimise(
