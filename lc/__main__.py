@@ -79,9 +79,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=0|1",
         help="attributes to take away or to give, such as Eyeglasses=1, or a strength: Smiling=0.6; may be repeated",
     )
-    change.add_argument(
-        "--seed", type=_checked(whole_number), default=0, help="source of chance, of which edits have none (default: 0)"
-    )
     change.add_argument("--out", required=True, metavar="PATH", help="a picture file, or a folder, which may end in /")
 
     summary, _, exit_codes = (__doc__ or "").partition("Exit codes")
@@ -116,6 +113,13 @@ def _parser() -> argparse.ArgumentParser:
         help="carry over only the change, or the model's whole 64x64 face, blurred as it is (default: change; crop "
         "where nothing is set, which shows the reconstruction)",
     )
+    edit.add_argument(
+        "--seed",
+        type=_checked(whole_number),
+        default=0,
+        help="no effect: both methods are deterministic; taken, and written beside --stages, so that a command line can "
+        "serve edit and sample",
+    )
     edit.add_argument("--stages", action="store_true", help="write the 64x64 stages and the figures too")
 
     sample = commands.add_parser(
@@ -128,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--count", type=_checked(whole_number, 1, MAX_COUNT), required=True, metavar="N", help="how many"
     )
+    sample.add_argument("--seed", type=_checked(whole_number), default=0, help="source of chance (default: 0)")
     sample.add_argument(
         "--no-realism", action="store_true", help="leave the realism constraint out, to see what it does"
     )
