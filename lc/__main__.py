@@ -117,8 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed",
         type=_checked(whole_number),
         default=0,
-        help="no effect: both methods are deterministic; taken, and written beside --stages, so that a command line can "
-        "serve edit and sample",
+        help="has no effect, for edits draw nothing by chance; kept for scripts that give it",
     )
     edit.add_argument("--stages", action="store_true", help="write the 64x64 stages and the figures too")
 
