@@ -21,7 +21,7 @@ from lc.weights import save_editing_nets, save_generator, save_statistics, save_
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.tuning import LEGACY_TUNING
 
-# How long an example takes is the machine's affair, not the code's.
+# An example's time depends on the machine: no deadline.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 

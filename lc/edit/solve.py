@@ -2,7 +2,7 @@
 
 The actor serves attributes: a proposal in one pass, corrected. For every other constraint (Taught, Rule, Or, ...) that
 is only the place to begin, the photo's own latent where no attribute is wanted; from there a short optimisation follows
-the constraints' energies. The optimiser follows the energy of any constraint, for longer, and can be watched.
+the constraints' energies. The optimiser follows the energy of any constraint, for longer, and yields every step.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def act(space: LatentSpace, problem: Problem, identity: float, correction_steps:
 
 
 def trajectory(space: LatentSpace, problem: Problem, identity: float) -> Iterator[Step]:
-    """By the optimiser: along the actor's line, then downhill until every constraint is met, step by step.
+    """By the optimiser: along the actor's line, then by descent until every constraint is met, one yield per step.
 
-    Where no attribute is wanted, downhill from the photo's own latent.
+    Where no attribute is wanted, descent begins at the photo's own latent.
 
     Args:
         space: of the model.
@@ -98,8 +98,8 @@ def refine_samples(
     others: Mapping[str, Constraint],
     realism: bool,
 ) -> Tensor:
-    """Generated latents (B, latent), optimised for what they do not meet yet; they come from nowhere, so nothing keeps
-    them near.
+    """Generated latents (B, latent), optimised for the constraints that they do not meet yet. There is no distance term,
+    for a sample has no original.
 
     Args:
         space: of the model.
