@@ -217,7 +217,7 @@ class AttributeSet:
         """Attribute name -> value, for (A,) values in order."""
         return dict(zip(self.names, values, strict=True))
 
-    def shown(self, name: str, probability: float) -> float:
+    def title_probability(self, name: str, probability: float) -> float:
         """How probable the title of the attribute is: of an inverted one the rest to 1."""
         return 1 - probability if self[name].inverted else probability
 

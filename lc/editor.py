@@ -176,7 +176,7 @@ class FaceEditor:
                 {"Smiling": 0.6} is a little smile. Without these and constraints nothing changes, and `Edit.result` is
                 the photo itself.
             identity: 0 satisfies the constraints whatever the cost, 1 keeps the person.
-            method: "actor" jumps in one pass, and refines what the actor does not serve; "optimise" descends. See
+            method: "actor" moves in one pass, and refines what the actor does not serve; "optimise" descends. See
                 `lc.edit.solve`.
             constraints: see `lc.constraints`.
             preserve: names of attributes to preserve; None: all that are neither wanted nor implied by what is.
@@ -345,7 +345,7 @@ class FaceEditor:
         served, others = changes_of(self.space, [*constraints_of(self.space, set or {}), *constraints])
         changes = wanted_changes(self.space, served)
         if changes.partial:
-            raise LatentConstraintsError(f"A made-up face has {next(iter(changes.partial))} or not: choose 0 or 1.")
+            raise LatentConstraintsError(f"A generated face has {next(iter(changes.partial))} or not: choose 0 or 1.")
         samples: list[Sample] = []
         vectors, weights = self._label_vectors(changes)
         for first in range(0, n, _BATCH):
@@ -376,7 +376,7 @@ class FaceEditor:
             agree &= (vectors[:, self.attributes.names.index(name)] > 0.5) == bool(value)
         if agree.any():
             return vectors[agree], counts[agree]
-        # Nobody looks like that: keep what was asked for and take the rest from everybody.
+        # Nobody has these: keep what was asked for and take the rest from everybody.
         return changes.apply(vectors)[0], counts
 
     # --- pictures out ----------------------------------------------------------------------------------------------

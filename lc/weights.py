@@ -234,7 +234,8 @@ class Model:
         tuning: the numbers that were measured on these weights.
         config: config.json as it is.
         perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
-        guide: the guidance classifier, which corrects edits, where there is one; `perceptual` where it is the only one.
+        guidance: the guidance classifier, which corrects edits, where there is one (the folder's part "guide");
+            `perceptual` where it is the only one.
         parser: the face parser, which steers the blend, where there is one.
     """
 
@@ -251,7 +252,7 @@ class Model:
     tuning: Tuning
     config: dict[str, Any]
     perceptual: Classifier | None = None
-    guide: Classifier | None = None
+    guidance: Classifier | None = None
     parser: Parser | None = None
 
     def distance_weight(self, identity: float) -> float:
@@ -325,7 +326,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
     parser = load_parser(folder)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
-    perceptual, guide = (
+    perceptual, guidance = (
         classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
         for name in ("perceptual", "guide")
     )
@@ -341,7 +342,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         tuning=tuning,
         config=config,
         perceptual=perceptual,
-        guide=guide or perceptual,
+        guidance=guidance or perceptual,
         parser=parser.to(place) if parser else None,
     )
 
