@@ -13,6 +13,8 @@ from torch import Tensor
 from lc.attributes import Strength
 from lc.constraints import Constraint
 from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
+from lc.faces.steering import Steering
+from lc.steer import Maps
 
 __all__ = ["Edit", "Progress", "Reading", "Sample", "animated"]
 
@@ -27,8 +29,14 @@ class Reading:
         face: which of them was taken, or None for an aligned crop.
         aligned: the crop, S x S pixels, and its place in the photo.
         z: (latent,), on the CPU; see `lc.invert`.
+<<<<<<< HEAD
+        reconstruction: decode(z), 64x64.
+        attributes: the critic's ten probabilities.
+        maps: what the face parser finds around the face, see `lc.steer.photo_maps`; None without a parser.
+=======
         reconstruction: decode(z), S x S.
         attributes: D_attr's probabilities.
+>>>>>>> house
     """
 
     photo: Photo
@@ -38,6 +46,7 @@ class Reading:
     z: Tensor
     reconstruction: Image.Image
     attributes: dict[str, float]
+    maps: Maps | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +67,7 @@ class Edit:
         seconds: time per photo for this edit, reading and pasting left out.
         warning: a sentence when nearly nobody in the training data has the wanted attributes.
         constraints: what was asked for beyond `changes`.
+        steering: where the edit may act on the photo; None without a parser.
     """
 
     reading: Reading
@@ -72,6 +82,7 @@ class Edit:
     seconds: float
     warning: str | None
     constraints: tuple[Constraint, ...] = ()
+    steering: Steering | None = None
 
     @property
     def before(self) -> dict[str, float]:
@@ -94,7 +105,8 @@ class Edit:
         photo = self.reading.photo
         with photo.held():
             before = reconstruction and photo.to_own(reconstruction)
-            picture = paste(photo.pixels, photo.to_own(self.edited), self.reading.aligned, before)
+            edited, steering = photo.to_own(self.edited), self.steering if reconstruction else None
+            picture = paste(photo.pixels, edited, self.reading.aligned, before, steering)
             if photo.alpha is not None:
                 picture.putalpha(photo.alpha)
             return picture

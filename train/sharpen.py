@@ -42,6 +42,7 @@ from train.classifier import load_perceptual
 from train.data import augment, centre, load_celeba, load_packed
 from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
 from train.metrics import gradient_energy, psnr
+from train.perceptual import FOLDER, Perceptual
 from train.tuning import tuning_of
 from train.vae import grow
 
@@ -58,8 +59,16 @@ class SharpenTraining(RunConfig):
     """Weights folder of the VAE."""
     weights: Path | None = None
     """Where the sharpened decoder goes, OUT/weights when not given."""
+    margin: int = 2
+    """Pixels around a crop, on every side, that training may shift it by."""
     perceptual: Path | None = None
     """Folder of a "perceptual" classifier."""
+    vgg: Path | None = None
+    """Folder of what `python -m train.perceptual fetch` puts there, for features that were learned on other photos."""
+    vgg_stages: int = 3
+    """How many of its five stages count, from the finest."""
+    vgg_weight: float = 1.5
+    """Weight of the distance between its features."""
     editor: Path | None = None
     """A whole weights folder: its edits and made-up faces are learned from as well."""
     decoder_widths: tuple[int, ...] = ()
@@ -109,9 +118,23 @@ class SharpenTraining(RunConfig):
 
 PATCH = 8  # pixels, side of the patches whose spectra are compared
 PERIOD, TILES = 4, 4  # pixels of the pattern that two doublings of resolution can leave; patterns side by side
-PARTS = ("mse", "features", "adversarial", "lpips", "spectrum", "hatching", "alike")
+PARTS = ("mse", "features", "adversarial", "lpips", "spectrum", "hatching", "vgg", "alike")
+VIEW = 64  # side of what all losses but that of pixels see of a picture, in pixels
 
-PRESETS = {"cpu": SharpenTraining(), "paper": SharpenTraining(width=96, images=2_000_000, batch=128)}
+PRESETS = {
+    "cpu": SharpenTraining(),
+    "celeba-128": SharpenTraining(
+        celeba=Path("data/celebahq"),
+        margin=8,
+        vgg=FOLDER,
+        images=24_000,
+        batch=16,
+        searched=0,
+        crispness=0.0,
+        blend=0.9,
+    ),
+    "paper": SharpenTraining(width=96, images=2_000_000, batch=128),
+}
 
 
 class PatchCritic(nn.Module):
@@ -144,6 +167,27 @@ class PatchCritic(nn.Module):
 def opinion(scores: Tensor) -> Tensor:
     """(B, 65) -> a scalar: all patches together count what the whole does."""
     return scores[:, :-1].mean() + scores[:, -1].mean()
+
+
+class View:
+    """What of pictures of S pixels the losses see, the same of each in a step: all of 64; of larger ones a part of 64,
+    and the whole at 64 in one step of four.
+
+    A discriminator or VGG that sees all of 128 costs four times as much and teaches nothing that these two do not.
+    """
+
+    def __init__(self, size: int, generator: torch.Generator) -> None:
+        places = (size - VIEW) // 8 + 1  # multiples of what four doublings of resolution can repeat
+        self.down, self.right = (8 * torch.randint(0, places, (2,), generator=generator)).tolist()
+        self.whole = size == VIEW or float(torch.rand(1, generator=generator)) < 0.25
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, 3, 64, 64)."""
+        if x.shape[-1] == VIEW:
+            return x
+        if self.whole:
+            return F.interpolate(x, VIEW, mode="area")
+        return x[..., self.down : self.down + VIEW, self.right : self.right + VIEW]
 
 
 def disturb(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -211,28 +255,37 @@ class DecoderTask(nn.Module):
     """What the decoder learns from: pixels, features, spectrum, and the discriminator's opinion."""
 
     def __init__(
-        self, decoder: Decoder, critic: PatchCritic, classifier: Classifier | None, config: SharpenTraining
+        self,
+        decoder: Decoder,
+        critic: PatchCritic,
+        classifier: Classifier | None,
+        vgg: Perceptual | None,
+        config: SharpenTraining,
     ) -> None:
         super().__init__()
         self.decoder = decoder
-        self._judges, self._config = (critic, classifier), config
+        self._judges, self._config = (critic, classifier, vgg), config
 
-    def forward(self, x: Tensor, z: Tensor, drawn: Tensor, generator: torch.Generator) -> Tensor:
+    def forward(self, x: Tensor, z: Tensor, drawn: Tensor, view: View, generator: torch.Generator) -> Tensor:
         """A loss to learn from.
 
         Args:
-            x: photos, (B, 3, 64, 64) in [0, 1].
+            x: photos, (B, 3, S, S) in [0, 1].
             z: their latents, then M without a photo, M at most B: (B + M, latent).
-            drawn: what those M are to stay like, (M, 3, 64, 64).
+            drawn: what those M are to stay like, (M, 3, S, S).
+            view: what the losses but that of pixels see.
             generator: the source of chance.
 
         Returns:
-            (8,): the total, and its detached parts, see PARTS.
+            (9,): the total, and its detached parts, see PARTS.
         """
-        config, (critic, classifier) = self._config, self._judges
+        config, (critic, classifier, vgg) = self._config, self._judges
         pictures = self.decoder(z)
         copies, made = pictures.split([len(x), len(drawn)])
         error = (copies - x).square().mean()
+        far = (made - drawn).square().sum() / max(1, made.numel())
+        x, pictures, drawn = view(x), view(pictures), view(drawn)
+        copies = pictures[: len(x)]
         logits, features = critic(disturb(torch.cat([x, x[: len(made)], pictures]), generator))
         pairs = [[side[: len(x)] for side in layer.float().chunk(2)] for layer in features]
         matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
@@ -243,9 +296,10 @@ class DecoderTask(nn.Module):
                 wanted = classifier.maps(torch.cat([x, drawn]))
             apart = feature_distance(classifier.maps(pictures), wanted)
             lpips, alike = apart[: len(x)].mean(), config.lpips * apart[len(x) :].sum() / max(1, len(made))
-        alike = alike + config.pixel * (made - drawn).square().sum() / max(1, made.numel())
+        alike = alike + config.pixel * far
+        seen = error.new_zeros(()) if vgg is None else vgg(x, copies).mean()
         waves = spectrum_distance(copies, x, generator)
-        parts = torch.stack([error, matching, doubt, lpips, waves, hatching(copies, x), alike])
+        parts = torch.stack([error, matching, doubt, lpips, waves, hatching(copies, x), seen, alike])
         weights = (
             config.pixel,
             config.features,
@@ -253,6 +307,7 @@ class DecoderTask(nn.Module):
             config.lpips,
             config.spectrum,
             config.hatching,
+            config.vgg_weight,
             config.alike,
         )
         return torch.cat([(parts * parts.new_tensor(weights)).sum()[None], parts.detach()])
@@ -297,12 +352,15 @@ def main() -> None:
     config = parse(SharpenTraining, PRESETS)
     engine = accelerator(config)
     run = Run(config, engine)
-    crops = load_celeba(config.celeba, "train", config.limit)
-    images = torch.cat([crops.images, *(load_packed(path).images[: config.limit] for path in config.extra)])
-    held_out = centre(load_celeba(config.celeba, "validation", config.limit).images)
+    vae = load_generator(config.vae).to(engine.device)
+    size, margin = vae.image_size, config.margin
+    images = load_celeba(config.celeba, "train", config.limit, image_size=size, margin=margin).images
+    if config.extra:
+        images = torch.cat([images, *(load_packed(path).images[: config.limit] for path in config.extra)])
+    held_out = load_celeba(config.celeba, "validation", config.limit, image_size=size, margin=margin).images
+    held_out = centre(held_out, size)
     torch.manual_seed(config.seed)
-    images = images.to(engine.device)
-    vae, tuning = load_generator(config.vae).to(engine.device), tuning_of(config.vae)
+    tuning = tuning_of(config.vae) if config.searched else None
     sizes = dataclasses.replace(
         vae.config,
         detail=config.detail,
@@ -320,17 +378,19 @@ def main() -> None:
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
         for net, lr in ((decoder, config.lr), (critic, config.lr_critic))
     ]
-    tasks: list[nn.Module] = [DecoderTask(decoder, critic, classifier, config), CriticTask(critic, config.r1)]
+    vgg = Perceptual(config.vgg, config.vgg_stages).to(engine.device) if config.vgg else None
+    tasks: list[nn.Module] = [DecoderTask(decoder, critic, classifier, vgg, config), CriticTask(critic, config.r1)]
     for i in range(2):
         tasks[i], optimisers[i] = engine.prepare(tasks[i], optimisers[i])
     critic.to(engine.device)
-    made, count = images.new_zeros(0, vae.latent, dtype=torch.float32), 0
+    made, count = torch.zeros(0, vae.latent, device=engine.device), 0
     if config.editor:
         space = LatentSpace(load_model(config.editor, config.device))
         count = min(config.batch, round(config.made * config.batch))
         with torch.no_grad():
             few = images[torch.randperm(len(images), generator=seeded(config, 0))[: config.imagined]]
-            encoded = torch.cat([vae.encode(centre(x)).mean for x in few.split(256)])
+            few = centre(few, size).to(engine.device)
+            encoded = torch.cat([vae.encode(x).mean for x in few.split(256)])
         made = imagine(space, encoded, config.seed)
     average = Ema(decoder, config.ema)
 
@@ -348,13 +408,14 @@ def main() -> None:
     for step in bar:
         generator = seeded(config, step, engine.process_index)
         rows = torch.randint(len(images), (config.batch,), generator=generator)
-        x = augment(images[rows], generator).to(engine.device, memory_format=torch.channels_last)
+        x = augment(images[rows], generator, image_size=size).to(engine.device, memory_format=torch.channels_last)
         extra = made[torch.randint(max(1, len(made)), (count,), generator=generator)]
         for optimiser, lr in zip(optimisers, (config.lr, config.lr_critic), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = cosine(step, steps, lr, 0.05 * lr, 100)
         searched = config.searched and step % config.searched == 0
-        if searched:
+        view = View(size, generator)
+        if searched and tuning is not None:
             z, _ = invert(sharp, x, tuning, perceptual=classifier)
         with engine.autocast():
             with torch.no_grad():
@@ -365,7 +426,7 @@ def main() -> None:
                     z = posterior.mean + noise * posterior.std * torch.randn(posterior.std.shape, device=x.device)
                 z = torch.cat([z, extra])
                 drawn = space.model.generator.decode(extra) if count else x[:0]
-                pair = disturb(torch.cat([x, x[:count], decoder(z)]), generator)
+                pair = disturb(view(torch.cat([x, x[:count], decoder(z)])), generator)
             critic.requires_grad_(True)
             loss_critic = tasks[1](pair, step % 8 == 0)
         optimisers[1].zero_grad()
@@ -373,7 +434,7 @@ def main() -> None:
         optimisers[1].step()
         critic.requires_grad_(False)
         with engine.autocast():
-            losses = tasks[0](x, z, drawn, generator)
+            losses = tasks[0](x, z, drawn, view, generator)
         optimisers[0].zero_grad()
         engine.backward(losses[0])
         optimisers[0].step()
