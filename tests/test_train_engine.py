@@ -42,6 +42,7 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path, device: str) -> N
         accelerator(RunConfig(out=tmp_path, device=device))
 
 
+@pytest.mark.slow
 def test_a_program_says_what_is_wrong_in_a_sentence(tmp_path: Path, celeba: Path) -> None:
     out = ["--out", str(tmp_path / "run")]
     for options, sentence in (

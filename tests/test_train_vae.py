@@ -27,6 +27,7 @@ def command(celeba: Path, out: Path, *options: str) -> list[str]:
     return ["train.vae", *data, *how, *SIZES, *options]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(celeba: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(command(celeba, whole))
@@ -46,6 +47,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(celeba: Path, tmp_path:
         assert (killed / "weights" / file.name).read_bytes() == file.read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(celeba: Path, tmp_path: Path) -> None:
     launch = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     printed = finish([*launch, *command(celeba, tmp_path, "--no-bf16")])
