@@ -245,11 +245,10 @@ class ClassifierStage(Stage[ClassifierTraining]):
             )
         epoch = max(1, len(self.crops) // self.rows)
         self.steps = config.epochs * epoch
-        settings = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
         self.add(
             "classifier",
             classifier,
-            torch.optim.AdamW(classifier.parameters(), **settings),
+            torch.optim.AdamW(classifier.parameters(), config.lr, weight_decay=config.weight_decay, fused=True),
             cosine(self.steps, config.lr, 0.0, epoch),
             task=ClassifierTask(classifier),
             average=follow(0.998),

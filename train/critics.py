@@ -164,24 +164,26 @@ class CriticsStage(Stage[CriticsTraining]):
             config.margin,
         )
         torch.manual_seed(self.seed)
-        self.actor, critic, attribute_critic = (net.to(self.device) for net in build(config))
+        self.actor, critic, attribute_critic = nets = build(config)
+        for net in nets:
+            net.to(self.device)
         guides = [load_guide(folder, self.vae.image_size).to(self.device) for folder in config.guide]
         sigma_bar = load_statistics(config.vae).sigma_bar.to(self.device)
         judges = Judges(critic, attribute_critic, guides, self.vae, sigma_bar)
         weights = ActorWeights(
             **{field.name: getattr(config, field.name) for field in dataclasses.fields(ActorWeights)}
         )
-        nets: dict[str, tuple[nn.Module, nn.Module]] = {
+        tasks: dict[str, tuple[nn.Module, nn.Module]] = {
             "actor": (self.actor, ActorTask(self.actor, judges, weights)),
             "critic": (critic, CriticTask(critic, config.gradient_penalty)),
             "attribute_critic": (attribute_critic, AttributeTask(attribute_critic)),
         }
         rate = cosine(self.steps, config.lr, 0.05 * config.lr, config.warmup)
-        for name, (net, task) in nets.items():
+        for name, (module, task) in tasks.items():
             # No momentum in the adversarial pair (the paper's setting); D_attr just fits.
             betas = (0.9, 0.99) if name == "attribute_critic" else (0.0, 0.99)
-            optimiser = torch.optim.Adam(net.parameters(), lr=config.lr, betas=betas, fused=True)
-            self.add(name, net, optimiser, rate, task=task, average=follow(config.ema))
+            optimiser = torch.optim.Adam(module.parameters(), lr=config.lr, betas=betas, fused=True)
+            self.add(name, module, optimiser, rate, task=task, average=follow(config.ema))
         with engine.autocast():
             self.draw = Draw(config, self.latents, judges, self.device)
         self.kept = {"failing": self.draw.failing}

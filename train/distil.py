@@ -111,7 +111,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Faces:
-    """Made-up faces: (B, latent) `z` that the actor began at, and `wanted`, where that led; (B, 10) `y`; (B,) `identity`."""
+    """Made-up faces: (B, latent) `z` to begin at and `wanted`, where the actor led; (B, 10) `y`; (B,) `identity`."""
 
     z: Tensor
     y: Tensor
@@ -142,8 +142,8 @@ def read_photos(config: DistilTraining, space: LatentSpace) -> Tensor:
     found = []
     for part in tqdm(torch.cat(images).split(max(32, config.rows)), desc="read", leave=False):
         x = augment(part, generator, image_size=size).to(device)
-        settings = {"statistics": model.statistics, "perceptual": model.perceptual}
-        found.append(invert(model.generator, x, model.tuning, **settings)[0])
+        z, _ = invert(model.generator, x, model.tuning, statistics=model.statistics, perceptual=model.perceptual)
+        found.append(z)
     return torch.cat(found)
 
 

@@ -21,12 +21,12 @@ def load_encoding_generator(folder: Path, device: torch.device) -> Any:
     Raises:
         WeightsError: see `load_generator`; also a generator without an encoder.
     """
-    generator = load_generator(folder)
+    generator = load_generator(folder).to(device)
     if not isinstance(generator, EncodingGenerator):
         raise WeightsError(
             f"The generator in {folder} has no encoder, and this stage encodes photos: name weights that have one."
         )
-    return generator.to(device)
+    return generator
 
 
 def load_vae(folder: Path, device: torch.device) -> VAE:

@@ -280,11 +280,10 @@ class ParserStage(Stage[ParserTraining]):
         torch.manual_seed(self.seed)
         parser = Parser(config.model).to(memory_format=torch.channels_last)
         self.steps = config.images // self.rows
-        settings = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
         self.add(
             "parser",
             parser,
-            torch.optim.AdamW(parser.parameters(), **settings),
+            torch.optim.AdamW(parser.parameters(), config.lr, weight_decay=config.weight_decay, fused=True),
             cosine(self.steps, config.lr, 1e-5, 200),
             task=ParserTask(parser),
             average=follow(0.998),
