@@ -1,4 +1,4 @@
-"""Edit face photos, or make faces up, by latent constraints. The public API, and nothing else.
+"""Edit face photos, or generate faces, by latent constraints. The public API, and nothing else.
 
 Names are imported on first use: torch takes seconds to import, and `python -m lc --help` needs none of it.
 """

@@ -79,15 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=0|1",
         help="attributes to take away or to give, such as Eyeglasses=1, or a strength: Smiling=0.6; may be repeated",
     )
-    change.add_argument(
-        "--seed", type=_checked(whole_number), default=0, help="source of chance, of which edits have none (default: 0)"
-    )
     change.add_argument("--out", required=True, metavar="PATH", help="a picture file, or a folder, which may end in /")
 
     summary, _, exit_codes = (__doc__ or "").partition("Exit codes")
     parser = _Parser(
         prog="python -m lc",
-        description="Edit face photos, or make faces up, by latent constraints.",
+        description="Edit face photos, or generate faces, by latent constraints.",
         epilog=summary.partition("\n")[2] + "Exit codes" + exit_codes,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -99,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         parents=[photos, change, common],
         allow_abbrev=False,
         help="change attributes of photos",
-        description="Change attributes of one face in each photo; those not set are held as they are, and what the "
+        description="Change attributes of one face in each photo; those not set are preserved, and what the "
         "change does not touch stays as it was, pixel for pixel in PNG and TIFF.",
     )
     edit.add_argument(
@@ -109,12 +106,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="0..1",
         help="0: satisfy the attributes, 1: keep the person",
     )
-    edit.add_argument("--method", choices=("actor", "optimise"), default="actor", help="one pass, or a walk of many")
+    edit.add_argument("--method", choices=("actor", "optimise"), default="actor", help="one pass, or many steps")
     edit.add_argument(
         "--blend",
         choices=("change", "crop"),
         help="carry over only the change, or the model's whole 64x64 face, blurred as it is (default: change; crop "
         "where nothing is set, which shows the reconstruction)",
+    )
+    edit.add_argument(
+        "--seed",
+        type=_checked(whole_number),
+        default=0,
+        help="has no effect, for edits draw nothing by chance; kept for scripts that give it",
     )
     edit.add_argument("--stages", action="store_true", help="write the 64x64 stages and the figures too")
 
@@ -122,12 +125,13 @@ def _parser() -> argparse.ArgumentParser:
         "sample",
         parents=[change, common],
         allow_abbrev=False,
-        help="make faces up",
-        description="Make faces up. --out FOLDER gets 0000.png, 0001.png, ...; --out FILE.png gets them all in a grid.",
+        help="generate faces",
+        description="Generate faces. --out FOLDER gets 0000.png, 0001.png, ...; --out FILE.png gets them in a grid.",
     )
     sample.add_argument(
         "--count", type=_checked(whole_number, 1, MAX_COUNT), required=True, metavar="N", help="how many"
     )
+    sample.add_argument("--seed", type=_checked(whole_number), default=0, help="source of chance (default: 0)")
     sample.add_argument(
         "--no-realism", action="store_true", help="leave the realism constraint out, to see what it does"
     )

@@ -1,7 +1,7 @@
 """G(z, y): the amortised edit, one pass from a latent to a latent that satisfies the constraints.
 
 Source: arXiv 1711.05772, section 4 and appendix 7.2: z' = (1 - gate) * z + gate * dz. Added here: the identity slider
-is an input, so that one actor serves all of it, and so is the mask of attributes to edit, so that the others are
+is an input, so that one actor serves all of it, and so is which attributes are edited, so that the others are
 preserved.
 """
 
@@ -15,11 +15,11 @@ from lc.critics import NetConfig, Whiten, trunk
 __all__ = ["Actor"]
 
 # Whitened latents of real photos lie within about this many standard deviations; proposals beyond it burn the picture.
-_REACH = 4.0
+_WIDEST = 4.0
 
 
 class Actor(nn.Module):
-    """G(z, y, mask, identity) -> z'."""
+    """G(z, y, edited, identity) -> z'."""
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
@@ -28,13 +28,13 @@ class Actor(nn.Module):
         self.label = nn.Linear(2 * config.attributes + 1, config.width // 4)
         self.body = trunk(config.latent + config.width // 4, 2 * config.latent, config)
 
-    def forward(self, z: Tensor, y: Tensor, mask: Tensor, identity: Tensor) -> Tensor:
+    def forward(self, z: Tensor, y: Tensor, edited: Tensor, identity: Tensor) -> Tensor:
         """Move z to where the attributes y hold.
 
         Args:
             z: (B, latent).
             y: (B, A) in [0, 1], the wanted attributes, those to preserve included.
-            mask: (B, A), 1 where the attribute is to be edited, 0 where it is to be preserved.
+            edited: (B, A), 1 where the attribute is to be edited, 0 where it is to be preserved.
             identity: (B,) in [0, 1]: 0 satisfies the attributes, 1 keeps the person.
 
         Returns:
@@ -42,9 +42,9 @@ class Actor(nn.Module):
         """
         # Only signal dimensions move: the gain is 0 elsewhere, and the decoder ignores those.
         u = self.whiten(z)
-        condition = torch.cat([y * 2 - 1, mask.to(z.dtype), identity[:, None] * 2 - 1], dim=1)  # (B, 21)
+        condition = torch.cat([y * 2 - 1, edited.to(z.dtype), identity[:, None] * 2 - 1], dim=1)  # (B, 2 A + 1)
         proposal, gate = self.body(torch.cat([u, self.label(condition)], dim=1)).float().chunk(2, dim=1)
         # A gate that starts nearly shut makes an untrained actor nearly the identity.
         gate = torch.sigmoid(gate - 2)
-        proposal = _REACH * torch.tanh(proposal / _REACH)
+        proposal = _WIDEST * torch.tanh(proposal / _WIDEST)
         return z + gate * (proposal - u) * self.whiten.spread

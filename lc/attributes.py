@@ -26,12 +26,33 @@ from torch import Tensor
 
 from lc.errors import UnknownAttributeError, WeightsError
 
-__all__ = ["Attribute", "AttributeSet", "Changes", "Combination", "Strength"]
+__all__ = ["Attribute", "AttributeSet", "Changes", "Colour", "Combination", "Strength"]
 
 #: Wanted or not, or the probability that is wanted, in [0, 1].
 Strength = bool | float
 
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
+
+
+@dataclass(frozen=True)
+class Colour:
+    """What colour a part of a photo has that shows an attribute, in CIELAB.
+
+    Attributes:
+        mean: the median L*, a*, b* of the part, averaged over photos.
+        spread: standard deviation of those medians, in L*, a*, b*; positive.
+        contrast: standard deviation of L* within one photo's part.
+    """
+
+    mean: tuple[float, float, float]
+    spread: tuple[float, float, float]
+    contrast: float
+
+    def nearest(self, lab: Sequence[float]) -> tuple[float, ...]:
+        """The colour nearest to `lab`, (3,), on the way to the mean, within one standard deviation of it."""
+        away = [value - mean for value, mean in zip(lab, self.mean, strict=True)]
+        distance = (sum((one / spread) ** 2 for one, spread in zip(away, self.spread, strict=True)) / 3) ** 0.5
+        return tuple(mean + one / max(1.0, distance) for mean, one in zip(self.mean, away, strict=True))
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,10 @@ class Attribute:
         inverted: the title says the opposite of the name.
         on, off: the two directions of a change in a visitor's words, such as "Younger" and "Older"; empty where the
             title and its negation say enough. They are of the name's sense, not the title's.
+        acts_on: the parts of a face, among the parser's classes, that a change of it may touch; empty: all of the
+            person.
+        recolours: the part whose colour it is, and nothing else.
+        colour: of that part where the attribute holds.
     """
 
     name: str
@@ -51,6 +76,20 @@ class Attribute:
     inverted: bool = False
     on: str = ""
     off: str = ""
+    acts_on: tuple[str, ...] = ()
+    recolours: str = ""
+    colour: Colour | None = None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Attribute:
+        """Build from JSON; raises KeyError, TypeError or ValueError where it does not fit."""
+        values = dict(entry)
+        if (colour := values.get("colour")) is not None:
+            mean, spread = (tuple(float(value) for value in colour[key]) for key in ("mean", "spread"))
+            if len(mean) != 3 or len(spread) != 3 or min(spread) <= 0:
+                raise ValueError("a colour has three means and three positive spreads")
+            values["colour"] = Colour(mean, spread, float(colour["contrast"]))
+        return cls(**{**values, "acts_on": tuple(map(str, values.get("acts_on", ())))})
 
 
 @dataclass(frozen=True)
@@ -178,7 +217,7 @@ class AttributeSet:
         """Attribute name -> value, for (A,) values in order."""
         return dict(zip(self.names, values, strict=True))
 
-    def shown(self, name: str, probability: float) -> float:
+    def title_probability(self, name: str, probability: float) -> float:
         """How probable the title of the attribute is: of an inverted one the rest to 1."""
         return 1 - probability if self[name].inverted else probability
 
@@ -192,7 +231,8 @@ class AttributeSet:
     def as_json(self) -> dict[str, Any]:
         """What `of` reads."""
         attributes = [
-            {key: value for key, value in asdict(a).items() if value not in ("", False)} for a in self.attributes
+            {key: value for key, value in asdict(a).items() if value not in ("", False, None, ())}
+            for a in self.attributes
         ]
         return {
             "attributes": attributes,
@@ -211,7 +251,7 @@ class AttributeSet:
         """
         try:
             return cls(
-                tuple(Attribute(**entry) for entry in section["attributes"]),
+                tuple(Attribute.of(entry) for entry in section["attributes"]),
                 tuple(tuple(map(str, group)) for group in section.get("one_of", ())),
                 {str(name): tuple(map(str, others)) for name, others in section.get("excludes", {}).items()},
                 tuple(

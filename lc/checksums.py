@@ -1,7 +1,7 @@
 """config.json of a weights folder, and the SHA-256 that it holds of every other file which is loaded from there.
 
-A file is read once, and what is checked is what is used. config.json is written last: a folder whose writing was cut
-short is refused, and not taken for a model that it never was.
+A file is read once, and what is checked is what is used. config.json is written last: a folder whose writing was
+interrupted is refused.
 """
 
 from __future__ import annotations

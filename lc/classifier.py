@@ -1,6 +1,7 @@
-"""A pixel classifier of attributes, and how alike two pictures are to it.
+"""A pixel classifier of attributes, and a perceptual distance between pictures by its features.
 
-Source: LPIPS (Zhang et al. 2018): what a network that sees finds alike is nearer to what people do than pixels are.
+Source: LPIPS (Zhang et al. 2018): distances between a network's features agree with people's judgement of similarity
+better than distances between pixels.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Classifier(nn.Module):
         return features.float()
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """What each stage finds, of unit length in each place, for `feature_distance`.
+        """Each stage's features, scaled to unit norm in each place, for `feature_distance`.
 
         (B, 3, S, S) in [0, 1] -> (B, width, side, side) at 32x32 down to 4x4.
         """
@@ -111,7 +112,7 @@ def feature_distance(copies: Sequence[Tensor], photos: Sequence[Tensor]) -> Tens
     LPIPS (Zhang et al. 2018, equation 1) with weights of one.
 
     Args:
-        copies, photos: what `Classifier.maps` finds in each.
+        copies, photos: `Classifier.maps` of each.
     """
     pairs = zip(copies, photos, strict=True)
     return torch.stack([(copy - photo).square().sum(1).mean((1, 2)) for copy, photo in pairs]).sum(0)

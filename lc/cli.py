@@ -23,7 +23,18 @@ from tqdm import tqdm
 from lc.attributes import Strength
 from lc.editor import DEFAULT_WEIGHTS, Edit, FaceEditor, Reading
 from lc.errors import LatentConstraintsError, PhotoError
-from lc.faces import EDITED, MADE_UP, SUFFIXES, Aligned, Face, Photo, count_pixels, detector, find_photos, save_picture
+from lc.faces import (
+    EDITED,
+    GENERATED,
+    SUFFIXES,
+    Aligned,
+    Face,
+    Photo,
+    count_pixels,
+    detector,
+    find_photos,
+    save_picture,
+)
 from lc.files import write_json
 from lc.weights import load_attributes
 
@@ -55,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _edit(arguments: argparse.Namespace) -> int:
     changes = _changes(arguments)
-    # A photo with nothing set is asked for to see what the model makes of it.
+    # With nothing set, the reconstruction is what the user wants to see.
     blend = arguments.blend or ("change" if changes else "crop")
     single = len(arguments.inputs) == 1 and not arguments.inputs[0].is_dir()
     out, is_picture = Path(arguments.out), _is_picture(arguments.out, single)
@@ -102,11 +113,11 @@ def _sample(arguments: argparse.Namespace) -> int:
     samples = _load(arguments).sample(arguments.count, changes, arguments.seed, realism=not arguments.no_realism)
     (out.parent if is_picture else out).mkdir(parents=True, exist_ok=True)
     if is_picture:
-        save_picture(_grid([sample.image for sample in samples]), out, MADE_UP)
+        save_picture(_grid([sample.image for sample in samples]), out, GENERATED)
         return 0
 
     def save(i: int) -> None:
-        save_picture(samples[i].image, out / f"{i:04}.png", MADE_UP)
+        save_picture(samples[i].image, out / f"{i:04}.png", GENERATED)
 
     with ThreadPoolExecutor(_READERS) as writers:  # they wait for the disk, each file for itself
         written = writers.map(save, range(len(samples)))
@@ -149,7 +160,7 @@ def _changes(arguments: argparse.Namespace) -> Mapping[str, Strength]:
 
 
 def _load(arguments: argparse.Namespace) -> FaceEditor:
-    fast = getattr(arguments, "fast", False)  # faces made up have no such choice
+    fast = getattr(arguments, "fast", False)  # samples have no such choice
     return FaceEditor.load(arguments.weights or DEFAULT_WEIGHTS, arguments.device, fast=fast)
 
 
@@ -177,7 +188,7 @@ def _photos(inputs: Sequence[Path], out: Path | None = None) -> tuple[list[Path]
 def _read(
     editor: FaceEditor, paths: Sequence[Path], arguments: argparse.Namespace, failed: list[Path], use: _Use
 ) -> None:
-    """Read photos and use them batch by batch, each with its index in `paths`; a batch is let go before the next.
+    """Read photos and use them batch by batch, each with its index in `paths`; a batch is released before the next.
 
     What cannot be used is named and put in `failed`.
     """
@@ -207,7 +218,7 @@ def _read(
         for batch in _in_batches(locate, paths):
             use_batch(batch)
             bar.update(len(batch))
-            batch.clear()  # nobody else holds the photos: they make room for the next
+            batch.clear()  # the last reference to the photos
 
 
 def _in_batches(
@@ -215,7 +226,7 @@ def _in_batches(
 ) -> Iterator[list[tuple[int, _Located | PhotoError]]]:
     """Photos in order with their indices, found by threads that stay ahead of the consumer by `_HELD_PIXELS` at most.
 
-    The consumer must have let go of a batch when it asks for the next.
+    The consumer must have released a batch when it asks for the next.
     """
     todo = ((index, path, count_pixels(path)) for index, path in enumerate(paths))
     coming = next(todo, None)

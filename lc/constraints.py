@@ -140,7 +140,7 @@ class Attribute:
         if self.wanted in (0, 1):  # exact to the last digit, which a negation needs
             return _of_logit(logit[:, 0] if self.wanted else -logit[:, 0], self.margin)
         target = torch.full_like(logit, self.wanted)
-        met, refuted = _reached(logit.detach(), target, self.margin, self.tolerance)
+        met, refuted = _met_and_refuted(logit.detach(), target, self.margin, self.tolerance)
         return Evaluation(attribute_loss(logit, target), met[:, 0], refuted[:, 0])
 
     def rows(self, index: Tensor) -> Attribute:
@@ -172,14 +172,14 @@ class Attributes:
     def evaluate(self, at: Point) -> Evaluation:
         logits = at.run(self.critic)
         energy = attribute_loss(logits, self.wanted, self.weights)
-        met, refuted = _reached(logits.detach(), self.wanted, self.margin, self.tolerance)
+        met, refuted = _met_and_refuted(logits.detach(), self.wanted, self.margin, self.tolerance)
         return Evaluation(energy, (met | ~self.edited).all(1), (refuted & self.edited).any(1))
 
     def rows(self, index: Tensor) -> Attributes:
         return replace(self, wanted=self.wanted[index], edited=self.edited[index], weights=self.weights[index])
 
 
-def _reached(
+def _met_and_refuted(
     logits: Tensor, wanted: Tensor, margin: float | Tensor, tolerance: float | Tensor
 ) -> tuple[Tensor, Tensor]:
     """Which wanted probabilities (B, A) are met, and which refuted, by logits (B, A): (B, A) of bool each."""

@@ -2,7 +2,7 @@
 
 Source: arXiv 1711.05772, sections 2 and 3, appendix 7.2. Two things differ from the paper's nets, which see raw z:
 inputs are whitened per dimension and weighted by how much of the dimension is signal (`LatentStatistics.gain`), and
-D's label may be left out, so that one net judges both "real" and "real and y".
+D's label may be left out, so that one net scores both "real" and "real and y".
 """
 
 from __future__ import annotations

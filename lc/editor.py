@@ -30,7 +30,9 @@ from lc.generator import from_prior
 from lc.invert import invert
 from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
 from lc.paths import DEFAULT_WEIGHTS
+from lc.faces.steering import Steering
 from lc.results import Edit, Progress, Reading, Sample
+from lc.steer import crop_maps, photo_maps, steering_of
 from lc.weights import Model, load_model
 
 __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Reading", "Sample"]
@@ -139,7 +141,9 @@ class FaceEditor:
             pictures, probabilities = self._show(z, decoded), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
                 attributes = self.attributes.named(probabilities[row])
-                readings.append(Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], attributes))
+                maps = photo_maps(self.model.parser, photo, aligned) if self.model.parser else None
+                reading = Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], attributes, maps)
+                readings.append(reading)
         return readings
 
     # --- edits -----------------------------------------------------------------------------------------------------
@@ -172,7 +176,7 @@ class FaceEditor:
                 {"Smiling": 0.6} is a little smile. Without these and constraints nothing changes, and `Edit.result` is
                 the photo itself.
             identity: 0 satisfies the constraints whatever the cost, 1 keeps the person.
-            method: "actor" jumps in one pass, and refines what the actor does not serve; "optimise" descends. See
+            method: "actor" moves in one pass, and refines what the actor does not serve; "optimise" descends. See
                 `lc.edit.solve`.
             constraints: see `lc.constraints`.
             preserve: names of attributes to preserve; None: all that are neither wanted nor implied by what is.
@@ -267,13 +271,15 @@ class FaceEditor:
         pictures, after = self._show(step.z, step.pictures), self._probabilities(step.z)
         if problem.empty:  # nothing is wanted: not even a rounding may tell the edit from its reconstruction
             pictures = [reading.reconstruction for reading in readings]
-        seconds = (time.perf_counter() - begun) / len(readings)
         served, _ = changes_of(self.space, constraints)
+        changes = dict(wanted_changes(self.space, served).wanted)
+        steering = self._steering(readings, changes, pictures)
+        seconds = (time.perf_counter() - begun) / len(readings)
         targets: list[list[float]] = problem.target.tolist()
         return [
             Edit(
                 reading=reading,
-                changes=dict(wanted_changes(self.space, served).wanted),
+                changes=changes,
                 edited=pictures[row],
                 z_edited=step.z[row].cpu().clone(),
                 after=self.attributes.named(after[row]),
@@ -284,8 +290,23 @@ class FaceEditor:
                 seconds=seconds,
                 warning=self.attributes.warning(targets[row]) if bool(problem.edited[row].any()) else None,
                 constraints=tuple(_rows(list(problem.others.values()), row, 1, self.device)),
+                steering=steering[row],
             )
             for row, reading in enumerate(readings)
+        ]
+
+    def _steering(
+        self, readings: Sequence[Reading], changes: Mapping[str, Strength], pictures: Sequence[Image.Image]
+    ) -> list[Steering | None]:
+        parser = self.model.parser
+        if parser is None:
+            return [None] * len(readings)
+        after = crop_maps(parser, self._tensor(pictures))
+        return [
+            None
+            if reading.maps is None
+            else steering_of(self.attributes, parser.config.classes, changes, reading.maps, maps)
+            for reading, maps in zip(readings, after, strict=True)
         ]
 
     # --- generated faces -------------------------------------------------------------------------------------------
@@ -324,7 +345,7 @@ class FaceEditor:
         served, others = changes_of(self.space, [*constraints_of(self.space, set or {}), *constraints])
         changes = wanted_changes(self.space, served)
         if changes.partial:
-            raise LatentConstraintsError(f"A made-up face has {next(iter(changes.partial))} or not: choose 0 or 1.")
+            raise LatentConstraintsError(f"A generated face has {next(iter(changes.partial))} or not: choose 0 or 1.")
         samples: list[Sample] = []
         vectors, weights = self._label_vectors(changes)
         for first in range(0, n, _BATCH):
@@ -355,7 +376,7 @@ class FaceEditor:
             agree &= (vectors[:, self.attributes.names.index(name)] > 0.5) == bool(value)
         if agree.any():
             return vectors[agree], counts[agree]
-        # Nobody looks like that: keep what was asked for and take the rest from everybody.
+        # Nobody has these: keep what was asked for and take the rest from everybody.
         return changes.apply(vectors)[0], counts
 
     # --- pictures out ----------------------------------------------------------------------------------------------

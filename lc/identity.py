@@ -1,11 +1,11 @@
 """What the identity slider means for one set of weights: measured by `train.calibrate`, kept beside them as JSON.
 
-Both backends follow the line of the actor's proposal when it is told to keep the person: the step scale says how far.
-(A larger lambda_dist with a larger step scale was confirmed more often, at equal likeness, than a smaller one.) How far
-a person is still that person at a point can only be measured, so it is, and the slider is laid out so that equal steps
-of it are equal steps of measured similarity, the same for both. Some changes need a larger step than others before an
-eye sees them (a bald head) and some a smaller one (a smile): the step scale of each of the twenty is measured too, and
-the target margin that the guidance classifier must read.
+Both backends follow the line from a latent to the actor's proposal at identity 1: the step scale says how far. (A
+larger lambda_dist with a larger step scale was confirmed more often, at equal similarity, than a smaller one.)
+Similarity to the person along the line is measured, and the slider is laid out so that equal steps of it are equal
+steps of measured similarity, the same for both. Some changes need a larger step than others before they are visible (a
+bald head) and some a smaller one (a smile): the step scale of each single change is measured too, and its target margin
+for the guidance classifier.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ class Calibration:
         distance: ascending distances moved, root mean square in sigma_bar, from 0.
         similarity: how similar the person is found at each distance: 1 the same picture, 0 two strangers. Empty where
             it was not measured.
-        lengths: step scale of each change relative to others, where it is made alone, as "Bald=1"; 1 where nothing is
-            said.
-        shown: target margin of a change: the logit that the guidance classifier must at least read, where that is not
+        step_scales: of each change relative to others, where it is made alone, as "Bald=1"; 1 where nothing is said.
+        target_margins: of a change, the logit that the guidance classifier must at least read, where that is not
             `Tuning.target_margin`.
     """
 
@@ -51,8 +50,8 @@ class Calibration:
     optimiser: tuple[float, ...] = (1.6, 1.0)
     distance: tuple[float, ...] = ()
     similarity: tuple[float, ...] = ()
-    lengths: Mapping[str, float] = field(default_factory=dict)
-    shown: Mapping[str, float] = field(default_factory=dict)
+    step_scales: Mapping[str, float] = field(default_factory=dict)
+    target_margins: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (
@@ -61,10 +60,10 @@ class Calibration:
             and _ascending(self.slider)
             and _ascending(self.distance)
             and (self.slider[0], self.slider[-1]) == (0, 1)
-            and all(0 < value < 10 for value in (*self.actor, *self.optimiser, *self.lengths.values()))
-            and all(0 < value < 100 for value in self.shown.values())
+            and all(0 < value < 10 for value in (*self.actor, *self.optimiser, *self.step_scales.values()))
+            and all(0 < value < 100 for value in self.target_margins.values())
         ):
-            raise ValueError("tables of unequal lengths, out of order or out of range")
+            raise ValueError("tables of unequal sizes, out of order or out of range")
 
     def for_actor(self, identity: float) -> float:
         """The actor's step scale at a place of the slider.
@@ -95,7 +94,7 @@ def load_calibration(folder: Path) -> Calibration:
     """Read calibration.json; where there is none, the defaults.
 
     Raises:
-        WeightsError: damaged, or not the one that config.json describes.
+        WeightsError: damaged, of an earlier version, or not the one that config.json describes.
     """
     if not is_listed(folder, FILE):
         return Calibration()
@@ -104,13 +103,18 @@ def load_calibration(folder: Path) -> Calibration:
         found = parse_json(data)
         names = ("slider", "actor", "optimiser", "distance", "similarity")
         tables: dict[str, Any] = {name: tuple(map(float, found[name])) for name in names}
-        for name in ("lengths", "shown"):
+        for name in ("step_scales", "target_margins"):
             tables[name] = {str(change): float(value) for change, value in found.get(name, {}).items()}
+        if unknown := found.keys() - tables.keys() - {"measured"}:
+            raise ValueError(f"{min(unknown)!r} is unknown")
         if not all(math.isfinite(v) for t in tables.values() for v in (t.values() if isinstance(t, dict) else t)):
             raise ValueError("not finite")
         return Calibration(**tables)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsError(f"{folder / FILE} is damaged: fetch it again, or run python -m train.calibrate.") from error
+        raise WeightsError(
+            f"{folder / FILE} is damaged, or of an earlier version: fetch it again, or run python -m train.migrate "
+            f"{folder} NEW_FOLDER."
+        ) from error
 
 
 def save_calibration(folder: Path, calibration: Calibration, **measured: object) -> None:

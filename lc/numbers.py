@@ -14,7 +14,7 @@ from lc.errors import LatentConstraintsError
 __all__ = ["MAX_COUNT", "MAX_FACE", "MAX_SEED", "number", "whole_number"]
 
 MAX_SEED = 2**63 - 1
-MAX_COUNT = 100_000  # faces made up in one go: two gigabytes of them
+MAX_COUNT = 100_000  # faces generated in one go: two gigabytes of them
 MAX_FACE = 1_000  # more faces than a photo of 120 megapixels has in a place to be edited
 
 

@@ -73,13 +73,17 @@ class Parser(nn.Module):
         logits: Tensor = self.head(x)
         return logits.float()
 
-    def parse(self, images: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def parse(self, images: Tensor, *, resample: bool = True) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> probabilities (B, classes, H, W), which sum to 1 at each pixel.
 
-        Crops of another size than the parser's are resampled to it and back.
+        Args:
+            images: aligned crops. Those of another size than the parser's are resampled to it and back.
+            resample: False takes them as they are, for crops that show more of the photo at the parser's scale; sides
+                are multiples of 16.
         """
         size = (self.config.image_size, self.config.image_size)
-        if images.shape[-2:] == size:
+        if not resample or images.shape[-2:] == size:
             return torch.softmax(self(images), dim=1)
         small = F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
         found = torch.softmax(self(small), dim=1)

@@ -1,4 +1,4 @@
-"""What the editor gives back: a photo as read, an edit with every stage, a made-up face, a step of a live walk."""
+"""What the editor returns: a photo as read, an edit with every stage, a generated face, a step of an optimisation."""
 
 from __future__ import annotations
 
@@ -13,22 +13,30 @@ from torch import Tensor
 from lc.attributes import Strength
 from lc.constraints import Constraint
 from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
+from lc.faces.steering import Steering
+from lc.steer import Maps
 
 __all__ = ["Edit", "Progress", "Reading", "Sample", "animated"]
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A photo as the model sees it: made once, edited many times.
+    """A photo as the model reads it; S is the image size of its generator. Read once, edit many times.
 
     Attributes:
         photo: the photo, which is decoded again whenever its pixels are asked for.
         faces: what the detector found, largest first; empty for an already aligned crop.
         face: which of them was taken, or None for an aligned crop.
-        aligned: the 64x64 crop and its place in the photo.
+        aligned: the crop, S x S pixels, and its place in the photo.
         z: (latent,), on the CPU; see `lc.invert`.
+<<<<<<< HEAD
         reconstruction: decode(z), 64x64.
         attributes: the critic's ten probabilities.
+        maps: what the face parser finds around the face, see `lc.steer.photo_maps`; None without a parser.
+=======
+        reconstruction: decode(z), S x S.
+        attributes: D_attr's probabilities.
+>>>>>>> house
     """
 
     photo: Photo
@@ -38,6 +46,7 @@ class Reading:
     z: Tensor
     reconstruction: Image.Image
     attributes: dict[str, float]
+    maps: Maps | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +55,19 @@ class Edit:
 
     Attributes:
         reading: the photo, its faces, aligned crop, latent and attributes before.
-        changes: what was asked for, by CelebA's names: True, False or a probability.
-        edited: decode(z_edited), 64x64.
+        changes: what was asked for, by the attribute set's names: True, False or a probability.
+        edited: decode(z_edited), S x S.
         z_edited: (latent,), on the CPU.
-        before, after: the critic's ten probabilities at z and at z_edited.
+        before, after: D_attr's probabilities at z and at z_edited.
         z_distance: root mean square move, in units of sigma_bar.
         similarity: how similar a person is, as a rule, after such a move: 1 the same picture, 0 two strangers, by a
             face embedding on held-out photos; None where the weights were not calibrated.
         steps: optimiser steps taken, 0 for the actor.
         converged: the critics see every wanted attribute, and a realistic latent where the optimiser ran.
         seconds: time per photo for this edit, reading and pasting left out.
-        warning: a sentence when nearly nobody in the training data looks like what was asked for.
+        warning: a sentence when nearly nobody in the training data has the wanted attributes.
         constraints: what was asked for beyond `changes`.
+        steering: where the edit may act on the photo; None without a parser.
     """
 
     reading: Reading
@@ -72,6 +82,7 @@ class Edit:
     seconds: float
     warning: str | None
     constraints: tuple[Constraint, ...] = ()
+    steering: Steering | None = None
 
     @property
     def before(self) -> dict[str, float]:
@@ -87,14 +98,15 @@ class Edit:
 
     @property
     def crop_result(self) -> Image.Image:
-        """As `result`, with the model's whole 64x64 face put in, as blurred as it is, and not only the change."""
+        """As `result`, with the model's whole face put in, as blurred as it is, and not only the change."""
         return self._pasted(None)
 
     def _pasted(self, reconstruction: Image.Image | None) -> Image.Image:
         photo = self.reading.photo
         with photo.held():
             before = reconstruction and photo.to_own(reconstruction)
-            picture = paste(photo.pixels, photo.to_own(self.edited), self.reading.aligned, before)
+            edited, steering = photo.to_own(self.edited), self.steering if reconstruction else None
+            picture = paste(photo.pixels, edited, self.reading.aligned, before, steering)
             if photo.alpha is not None:
                 picture.putalpha(photo.alpha)
             return picture
@@ -114,13 +126,13 @@ class Edit:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A made-up face.
+    """A generated face.
 
     Attributes:
-        image: 64x64.
+        image: S x S.
         z: (latent,), on the CPU.
         wanted: the label vector it was made for.
-        attributes: the critic's ten probabilities.
+        attributes: D_attr's probabilities.
     """
 
     image: Image.Image
@@ -131,7 +143,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """One step of a live walk: the face so far, each constraint's energy, and the finished edit on the last one."""
+    """One step of a live optimisation: the face so far, each constraint's energy, and on the last one the edit."""
 
     index: int
     preview: Image.Image | None
@@ -140,7 +152,7 @@ class Progress:
 
 
 def animated(faces: Sequence[Image.Image], side: int = 256, pause: int = 80) -> bytes:
-    """The faces of a walk as an animated WebP, the last one held for a while.
+    """The faces of a trajectory as an animated WebP, which rests on the last one.
 
     Args:
         faces: at least one.

@@ -20,7 +20,7 @@ def _number(low: float, high: float) -> Any:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Settings that belong to a set of weights. There are no defaults: others' numbers are wrong numbers.
+    """Settings that belong to a set of weights. There are no defaults: numbers of other weights do not fit.
 
     A logit is one of the guidance classifier's or of D_attr's, as said; lengths in sigma_bar are root mean squares over
     dimensions.

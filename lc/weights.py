@@ -26,6 +26,7 @@ from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.errors import WeightsError
 from lc.generator import Generator, name_of, registered
 from lc.identity import Calibration, load_calibration
+from lc.parser import Parser, ParserConfig
 from lc.tensors import check_finite, load_module, parse_tensors, save_module, save_modules
 from lc.tuning import Tuning
 
@@ -38,6 +39,7 @@ __all__ = [
     "load_generator",
     "load_model",
     "load_module",
+    "load_parser",
     "load_statistics",
     "load_tuning",
     "locate",
@@ -190,6 +192,20 @@ def bundled_classifier(folder: Path, name: str) -> Classifier | None:
     return load_classifier(folder, name) if name in load_config(folder) else None
 
 
+def load_parser(folder: Path) -> Parser | None:
+    """The face parser of a weights folder, frozen and in evaluation mode, or None where it has none.
+
+    Raises:
+        WeightsError: see `load_config` and `load_module`.
+    """
+    config = load_config(folder)
+    if "parser" not in config:
+        return None
+    parser = _build(Parser, config, "parser", ParserConfig)
+    load_module(folder, "parser", parser)
+    return _frozen(parser)
+
+
 def to_device(name: str) -> torch.device:
     """ "auto", "cpu", "cuda", "mps" -> a torch device; auto takes the fastest there is.
 
@@ -218,7 +234,9 @@ class Model:
         tuning: the numbers that were measured on these weights.
         config: config.json as it is.
         perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
-        guide: the guidance classifier, which corrects edits, where there is one; `perceptual` where it is the only one.
+        guidance: the guidance classifier, which corrects edits, where there is one (the folder's part "guide");
+            `perceptual` where it is the only one.
+        parser: the face parser, which steers the blend, where there is one.
     """
 
     attributes: AttributeSet
@@ -234,7 +252,8 @@ class Model:
     tuning: Tuning
     config: dict[str, Any]
     perceptual: Classifier | None = None
-    guide: Classifier | None = None
+    guidance: Classifier | None = None
+    parser: Parser | None = None
 
     def distance_weight(self, identity: float) -> float:
         """lambda_dist at a place of the actor's identity input, in [0, 1]: it grows geometrically."""
@@ -305,8 +324,9 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     sizes = {(net.config.latent, net.config.attributes) for net in nets.values()}
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
+    parser = load_parser(folder)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
-    perceptual, guide = (
+    perceptual, guidance = (
         classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
         for name in ("perceptual", "guide")
     )
@@ -322,7 +342,8 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         tuning=tuning,
         config=config,
         perceptual=perceptual,
-        guide=guide or perceptual,
+        guidance=guidance or perceptual,
+        parser=parser.to(place) if parser else None,
     )
 
 

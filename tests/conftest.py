@@ -21,7 +21,7 @@ from lc.weights import save_editing_nets, save_generator, save_statistics, save_
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.tuning import LEGACY_TUNING
 
-# How long an example takes is the machine's affair, not the code's.
+# An example's time depends on the machine: no deadline.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
@@ -43,7 +43,7 @@ def write_tiny_weights(
     Args:
         folder: where.
         generator: a registered one; None makes a VAE of 64 pixels.
-        statistics: of its latents; None makes some up.
+        statistics: of its latents; None makes random ones.
         attributes: which it knows.
     """
     torch.manual_seed(0)
@@ -97,7 +97,7 @@ def two_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def celeba(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty made-up pictures in CelebA's official layout, half size."""
+    """Forty synthetic pictures in CelebA's official layout, half size."""
     root = tmp_path_factory.mktemp("celeba")
     (root / "img_align_celeba").mkdir()
     draw = np.random.default_rng(0)

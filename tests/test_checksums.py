@@ -122,7 +122,7 @@ def test_json_holds_no_nan(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(config.replace('"lambda_dist": [', f'"lambda_dist": [{text},'))
     assert "config.json" in refuse(folder)
     (folder / "config.json").write_text(config)
-    data = json.dumps({**json.loads((folder / FILE).read_text()), "lengths": {"Smiling=1": 0}}).replace(
+    data = json.dumps({**json.loads((folder / FILE).read_text()), "step_scales": {"Smiling=1": 0}}).replace(
         "0}", f"{text}}}"
     )
     checksums.save_files(folder, {FILE: data.encode()})
@@ -165,3 +165,15 @@ def test_a_calibration_that_was_removed_is_missed(folder: Path) -> None:
     assert FILE in refuse(folder)
     checksums.forget_missing(folder, FILE)
     assert load_calibration(folder) == Calibration()
+
+
+def test_migrating_renames_the_tables_of_an_earlier_calibration(folder: Path, tmp_path: Path) -> None:
+    table = Calibration(step_scales={"Smiling=1": 0.9}, target_margins={"Young=0": 6.0})
+    save_calibration(folder, table)
+    text = (folder / FILE).read_text().replace("step_scales", "lengths").replace("target_margins", "shown")
+    checksums.save_files(folder, {FILE: text.encode()})
+    assert "earlier version" in refuse(folder)
+    migrate(folder, tmp_path / "new")
+    assert load_calibration(tmp_path / "new") == table
+    migrate(tmp_path / "new", tmp_path / "again")
+    assert (tmp_path / "again" / FILE).read_bytes() == (tmp_path / "new" / FILE).read_bytes()

@@ -114,6 +114,13 @@ def test_stages(lc: Callable[..., int], astronaut: Path, tmp_path: Path) -> None
     assert "warning" in figures
 
 
+def test_a_seed_is_taken_and_changes_no_edit(lc: Callable[..., int], crops: Path, tmp_path: Path) -> None:
+    photo = (crops / "0.jpg", "--aligned", "--set", "Male=1")
+    for seed in (0, 7):
+        assert lc("edit", *photo, "--seed", seed, "--out", tmp_path / f"{seed}.png") == 0
+    assert (tmp_path / "0.png").read_bytes() == (tmp_path / "7.png").read_bytes()
+
+
 def test_stages_go_beside_a_single_file(lc: Callable[..., int], astronaut: Path, tmp_path: Path) -> None:
     assert lc("edit", astronaut, "--stages", "--out", tmp_path / "out" / "me.jpg") == 0
     expected = ["me.aligned.png", "me.edited.png", "me.jpg", "me.json", "me.reconstruction.png"]
@@ -187,21 +194,8 @@ def test_another_face_can_be_chosen(
 ) -> None:
     for number, part in ((1, np.s_[:, :450]), (2, np.s_[:, 530:])):
         out = tmp_path / f"{number}.png"
-        assert (
-            lc(
-                "edit",
-                two_faces,
-                "--face",
-                number,
-                "--set",
-                "Smiling=0",
-                "--weights",
-                DEFAULT_WEIGHTS,
-                "--out",
-                out,
-            )
-            == 0
-        )
+        chosen = ["--face", number, "--set", "Smiling=0", "--weights", DEFAULT_WEIGHTS]
+        assert lc("edit", two_faces, *chosen, "--out", out) == 0
         changed = (pixels(out) != pixels(two_faces)).any(2)
         assert changed.any()
         changed[part] = False

@@ -41,7 +41,7 @@ def test_correction_costs_no_distance_to_speak_of(editor: FaceEditor) -> None:
 
 
 def test_an_edit_ends_where_photos_lie(editor: FaceEditor) -> None:
-    """What lies further out looks burnt, as bald women did."""
+    """What lies further out is burnt, as bald women did."""
     space = editor.space
     z = torch.stack([sample.z for sample in editor.sample(6, {"Male": False, "Bald": False}, seed=5)])
     problem = posed(editor, z, {"Bald": True})
@@ -60,7 +60,8 @@ def test_several_changes_at_once_ask_for_less_each(editor: FaceEditor) -> None:
         posed(editor, z, {"Bald": True, **more}).target_margin[column]
         for more in ({}, {"Brown_Hair": False}, {"Smiling": False})
     )
-    assert alone == unticked == editor.model.calibration.shown["Bald=1"]  # a bald head has no brown hair anyway
+    margin = editor.model.calibration.target_margins["Bald=1"]
+    assert alone == unticked == margin  # a bald head has no brown hair anyway
     assert two < alone
 
 
@@ -84,10 +85,10 @@ def test_correction_does_not_depend_on_the_faces_beside_it(editor: FaceEditor) -
 
 @pytest.mark.parametrize("method", ["actor", "optimise"])
 def test_an_edit_changes_little_that_nobody_asked_for(editor: FaceEditor, method: Method) -> None:
-    guide, decode = editor.model.guide, editor.model.generator.decode
+    guide, decode = editor.model.guidance, editor.model.generator.decode
     assert guide is not None
-    blind = FaceEditor(dataclasses.replace(editor.model, guide=None))
-    unasked, shown = [], []
+    blind = FaceEditor(dataclasses.replace(editor.model, guidance=None))
+    unasked, success = [], []
     for changes in ({"Young": False}, {"Blond_Hair": True}, {"Eyeglasses": True}, {"Young": False, "Eyeglasses": True}):
         samples = editor.sample(6, {name: not wanted for name, wanted in changes.items()}, seed=8)
         others = [i for i, other in enumerate(ATTRIBUTES) if other not in ATTRIBUTE_SET.changes(changes).resolved]
@@ -100,20 +101,20 @@ def test_an_edit_changes_little_that_nobody_asked_for(editor: FaceEditor, method
             before, *after = (guide.beyond(decode(z)) for z in (problem.z, *moved))
         unasked.append([float((x - before)[:, others].square().mean()) for x in after])
         named, wanted = [ATTRIBUTES.index(name) for name in changes], torch.tensor(list(changes.values()))
-        shown.append([float(((x[:, named] > 0) == wanted).float().mean()) for x in after])
+        success.append([float(((x[:, named] > 0) == wanted).float().mean()) for x in after])
     without, corrected = torch.tensor(unasked).mean(0)
     assert corrected < 0.9 * without
-    without, corrected = torch.tensor(shown).mean(0)
+    without, corrected = torch.tensor(success).mean(0)
     assert corrected >= without
 
 
 def test_what_must_be_plainer_is_drawn_plainer(editor: FaceEditor) -> None:
-    guide = editor.model.guide
+    guide = editor.model.guidance
     assert guide is not None
     z = torch.stack([sample.z for sample in editor.sample(4, {"Smiling": False}, seed=5)])
     seen = []
-    for shown in ({}, {"Smiling=1": 9.0}, {"Smiling=0": 9.0}):
-        calibration = dataclasses.replace(editor.model.calibration, shown=shown)
+    for margins in ({}, {"Smiling=1": 9.0}, {"Smiling=0": 9.0}):
+        calibration = dataclasses.replace(editor.model.calibration, target_margins=margins)
         other = FaceEditor(dataclasses.replace(editor.model, calibration=calibration))
         pictures = act(other.space, posed(other, z, {"Smiling": True}), 0.5, CORRECTIONS).pictures
         assert pictures is not None

@@ -131,15 +131,15 @@ def test_an_attribute_that_cannot_be_is_refused(editor: FaceEditor, reading: Rea
 
 
 @both
-def test_a_rule_is_reached(editor: FaceEditor, reading: Reading, method: Method) -> None:
+def test_a_rule_is_met(editor: FaceEditor, reading: Reading, method: Method) -> None:
     rule = brighter(editor, reading, 0.05)
     edit = editor.edit(reading, constraints=[rule], method=method)
     assert edit.converged
     assert evaluate(rule, edit.z_edited[None]).met.item()
     assert np.asarray(edit.edited, float).mean() > np.asarray(reading.reconstruction, float).mean() + 0.04 * 255
     assert (edit.changes, edit.constraints, edit.warning) == ({}, (rule,), None)
-    held = [name for name in ATTRIBUTES if (edit.after[name] > 0.5) == (edit.before[name] > 0.5)]
-    assert len(held) >= 9
+    kept = [name for name in ATTRIBUTES if (edit.after[name] > 0.5) == (edit.before[name] > 0.5)]
+    assert len(kept) >= 9
 
 
 @both
@@ -152,7 +152,7 @@ def test_a_rule_stands_beside_an_attribute(editor: FaceEditor, reading: Reading,
 
 
 @both
-def test_what_was_taught_is_reached(editor: FaceEditor, reading: Reading, taught: Taught, method: Method) -> None:
+def test_what_was_taught_is_met(editor: FaceEditor, reading: Reading, taught: Taught, method: Method) -> None:
     has = evaluate(taught, reading.z[None]).energy < 0.69
     wanted: Constraint = Not(taught) if has else taught
     edit = editor.edit(reading, constraints=[wanted], method=method)
@@ -161,7 +161,7 @@ def test_what_was_taught_is_reached(editor: FaceEditor, reading: Reading, taught
     assert evaluate(wanted, edit.z_edited[None]).met.item()
 
 
-def test_alternatives_and_negations_are_reached(editor: FaceEditor, reading: Reading) -> None:
+def test_alternatives_and_negations_are_met(editor: FaceEditor, reading: Reading) -> None:
     either = Or((editor.attribute("Eyeglasses"), brighter(editor, reading, 0.5)))  # the second is out of reach
     edit = editor.edit(reading, constraints=[either], method="optimise")
     assert edit.converged

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import finish
 
+from lc.checksums import save_files
 from lc.edit.problem import constraints_of, pose
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.errors import WeightsError
@@ -44,10 +45,20 @@ def test_weights_that_nobody_calibrated_still_load(tmp_path: Path) -> None:
     assert Calibration().similar(1.0) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"slider": [0, 1]}', '{"slider": 3}', '{"lengths": [1]}', '{"shown": 4}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"slider": [0, 1]}', '{"slider": 3}', '{"step_scales": [1]}', '{"target_margins": 4}']
+)
 def test_a_damaged_table_is_a_sentence(tmp_path: Path, text: str) -> None:
-    (tmp_path / FILE).write_text(text)
-    with pytest.raises(WeightsError, match=r"\.$"):
+    save_files(tmp_path, {FILE: text.encode()})
+    with pytest.raises(WeightsError, match=r"is damaged, .*\.$"):
+        load_calibration(tmp_path)
+
+
+def test_earlier_names_are_not_passed_over(tmp_path: Path) -> None:
+    save_calibration(tmp_path, Calibration(step_scales={"Bald=1": 1.3}))
+    text = (tmp_path / FILE).read_text().replace("step_scales", "lengths")
+    save_files(tmp_path, {FILE: text.encode()})
+    with pytest.raises(WeightsError, match=r"earlier version.*train\.migrate"):
         load_calibration(tmp_path)
 
 
@@ -70,11 +81,11 @@ def test_an_edit_says_how_similar_the_person_is(tiny_editor: FaceEditor, astrona
 
 
 def test_a_change_goes_as_far_as_it_needs(tiny_editor: FaceEditor, astronaut: Path) -> None:
-    def with_lengths(lengths: dict[str, float]) -> FaceEditor:
-        table = Calibration(actor=(1.0, 1.0), lengths=lengths)
+    def with_step_scales(scales: dict[str, float]) -> FaceEditor:
+        table = Calibration(actor=(1.0, 1.0), step_scales=scales)
         return FaceEditor(dataclasses.replace(tiny_editor.model, calibration=table))
 
-    shorter, plain = with_lengths({"Smiling=1": 0.5}), with_lengths({})
+    shorter, plain = with_step_scales({"Smiling=1": 0.5}), with_step_scales({})
     reading = plain.read(astronaut)
     for changes, ratio in (({"Smiling": True}, 0.5), ({"Smiling": False}, 1.0)):
         near, far = (editor.edit(reading, changes).z_edited - reading.z for editor in (shorter, plain))
@@ -85,7 +96,7 @@ def test_a_change_goes_as_far_as_it_needs(tiny_editor: FaceEditor, astronaut: Pa
         return pose(editor.space, z, constraints_of(editor.space, changes)).step_scale
 
     assert step_scale(shorter, {"Young": True, "Smiling": True}) == 1  # the scale is that of a smile alone
-    blond = with_lengths({"Blond_Hair=1": 0.7})
+    blond = with_step_scales({"Blond_Hair=1": 0.7})
     assert step_scale(blond, {"Black_Hair": False, "Blond_Hair": True}) == 0.7  # no more than blond asks for anyway
 
 
@@ -135,9 +146,9 @@ def test_a_folder_is_calibrated(celeba: Path, tmp_path: Path) -> None:
     assert list(table.slider) == [0.0, 0.5, 1.0]
     for knob in (table.actor, table.optimiser):
         assert 1.6 >= knob[0] > knob[1] > knob[2] >= 0.4
-    assert table.lengths.keys() <= {f"{name}={wanted}" for name in ATTRIBUTES for wanted in (0, 1)}
-    assert len(table.lengths) > 10
-    assert table.shown["Smiling=1"] == 9.0
-    assert set(table.shown.values()) <= {4.0, 9.0}
+    assert table.step_scales.keys() <= {f"{name}={wanted}" for name in ATTRIBUTES for wanted in (0, 1)}
+    assert len(table.step_scales) > 10
+    assert table.target_margins["Smiling=1"] == 9.0
+    assert set(table.target_margins.values()) <= {4.0, 9.0}
     assert table.similarity[0] == 1.0
     assert list(table.similarity) == sorted(table.similarity, reverse=True)

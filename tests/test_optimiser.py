@@ -64,7 +64,7 @@ def test_a_row_does_not_depend_on_the_others(rows: list[list[float]]) -> None:
         assert (alone.taken[0], alone.done[0]) == (together.taken[i], together.done[i])
 
 
-def test_the_walk_goes_down_to_the_bottom_and_stops() -> None:
+def test_the_trajectory_goes_down_to_the_bottom_and_stops() -> None:
     start, bottom = torch.zeros(3, LATENT), torch.tensor([[0.0] * 4, [1.0, -1.0, 0.5, 2.0], [0.3] * 4])
     steps = list(moves(start, {"bowl": Bowl(bottom)}))
     assert [step.index for step in steps] == list(range(len(steps)))
@@ -98,7 +98,7 @@ def test_nothing_to_do_is_one_step() -> None:
     assert len(list(moves(torch.zeros(2, LATENT), {"bowl": Bowl(torch.zeros(2, LATENT))}))) == 1
 
 
-def test_the_walk_ends_when_its_steps_are_used_up() -> None:
+def test_the_trajectory_ends_when_its_steps_are_used_up() -> None:
     step = last(torch.zeros(1, LATENT), {"bowl": Bowl(torch.full((1, LATENT), 99.0))}, steps=7)
     assert (step.index, step.taken.item(), step.done.item()) == (7, 7, False)
 
@@ -117,15 +117,15 @@ def test_a_proposal_is_gone_to_in_even_strides_and_not_left_far(
     start = torch.tensor(rows)
     proposal, bottom = start.flip(0) * 1.5, torch.full_like(start, 3.0)
     options = {"proposal": proposal, "stride": stride, "radius": radius, "steps": 150}
-    walk = list(moves(start, {"bowl": Bowl(bottom)}, **options))  # type: ignore[arg-type]
+    path = list(moves(start, {"bowl": Bowl(bottom)}, **options))  # type: ignore[arg-type]
     ahead = torch.ceil(rms(proposal - start, SIGMA) / stride).long()
     for i in range(len(rows)):
-        for before, after in itertools.pairwise(walk[: int(ahead[i]) + 1]):
+        for before, after in itertools.pairwise(path[: int(ahead[i]) + 1]):
             assert rms(after.z - before.z, SIGMA)[i] <= stride * 1.01 + 1e-5
             assert not before.done[i]
-        if ahead[i] < len(walk):
-            torch.testing.assert_close(walk[int(ahead[i])].z[i], proposal[i], rtol=1e-4, atol=1e-4)
-        assert all(rms(step.z - proposal, SIGMA)[i] <= radius * 1.01 for step in walk[int(ahead[i]) :])
+        if ahead[i] < len(path):
+            torch.testing.assert_close(path[int(ahead[i])].z[i], proposal[i], rtol=1e-4, atol=1e-4)
+        assert all(rms(step.z - proposal, SIGMA)[i] <= radius * 1.01 for step in path[int(ahead[i]) :])
         alone = list(
             moves(
                 start[i : i + 1],
@@ -133,23 +133,23 @@ def test_a_proposal_is_gone_to_in_even_strides_and_not_left_far(
                 **{**options, "proposal": proposal[i : i + 1]},
             )
         )[-1]  # type: ignore[arg-type]
-        torch.testing.assert_close(alone.z[0], walk[-1].z[i], rtol=1e-4, atol=1e-4)
-        assert alone.taken[0] == walk[-1].taken[i]
+        torch.testing.assert_close(alone.z[0], path[-1].z[i], rtol=1e-4, atol=1e-4)
+        assert alone.taken[0] == path[-1].taken[i]
 
 
-def test_the_walk_can_be_left_at_any_step() -> None:
+def test_the_trajectory_can_be_left_at_any_step() -> None:
     start = torch.zeros(1, LATENT)
-    walk = moves(start, {"bowl": Bowl(torch.full((1, LATENT), 2.0))})
-    seen = [step.z for step in itertools.islice(walk, 4)]
+    path = moves(start, {"bowl": Bowl(torch.full((1, LATENT), 2.0))})
+    seen = [step.z for step in itertools.islice(path, 4)]
     kept = [z.clone() for z in seen]
-    next(walk)
-    walk.close()  # type: ignore[attr-defined]
+    next(path)
+    path.close()  # type: ignore[attr-defined]
     assert torch.equal(start, torch.zeros(1, LATENT))  # the caller's latent is not written to
     assert all(torch.equal(a, b) for a, b in zip(seen, kept, strict=True))  # nor what was already shown
     assert not torch.equal(seen[1], seen[3])
 
 
-def test_the_walk_draws_nothing_by_chance_and_runs_without_gradients() -> None:
+def test_the_trajectory_draws_nothing_by_chance_and_runs_without_gradients() -> None:
     constraints: dict[str, Constraint] = {"bowl": Bowl(torch.full((1, LATENT), 2.0))}
     with torch.no_grad():
         one = last(torch.zeros(1, LATENT), constraints, steps=20)

@@ -46,7 +46,7 @@ def test_what_is_set_holds_and_the_rest_is_as_people_are(tiny_editor: FaceEditor
 
 
 def test_a_whole_label_vector_can_be_set(tiny_editor: FaceEditor) -> None:
-    # 1 in 1024, which nobody in the made-up labels has: asked for all the same.
+    # 1 in 1024, which nobody in the random labels has: asked for all the same.
     vector = dict(zip(ATTRIBUTES, (True,) * 9 + (False,), strict=True))
     assert not (tiny_editor.model.label_vectors == torch.tensor([*[1.0] * 9, 0.0])).all(1).any()
     assert tiny_editor.sample(1, vector)[0].wanted == vector
@@ -65,26 +65,26 @@ def test_fewer_than_one_face_is_refused(tiny_editor: FaceEditor, n: int) -> None
         tiny_editor.sample(n)
 
 
-def test_made_up_faces_take_no_strength(tiny_editor: FaceEditor) -> None:
+def test_samples_take_no_strength(tiny_editor: FaceEditor) -> None:
     with pytest.raises(LatentConstraintsError, match="Smiling"):
         tiny_editor.sample(1, {"Smiling": 0.6})
 
 
 @pytest.mark.parametrize("size", [0.1, 3.0])
-def test_a_made_up_face_is_what_the_encoder_sees_of_it_where_photos_lie(tiny_editor: FaceEditor, size: float) -> None:
+def test_a_sample_is_what_the_encoder_sees_of_it_where_photos_lie(tiny_editor: FaceEditor, size: float) -> None:
     model, space = tiny_editor.model, tiny_editor.space
     z = size * torch.randn(8, model.generator.latent, generator=torch.Generator().manual_seed(0))
     y = torch.ones(8, 10)
     with torch.no_grad():
-        jumped, centre = model.actor(z, y, y, torch.zeros(8)), model.statistics.mean
-        by = space.typical_radius / model.actor.whiten(jumped).norm(dim=1, keepdim=True)
+        proposed, centre = model.actor(z, y, y, torch.zeros(8)), model.statistics.mean
+        by = space.typical_radius / model.actor.whiten(proposed).norm(dim=1, keepdim=True)
         assert (by > 1).all() or (by < 1).all()  # too near or too far
-        seen = model.generator.encode(model.generator.decode(centre + by * (jumped - centre))).mean
+        seen = model.generator.encode(model.generator.decode(centre + by * (proposed - centre))).mean
         assert (model.actor.whiten(seen).norm(dim=1) < space.typical_radius).all()
         torch.testing.assert_close(generate(space, z, y), seen, atol=1e-4, rtol=0)
 
 
-def test_no_made_up_face_is_further_out_than_photos_are(tiny_editor: FaceEditor) -> None:
+def test_no_sample_is_further_out_than_photos_are(tiny_editor: FaceEditor) -> None:
     space, whiten = tiny_editor.space, tiny_editor.model.actor.whiten
     z = 3 * torch.randn(16, tiny_editor.model.generator.latent, generator=torch.Generator().manual_seed(0))
     y = torch.ones(16, 10)

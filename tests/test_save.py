@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageCms
 from test_faces import STORED, encode, gray, quarters
 
 from lc.errors import PhotoError
-from lc.faces import EDITED, MADE_UP, SUFFIXES, encode_picture, read_photo, save_picture
+from lc.faces import EDITED, GENERATED, SUFFIXES, encode_picture, read_photo, save_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 # Not sRGB's by name, and red and green exchanged: in this profile's colours, the file's red means green.
@@ -100,7 +100,7 @@ def test_a_format_without_profiles_gets_converted_colours() -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize(("note", "source"), [(EDITED, "composite"), (MADE_UP, "trained"), (None, "")])
+@pytest.mark.parametrize(("note", "source"), [(EDITED, "composite"), (GENERATED, "trained"), (None, "")])
 def test_the_file_says_where_it_comes_from(tmp_path: Path, suffix: str, note: str | None, source: str) -> None:
     path = tmp_path / f"picture{suffix}"
     save_picture(quarters(), path, note)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor, Method, Reading
+from train.provenance import ROOT
+from train.runs import PROVENANCE
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +22,17 @@ def test_the_files_fit_into_plain_git_and_hold_no_pickle() -> None:
     files = [path for path in DEFAULT_WEIGHTS.rglob("*") if path.is_file()]
     assert max(path.stat().st_size for path in files) < 10e6
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".png", ".jpg"}
+
+
+def test_the_folder_says_how_it_was_made() -> None:
+    """In the form that recipes write; what nobody noted is null, and not left out."""
+    found = json.loads((DEFAULT_WEIGHTS / PROVENANCE).read_text())
+    keys = {"recipe", "stage", "settings", "git", "versions", "machine", "minutes", "cpu_minutes"}
+    assert all(keys <= record.keys() for record in found["stages"])
+    assert all((ROOT / record["recipe"]).is_file() for record in found["stages"])
+    programs = [stage["run"] for record in found["stages"] for stage in record["settings"].values()]
+    assert {"train.vae", "train.critics", "train.distil", "train.calibrate"} <= set(programs)
+    assert "unknown" in found["note"]
 
 
 def test_the_astronaut_is_read_as_she_is(reading: Reading) -> None:
@@ -48,7 +62,7 @@ def test_keeping_the_person_means_moving_less(editor: FaceEditor, reading: Readi
     assert near < far
 
 
-def test_made_up_faces_show_what_was_asked_and_differ(editor: FaceEditor) -> None:
+def test_samples_show_what_was_asked_and_differ(editor: FaceEditor) -> None:
     samples = editor.sample(16, {"Smiling": True, "Male": False})
     assert np.mean([sample.attributes["Smiling"] > 0.5 and sample.attributes["Male"] < 0.5 for sample in samples]) > 0.8
     pictures = np.stack([np.asarray(sample.image, float) for sample in samples])

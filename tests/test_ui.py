@@ -91,7 +91,7 @@ def is_skip(value: object) -> bool:
 
 def test_boxes_are_what_the_critic_sees(session: Session) -> None:
     seen, probabilities = boxes_seen(ATTRIBUTE_SET, session.reading), session.reading.attributes
-    shown = {name: ATTRIBUTE_SET.shown(name, p) for name, p in probabilities.items()}
+    shown = {name: ATTRIBUTE_SET.title_probability(name, p) for name, p in probabilities.items()}
     assert all(shown[name] >= 0.5 for name in seen)
     assert all(shown[name] < 0.5 or name in ATTRIBUTE_SET.one_of[0] for name in ATTRIBUTES if name not in seen)
     assert sum(name in ATTRIBUTE_SET.one_of[0] for name in seen) <= 1
@@ -385,8 +385,13 @@ def test_every_event_is_named_and_documented(tiny_editor: FaceEditor, tiny_weigh
 # --- pieces -----------------------------------------------------------------------------------------------------------
 
 
-def test_bars_escape_nothing_and_say_numbers(session: Session) -> None:
-    table = views.bars(ATTRIBUTE_SET, session.now.edit.before, session.now.edit.after, {"Young": False})
+def test_bars_escape_titles_and_say_numbers(session: Session) -> None:
+    young = dataclasses.replace(ATTRIBUTE_SET["Young"], title="<script>&")
+    titled = tuple(young if one.name == "Young" else one for one in ATTRIBUTE_SET.attributes)
+    attributes = dataclasses.replace(ATTRIBUTE_SET, attributes=titled)
+    table = views.bars(attributes, session.now.edit.before, session.now.edit.after, {"Young": False})
+    assert table.count("&lt;script&gt;&amp;") == 1
+    assert "<script" not in table
     assert table.count("<tr>") == 11
     assert len(re.findall(r"\d+%</td>", table)) == 20
     assert table.count("asked") == 1

@@ -204,7 +204,7 @@ class Measurement:
 
     def _space(self, lengths: Mapping[str, float]) -> LatentSpace:
         model = self.editor.model
-        fresh = dataclasses.replace(model.calibration, lengths=lengths, shown={})
+        fresh = dataclasses.replace(model.calibration, step_scales=lengths, target_margins={})
         return LatentSpace(dataclasses.replace(model, calibration=fresh))
 
     def _problems(
@@ -252,7 +252,7 @@ def main() -> None:
     forget_missing(config.weights, FILE)  # who removed it wants to begin with the defaults
     measurement = Measurement(config)
     before = measurement.editor.model.calibration
-    lengths, shown = before.lengths, before.shown
+    lengths, shown = before.step_scales, before.target_margins
     if config.guide:
         guides = [load_guide(folder).to(measurement.editor.device) for folder in config.guide]
         lengths = measurement.lengths(config, guides)
@@ -264,7 +264,9 @@ def main() -> None:
         means = []
         for place in tqdm(places, desc=method, leave=False):
             still = {"actor": (place, place)} if method == "actor" else {"optimiser": (place, place)}
-            distance, similarity, converged = measurement.at(Calibration(**still, lengths=lengths, shown=shown), method)
+            distance, similarity, converged = measurement.at(
+                Calibration(**still, step_scales=lengths, target_margins=shown), method
+            )
             distances.append(distance)
             similarities.append(similarity)
             means.append(float(similarity.mean()))
@@ -275,7 +277,7 @@ def main() -> None:
     table = lay_out(curves["actor"], curves["optimise"], config.steps)
     x, y = similarity_by_distance(np.concatenate(distances), np.concatenate(similarities))
     table = dataclasses.replace(
-        table, distance=tuple(x.tolist()), similarity=tuple(y.tolist()), lengths=lengths, shown=shown
+        table, distance=tuple(x.tolist()), similarity=tuple(y.tolist()), step_scales=lengths, target_margins=shown
     )
     measured = {method: dataclasses.asdict(curve) for method, curve in curves.items()}
     edits = len(distances[0])

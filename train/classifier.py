@@ -99,8 +99,12 @@ def load_guide(folder: Path, image_size: int | None = None) -> Classifier:
     return classifier
 
 
-def load_perceptual(folder: Path | None, device: torch.device, image_size: int) -> Classifier | None:
+def load_perceptual(folder: Path | None, device: torch.device, image_size: int | None = None) -> Classifier | None:
     """The classifier whose features a copy is compared by; none without a folder.
+
+    Args:
+        folder, image_size: see `load_guide`.
+        device: where it is put.
 
     Raises:
         WeightsError: missing, damaged, or of another image size.
@@ -108,7 +112,7 @@ def load_perceptual(folder: Path | None, device: torch.device, image_size: int) 
     if not folder:
         return None
     classifier = load_classifier(folder, "perceptual").to(device)
-    check_size("perceptual", folder, classifier.config.image_size, image_size)
+    check_size("perceptual", folder, classifier.config.image_size, image_size or classifier.config.image_size)
     return classifier
 
 

@@ -183,7 +183,7 @@ def load_or_search(config: DistilTraining, space: LatentSpace) -> Found:
     """All that was found, in files that are there or after a search."""
     if config.teachers:
         committee: Any = Committee.load(config.teachers, space.sigma_bar.device, space.model.generator.image_size)
-        space = LatentSpace(dataclasses.replace(space.model, guide=committee))
+        space = LatentSpace(dataclasses.replace(space.model, guidance=committee))
     parts: list[dict[str, Tensor]] = []
     for path in config.found:
         if not path.exists():

@@ -4,6 +4,7 @@
 
 What a folder lacks is put in: checksums of its files, the attributes' titles and rules for a folder that lists names
 only (those of train.attributes, which must have the same names), and the tuning that its program had in its code.
+Tables of calibration.json get their present names.
 
 The tensors stay as they are, to the bit. Only do this with a folder whose origin you trust: a checksum says that a file
 is the one which was there when it was made, and nothing about who made it.
@@ -11,13 +12,14 @@ is the one which was there when it was made, and nothing about who made it.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tyro.conf import Positional
 
-from lc.checksums import load_config, save_files
+from lc.checksums import load_config, parse_json, save_files
 from lc.errors import WeightsError
 from lc.files import write_bytes
 from lc.identity import FILE
@@ -25,6 +27,9 @@ from lc.tensors import check_finite, parse_tensors
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.engine import parse, program
 from train.tuning import LEGACY_TUNING
+
+# What tables of calibration.json were called, and what they are called now.
+_TABLES = {"lengths": "step_scales", "shown": "target_margins"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def migrate(old: Path, new: Path) -> int:
             for tensor in parse_tensors(data, path).values():
                 check_finite(tensor, str(path))
         if path.parent == old and path.name.endswith((".safetensors", ".safetensors.index.json", FILE)):
-            loaded[path.name] = data
+            loaded[path.name] = _renamed(data, path) if path.name == FILE else data
         else:
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             write_bytes(new / name, data)
@@ -75,6 +80,18 @@ def up_to_date(config: dict[str, Any], old: Path) -> dict[str, Any]:
             )
         attributes = ATTRIBUTE_SET.as_json()
     return {**config, "attributes": attributes, "tuning": config.get("tuning", LEGACY_TUNING)}
+
+
+def _renamed(data: bytes, path: Path) -> bytes:
+    """calibration.json with the present names of its tables; the same bytes where it has them already."""
+    try:
+        tables = parse_json(data)
+        names = [_TABLES.get(name, name) for name in tables]
+    except (ValueError, AttributeError) as error:
+        raise WeightsError(f"{path} is damaged: fetch the folder again.") from error
+    if names == list(tables):
+        return data
+    return f"{json.dumps(dict(zip(names, tables.values(), strict=True)), indent=2)}\n".encode()
 
 
 @program

@@ -40,7 +40,8 @@ from train.engine import RunConfig, parse, program, save_grid
 from train.inputs import load_vae
 from train.loop import Stage, cosine, follow, seeded, train
 from train.metrics import gradient_energy, psnr
-from train.sharpness import PARTS, CriticTask, DecoderTask, PatchCritic, disturb
+from train.perceptual import FOLDER, Perceptual
+from train.sharpness import PARTS, CriticTask, DecoderTask, PatchCritic, View, disturb
 from train.tuning import tuning_of
 from train.vae import grow
 
@@ -62,6 +63,12 @@ class SharpenTraining(RunConfig):
     """Where the sharpened decoder goes, OUT/weights when not given."""
     perceptual: Path | None = None
     """Folder of a "perceptual" classifier."""
+    vgg: Path | None = None
+    """Folder of what `python -m train.perceptual fetch` puts there, for features that were learned on other photos."""
+    vgg_stages: int = 3
+    """How many of its five stages count, from the finest."""
+    vgg_weight: float = 1.5
+    """Weight of the distance between its features."""
     editor: Path | None = None
     """A whole weights folder: its edits and made-up faces are learned from as well."""
     decoder_widths: tuple[int, ...] = ()
@@ -111,7 +118,20 @@ class SharpenTraining(RunConfig):
     """Use only so many photos: a dry run."""
 
 
-PRESETS = {"cpu": SharpenTraining(), "paper": SharpenTraining(width=96, images=2_000_000, batch=128)}
+PRESETS = {
+    "cpu": SharpenTraining(),
+    "celeba-128": SharpenTraining(
+        celeba=Path("data/celebahq"),
+        margin=8,
+        vgg=FOLDER,
+        images=24_000,
+        batch=16,
+        searched=0,
+        crispness=0.0,
+        blend=0.9,
+    ),
+    "paper": SharpenTraining(width=96, images=2_000_000, batch=128),
+}
 
 
 @torch.no_grad()
@@ -156,13 +176,14 @@ class Sharpening(Stage[SharpenTraining]):
     def __init__(self, config: SharpenTraining, engine: Accelerator) -> None:
         super().__init__(config, engine)
         torch.manual_seed(self.seed)
-        self.vae, self.tuning = load_vae(config.vae, self.device), tuning_of(config.vae)
+        self.vae = load_vae(config.vae, self.device)
+        self.tuning = tuning_of(config.vae) if config.searched else None
         self.size = self.vae.image_size
         crops = load_training(config.celeba, config.extra, config.limit, image_size=self.size, margin=config.margin)
         held_out = load_celeba(
             config.celeba, "validation", config.limit, image_size=self.size, margin=config.margin
         ).images
-        self.images, self.held_out = crops.images.to(self.device), centre(held_out, self.size)
+        self.images, self.held_out = crops.images, centre(held_out, self.size)
         sizes = dataclasses.replace(
             self.vae.config,
             detail=config.detail,
@@ -175,11 +196,12 @@ class Sharpening(Stage[SharpenTraining]):
         decoder = self.sharp.decoder.to(memory_format=torch.channels_last)
         # What is blended with in the end is kept in checkpoints: the VAE's folder may hold what is written then.
         self.kept = {name: value.clone() for name, value in decoder.state_dict().items()}
-        self.classifier = load_perceptual(config.perceptual, self.device, self.size)
-        critic = PatchCritic(config.width, self.size).to(memory_format=torch.channels_last)
+        self.classifier = load_perceptual(config.perceptual, self.device)
+        critic = PatchCritic(config.width).to(memory_format=torch.channels_last)
+        vgg = Perceptual(config.vgg, config.vgg_stages).to(self.device) if config.vgg else None
         self.steps = config.images // self.rows
         tasks = {
-            "decoder": (decoder, DecoderTask(decoder, critic, self.classifier, config), config.lr),
+            "decoder": (decoder, DecoderTask(decoder, critic, self.classifier, vgg, config), config.lr),
             "critic": (critic, CriticTask(critic, config.r1), config.lr_critic),
         }
         for name, (net, task, lr) in tasks.items():
@@ -195,7 +217,7 @@ class Sharpening(Stage[SharpenTraining]):
         if not self.space:
             return torch.zeros(0, self.vae.latent, device=self.device)
         few = self.images[torch.randperm(len(self.images), generator=seeded(self.seed, 0))[: self.config.imagined]]
-        encoded = torch.cat([self.vae.encode(centre(x, self.size)).mean for x in few.split(256)])
+        encoded = torch.cat([self.vae.encode(centre(x, self.size).to(self.device)).mean for x in few.split(256)])
         return imagine(self.space, encoded, self.seed)
 
     def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
@@ -205,18 +227,19 @@ class Sharpening(Stage[SharpenTraining]):
         x = x.to(self.device, memory_format=torch.channels_last)
         count = min(config.batch, round(config.made * config.batch)) if self.space else 0
         extra = self.made[torch.randint(max(1, len(self.made)), (count,), generator=chance)]
-        z = self.latents(x, chance, searched=bool(config.searched) and step % config.searched == 0)
+        view = View(self.size, chance)
+        z = self.latents(x, chance, step)
         with self.engine.autocast(), torch.no_grad():
             z = torch.cat([z, extra])
             drawn = self.space.model.generator.decode(extra) if self.space else x[:0]
-            pair = disturb(torch.cat([x, x[:count], decoder(z)]), chance)
+            pair = disturb(view(torch.cat([x, x[:count], decoder(z)])), chance)
         critic = self.update("critic", pair, step % 8 == 0)
-        losses = self.update("decoder", x, z, drawn, chance)
+        losses = self.update("decoder", x, z, drawn, view, chance)
         return dict(zip(("total", *PARTS), losses, strict=True)) | {"critic": critic}
 
-    def latents(self, x: Tensor, chance: torch.Generator, searched: bool) -> Tensor:
-        """Where photos (B, 3, S, S) lie, (B, latent): as the app finds them, or as the encoder says."""
-        if searched:
+    def latents(self, x: Tensor, chance: torch.Generator, step: int) -> Tensor:
+        """Where photos (B, 3, S, S) lie, (B, latent): now and then as the app finds them, else as the encoder says."""
+        if self.tuning and step % self.config.searched == 0:
             return invert(self.sharp, x, self.tuning, perceptual=self.classifier)[0]
         with self.engine.autocast(), torch.no_grad():
             posterior = self.vae.encode(x)

@@ -1,4 +1,4 @@
-"""The actor's proposal: one pass from latents to latents that show the wanted attributes.
+"""The actor's proposal: one pass from latents to latents that have the wanted attributes.
 
 The actor serves attributes, see `lc.edit.problem.changes_of`. Every other constraint (Taught, Rule, Or, ...) leaves the
 proposal as it is; see `lc.edit.solve` for what is made of it.
@@ -24,9 +24,9 @@ def propose_corrected(space: LatentSpace, problem: Problem, scale: float, steps:
 
 @torch.inference_mode()
 def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
-    """The actor's proposal, told to keep the person, or a point on the line to it.
+    """The actor's proposal at identity 1, or a point on the line to it.
 
-    Several changes are one move: made one after the other they add up to more than a face can bear.
+    Several changes are one move: one after the other they would add up to a distorted face.
 
     Args:
         space: of the model.
@@ -36,23 +36,23 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     Returns:
         (B, latent).
     """
-    z, careful = problem.z, torch.ones_like(problem.z[:, 0])
+    z, identity = problem.z, torch.ones_like(problem.z[:, 0])
     if problem.proposed.any():
         y = torch.where(problem.proposed, problem.target, problem.before)
-        z = z + scale * problem.step_scale * (space.model.actor(z, y, problem.proposed, careful) - z)
+        z = z + scale * problem.step_scale * (space.model.actor(z, y, problem.proposed, identity) - z)
     for name, probability in problem.strengths.items():
-        z = _to_strength(space, z, space.attributes.names.index(name), probability, careful)
+        z = _to_strength(space, z, space.attributes.names.index(name), probability, identity)
     return z
 
 
-def _to_strength(space: LatentSpace, z: Tensor, column: int, probability: float, careful: Tensor) -> Tensor:
+def _to_strength(space: LatentSpace, z: Tensor, column: int, probability: float, identity: Tensor) -> Tensor:
     """Along the actor's line for one attribute, to where D_attr first reads `probability`."""
     tuning = space.tuning
     wanted = torch.logit(torch.tensor(probability, device=z.device))
     here = space.attribute_critic(z)
     up, y = wanted > here[:, column], torch.sigmoid(here)
     only = torch.zeros_like(y).index_fill(1, torch.tensor([column], device=z.device), 1.0)
-    line = space.model.actor(z, torch.where(only > 0, up[:, None].float(), y), only, careful) - z
+    line = space.model.actor(z, torch.where(only > 0, up[:, None].float(), y), only, identity) - z
     places = torch.linspace(0, tuning.strength_furthest, tuning.strength_places, device=z.device)
     read = torch.stack([space.attribute_critic(z + place * line)[:, column] for place in places])  # (P, B)
     # The highest (or lowest) so far: so the first place to reach a level is further the higher the level is.
@@ -68,8 +68,8 @@ def _to_strength(space: LatentSpace, z: Tensor, column: int, probability: float,
 def generate(space: LatentSpace, z: Tensor, y: Tensor, identity: float = 0.0) -> Tensor:
     """Latents of generated faces: z (B, latent) from the prior and wanted attributes y (B, A) -> (B, latent).
 
-    What the actor puts further from the mean than photos lie looks burnt and what it leaves nearer looks murky, so all
-    is brought to the typical radius. Of that, what the encoder sees in its picture is kept, where there is an encoder:
+    Latents further from the mean than photos' decode to burnt pictures, and nearer ones to murky pictures, so all are
+    brought to the typical radius. Of that, what the encoder sees in its picture is kept, where there is an encoder:
     from picture to latent and back is a step of the chain that leads to where photos lie (Bengio et al. 2013,
     generalised denoising autoencoders). The model card says what both cost and give.
     """

@@ -1,7 +1,7 @@
-"""Classifier-guided correction: a proposal is moved to where its picture shows what was wanted and nothing else.
+"""Classifier-guided correction: a proposal moves to where its picture has the wanted attributes and no other changes.
 
-Latents do not tell all that an eye would see. So what is proposed is decoded and read by the guidance classifier: a
-step brings back what it finds changed and nobody asked for, and strengthens what was asked for where that is faint.
+D_attr does not read all that is visible in a picture. So the proposal is decoded and read by the guidance classifier: a
+step takes back changes of attributes that are preserved, and strengthens wanted ones that are below the target margin.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
     Returns:
         (B, latent), and their pictures (B, 3, S, S) in [0, 1].
     """
-    decode, guide, tuning = space.model.generator.decode, space.model.guide, space.tuning
+    decode, guidance, tuning = space.model.generator.decode, space.model.guidance, space.tuning
     # Where nothing is preserved there is nothing to take back, and strengthening alone only exaggerates. A strength is
     # a place on the actor's line.
-    if guide is None or not steps or problem.strengths or not problem.preserved.any():
+    if guidance is None or not steps or problem.strengths or not problem.preserved.any():
         with torch.no_grad():
             return proposal, decode(proposal)
     with torch.no_grad():
-        seen = guide.beyond(decode(problem.z) if problem.pictures is None else problem.pictures)
+        seen = guidance.beyond(decode(problem.z) if problem.pictures is None else problem.pictures)
         # An unasked change counts less the surer the classifier was before, for more is needed to turn that over.
         preservation = tuning.unasked_weight * torch.exp(-seen.abs() / tuning.sure_logits)
     z, sign = proposal.clone(), problem.target * 2 - 1
     for count in range(steps + problem.several):
-        logits = guide.beyond(decode(z.requires_grad_()))
+        logits = guidance.beyond(decode(z.requires_grad_()))
         now = logits.detach()
         change = now - seen
         short = -sign * F.relu(problem.target_margin - sign * now)

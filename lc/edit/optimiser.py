@@ -1,14 +1,12 @@
-"""Gradient descent on the constraints' energies in latent space, step by step, so that it can be watched.
+"""Gradient descent on the constraints' energies in latent space, one yield per step.
 
 Source: arXiv 1711.05772, section 3, and its notebook: Adam on z, at most 300 steps, stop per row when the constraints
 are met. What differs, and why:
-- A trajectory may be given a proposal, the actor's. It goes there in a straight line first and descends from there:
-  descent from the original finds latents that convince the attribute critic and nobody else. Measured on held-out
-  photos, an edit is confirmed by an independent classifier far more often beyond the proposal, along the same line,
-  than after as much gradient descent.
+- A trajectory may begin with a straight line to a proposal, the actor's, and descends from there. Descent from the
+  original finds latents that D_attr accepts and an independent classifier does not: on held-out photos that classifier
+  confirms an edit far more often beyond the proposal, along the same line, than after as much descent.
 - Steps are taken in units of sigma_bar, so that no dimension moves further than the encoder can tell apart.
-- Descent can be kept within a radius of where it began (a trust region), which the edits do: what cannot be mended
-  nearby would be a trick.
+- Descent can be kept within a radius of where it began (a trust region), which edits do, for the same reason.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Problem:
         """(B, A) bool; what the user set is always edited, what it only implies where it is not so already."""
         return self.attributes.edited
 
-    def reached(self, z: Tensor, margin: float) -> Tensor:
+    def met(self, z: Tensor, margin: float) -> Tensor:
         """Whether D_attr reads every edited attribute at latents (B, latent), `margin` logits beyond the boundary, (B,)
         of bool."""
         return evaluate(replace(self.attributes, margin=margin), z).met
@@ -196,13 +196,13 @@ def _attributes(
 
 def _target_margins(space: LatentSpace, changes: Changes, several: bool) -> Tensor:
     """(A,); what one change may ask for is too much where several add up."""
-    tuning, sure = space.tuning, space.model.calibration.shown
+    tuning, measured = space.tuning, space.model.calibration.target_margins
     wanted = ((name, int(changes.wanted.get(name, False))) for name in space.attributes.names)
-    margins = [sure.get(f"{name}={value}", tuning.target_margin) for name, value in wanted]
+    margins = [measured.get(f"{name}={value}", tuning.target_margin) for name, value in wanted]
     return torch.tensor([min(one, tuning.target_margin_several) for one in margins] if several else margins)
 
 
 def _step_scale(space: LatentSpace, changes: Changes, alone: Collection[str]) -> float:
     """Of a single change; step scales are measured one change at a time."""
     only = "".join(f"{name}={int(changes.wanted[name])}" for name in alone) if len(alone) == 1 else ""
-    return space.model.calibration.lengths.get(only, 1.0)
+    return space.model.calibration.step_scales.get(only, 1.0)

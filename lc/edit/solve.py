@@ -2,7 +2,7 @@
 
 The actor serves attributes: a proposal in one pass, corrected. For every other constraint (Taught, Rule, Or, ...) that
 is only the place to begin, the photo's own latent where no attribute is wanted; from there a short optimisation follows
-the constraints' energies. The optimiser follows the energy of any constraint, for longer, and can be watched.
+the constraints' energies. The optimiser follows the energy of any constraint, for longer, and yields every step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["act", "refine_samples", "still", "trajectory"]
 
 
 def still(problem: Problem) -> Step:
-    """Nothing is wanted: nothing moves."""
+    """The solution of an empty problem: the latents as they are, done after no step."""
     rows = len(problem.z)
     return Step(0, problem.z, {}, torch.ones(rows, dtype=torch.bool), torch.zeros(rows, dtype=torch.long))
 
@@ -44,10 +44,10 @@ def act(space: LatentSpace, problem: Problem, identity: float, correction_steps:
     with torch.inference_mode():
         scale = space.model.calibration.for_actor(identity)
         z, pictures = propose_corrected(space, problem, scale, correction_steps)
-        done = problem.reached(z, 0.0)
+        done = problem.met(z, 0.0)
     if not problem.others:
         return Step(0, z, {}, done, torch.zeros(len(z), dtype=torch.long), pictures)
-    # What the actor and the correction have reached needs no margin on top.
+    # What the actor and the correction have met needs no margin on top.
     bare = dataclasses.replace(problem.attributes, margin=0.0)
     constraints = dataclasses.replace(problem, attributes=bare).constraints(space, identity)
     *_, last = optimise(
@@ -63,9 +63,9 @@ def act(space: LatentSpace, problem: Problem, identity: float, correction_steps:
 
 
 def trajectory(space: LatentSpace, problem: Problem, identity: float) -> Iterator[Step]:
-    """By the optimiser: along the actor's line, then downhill until every constraint is met, step by step.
+    """By the optimiser: along the actor's line, then by descent until every constraint is met, one yield per step.
 
-    Where no attribute is wanted, downhill from the photo's own latent.
+    Where no attribute is wanted, descent begins at the photo's own latent.
 
     Args:
         space: of the model.
@@ -98,8 +98,8 @@ def refine_samples(
     others: Mapping[str, Constraint],
     realism: bool,
 ) -> Tensor:
-    """Generated latents (B, latent), optimised for what they do not meet yet; they come from nowhere, so nothing keeps
-    them near.
+    """Generated latents (B, latent), optimised for the constraints that they do not meet yet. There is no distance term,
+    for a sample has no original.
 
     Args:
         space: of the model.

@@ -6,11 +6,11 @@ from lc.faces.detect import Face, FaceDetector, detector
 from lc.faces.inputs import Inputs, count_pixels, find_photos, iter_photos
 from lc.faces.photo import Photo, open_photo, read_photo
 from lc.faces.refuse import refusal
-from lc.faces.save import EDITED, MADE_UP, SUFFIXES, PictureFormat, encode_picture, on_white, save_picture
+from lc.faces.save import EDITED, GENERATED, SUFFIXES, PictureFormat, encode_picture, on_white, save_picture
 
 __all__ = [
     "EDITED",
-    "MADE_UP",
+    "GENERATED",
     "SUFFIXES",
     "Aligned",
     "Face",

@@ -11,6 +11,7 @@ resolution; of the photo itself, only the pixels under the crop are touched.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
@@ -19,6 +20,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from lc.faces.align import Aligned, Array, warp
+from lc.faces.steering import MARGIN, Parts, Steering
+from lc.faces.tone import Tint, Transfer, tint_of, transfer
 
 __all__ = ["REACH", "paste"]
 
@@ -51,20 +54,25 @@ _Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
 def paste(
-    rgb: Image.Image, edited: Image.Image, aligned: Aligned, reconstruction: Image.Image | None = None
+    rgb: Image.Image,
+    edited: Image.Image,
+    aligned: Aligned,
+    reconstruction: Image.Image | None = None,
+    steering: Steering | None = None,
 ) -> Image.Image:
     """Put an edited crop into the photo.
 
     With a reconstruction, only what the edit changed is carried over, as the module's docstring says; an edit equal
     to its reconstruction gives back the photo, bit for bit, and so does any edit further than `REACH` of the crop's
-    side outside its square. Without a reconstruction, the crop itself is put in, blurred as it is, and nothing outside
-    its square changes.
+    side outside its square, `MARGIN` with steering. Without a reconstruction, the crop itself is put in, blurred as it
+    is, and nothing outside its square changes.
 
     Args:
         rgb: the photo, mode RGB.
         edited: the model's output for `aligned.crop`, mode RGB, at the crop's size.
         aligned: what `align` or `frame_crop` gave for this photo.
         reconstruction: the model's output for the unedited latent, at the same size.
+        steering: where the edit may act; None: wherever the crop changed.
 
     Returns:
         A new image, mode RGB, of the photo's size.
@@ -77,40 +85,60 @@ def paste(
         old = np.asarray(reconstruction, dtype=np.float32)
         if np.array_equal(new, old):
             return result
-        reach = round(REACH * width)
+        reach = round((REACH if steering is None else MARGIN) * width)
         matrix[:, 2] -= reach * matrix[:, :2].sum(1)
         width += 2 * reach
     left, top, right, bottom = _covered(matrix, width, rgb.size)
     if left >= right or top >= bottom:
         return result
-    side, smooth = round(width * zoom), None
+    side = round(width * zoom)
     if reconstruction is not None:
-        layers, smooth = _layers(_sampled(rgb, matrix, width, side), new, old)
+        layers = _layers(_sampled(rgb, matrix, width, side), new, old, reach, steering)
     else:
         cover = _fade(side, _FEATHER)[..., None]
-        layers = np.concatenate([_enlarged(new, side) * cover, cover], 2)
+        layers = _Layers(_enlarged(new, side) * cover, cover)
     for start in range(top, bottom, _STRIP):
         box = (left, start, right, min(bottom, start + _STRIP))
-        strip = _composed(np.array(rgb.crop(box)), layers, smooth, _to_canvas(matrix, side / width, box))
+        strip = _composed(np.array(rgb.crop(box)), layers, _to_canvas(matrix, side / width, box))
         result.paste(Image.fromarray(strip), box)
     return result
 
 
-def _layers(canvas: _Floats, new: _Floats, old: _Floats) -> tuple[_Floats, _Floats]:
+@dataclass(frozen=True, eq=False)
+class _Layers:
     """What goes onto the photo.
 
-    Args:
-        canvas: (S, S, 3), the photo under the crop and `REACH` of its side around it.
-        new, old: the edited crop and its reconstruction.
+    Attributes:
+        added: (S, S, 3), the colour to add.
+        cover: (S, S, 1), the part of the photo that it covers.
+        smooth: (S, S, 3), the photo without its grain, which what is covered keeps; None: it does not.
+        transfer: another colour for a part of the photo, and where, (S, S, 1).
+        tint: of a photo that has one only.
+    """
 
-    Returns:
-        (S, S, 4): the colour to add, and the part of the photo that it covers;
-        (S, S, 3): the photo without its grain.
+    added: _Floats
+    cover: _Floats
+    smooth: _Floats | None = None
+    transfer: tuple[Transfer, _Floats] | None = None
+    tint: Tint | None = None
+
+
+def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: Steering | None) -> _Layers:
+    """How to put the change from `old` to `new` onto the photo.
+
+    Args:
+        canvas: (S, S, 3), the photo under the crop and `reach` of its pixels around it.
+        new, old: the edited crop and its reconstruction.
+        reach, steering: see `paste`.
     """
     side, width = canvas.shape[0], new.shape[0]
-    unit, reach = width / _SIDE, round(REACH * width)
-    whole = width + 2 * reach
-    seen = cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA)[reach:-reach, reach:-reach]
+    unit, whole = width / _SIDE, width + 2 * reach
+    broad = cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA)
+    seen = broad[reach:-reach, reach:-reach]
+    smooth = _blurred(canvas, min(max(0.8, 0.35 * unit * side / whole), 2.0))
+    parts = steering.found(width, reach) if steering else None
+    if parts is not None:
+        new = _own_skin(new, old, parts.skin[reach:-reach, reach:-reach])
     kept, replaced = _masks(new, old)
     # The model's face, in the photo's light: less of what it reconstructs too dark or too blue round about.
     matter = new + _spread(seen - old, 1 - replaced)
@@ -119,32 +147,81 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats) -> tuple[_Floats, _Floa
         np.pad(values, [(reach, reach)] * 2 + [(0, 0)] * (values.ndim - 2), mode="edge")
         for values in (new - old, matter, kept, replaced)
     )
+    recoloured = None
+    if steering is not None and parts is not None:
+        kept = kept * parts.allowed(set(steering.acts_on) - {steering.recolours})
+        matter = _on_background(matter, broad, parts)
+        if steering.recolours is not None:
+            recoloured = _recoloured(canvas, seen, new, old, reach, steering, parts)
+            kept = kept * (1 - parts.kept(steering.recolours))
     shift = _guided(_enlarged(change, side), canvas @ _LUMA, max(1, round(1.5 * unit * side / whole)))
     cover = _enlarged(replaced, side).clip(0, 1)[..., None]
     matter = _as_sharp(matter, canvas, cover[..., 0])
     mask = (_enlarged(kept, side).clip(0, 1) * _fade(side, (reach + 2 * unit) / whole))[..., None]
     added = mask * ((1 - cover) * shift + cover * matter)
-    smooth = _blurred(canvas, min(max(0.8, 0.35 * unit * side / whole), 2.0))
-    return np.concatenate([added, mask * cover], 2), smooth
+    return _Layers(added, mask * cover, smooth, recoloured, tint_of(seen) if steering else None)
 
 
-def _composed(pixels: _Bytes, layers: _Floats, smooth: _Floats | None, matrix: Array) -> _Bytes:
-    """The photo's pixels, (h, w, 3), under the layers; with `smooth`, what is covered keeps the photo's grain."""
+def _own_skin(new: _Floats, old: _Floats, skin: _Floats) -> _Floats:
+    """The edited crop with the skin tone of its reconstruction: what moves most of the skin alike moves none of it."""
+    sure = skin > 0.5
+    if not sure.any():
+        return new
+    return np.asarray(new - skin[..., None] * np.median((new - old)[sure], axis=0))
+
+
+def _on_background(matter: _Floats, photo: _Floats, parts: Parts) -> _Floats:
+    """What the edit uncovers is the photo's own background, carried on from around it."""
+    uncovered = parts.uncovered
+    if uncovered.max() < 0.5 or parts.background.max() < 0.5:
+        return matter
+    unknown = (parts.background < 0.9).astype(np.uint8)
+    filled = cv2.inpaint(photo.clip(0, 255).astype(np.uint8), unknown, 3, cv2.INPAINT_TELEA)
+    return np.asarray(matter + uncovered[..., None] * (filled - matter), dtype=np.float32)
+
+
+def _recoloured(
+    canvas: _Floats, seen: _Floats, new: _Floats, old: _Floats, reach: int, steering: Steering, parts: Parts
+) -> tuple[Transfer, _Floats]:
+    """Another colour for a part of the photo, and where on the canvas: (S, S, 1)."""
+    assert steering.recolours is not None
+    side, whole = canvas.shape[0], parts.background.shape[0]
+    inside = parts.kept(steering.recolours)[reach:-reach, reach:-reach]
+    moved = transfer(seen, new, old, inside, steering.colour)
+    # Beyond the crop, where the edit was not decoded, the part is the photo's.
+    where = _enlarged(parts.before[steering.recolours], side).clip(0, 1)
+    fine = _guided(where[..., None], canvas @ _LUMA, max(2, round(2.0 * side / _SIDE)))
+    fade = _fade(side, reach / whole / 2)
+    return moved, (fine[..., 0].clip(0, 1) * fade)[..., None]
+
+
+def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
+    """The photo's pixels, (h, w, 3), under the layers."""
 
     def place(canvas: _Floats) -> _Floats:
         size = (pixels.shape[1], pixels.shape[0])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(canvas, matrix, size, flags=flags), dtype=np.float32)
+        placed = np.asarray(cv2.warpAffine(canvas, matrix, size, flags=flags), dtype=np.float32)
+        return placed if placed.ndim == 3 else placed[..., None]
 
-    placed = place(layers)
+    placed = place(np.concatenate([layers.added, layers.cover], 2))
     added, cover = placed[..., :3], placed[..., 3:]
     photo = pixels.astype(np.float32)
-    result = photo + added - cover * photo
+    smooth = None if layers.smooth is None else place(layers.smooth)
+    result, touched = photo, cover
+    if layers.transfer is not None and smooth is not None:
+        moved, where = layers.transfer[0], place(layers.transfer[1])
+        if where.any():
+            result = photo + where * (moved.apply(photo, smooth) - photo)
+            touched = np.maximum(touched, where)
+    result = result + added - cover * result
     if smooth is not None and cover.any():
-        grain = photo - place(smooth)
-        result += cover * _clipped(grain)
+        result += cover * _clipped(photo - smooth)
+    if layers.tint is not None and layers.tint.part:
+        touched = np.maximum(touched, (np.abs(added).max(2, keepdims=True) > 0.5))
+        result = layers.tint.apply(result, touched.astype(np.float32))
     # Where nothing is added, the bytes come through floats unharmed.
-    return np.rint(result, out=result).clip(0, 255, out=result).astype(np.uint8)
+    return np.where(np.abs(result - photo) < 1e-3, photo, np.rint(result)).clip(0, 255).astype(np.uint8)
 
 
 def _masks(new: _Floats, old: _Floats) -> tuple[_Floats, _Floats]:
@@ -260,7 +337,8 @@ def _blurred(values: _Floats, sigma: float) -> _Floats:
 
 def _boxed(values: npt.NDArray[np.floating], radius: int) -> _Floats:
     """The mean over a box around each pixel."""
-    return np.asarray(cv2.blur(values, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT))
+    box = (2 * radius + 1, 2 * radius + 1)
+    return np.asarray(cv2.blur(values, box, borderType=cv2.BORDER_REFLECT)).reshape(values.shape)
 
 
 def _gradient(image: _Floats) -> _Floats:

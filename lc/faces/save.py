@@ -17,14 +17,14 @@ from lc.errors import PhotoError
 from lc.faces.photo import Photo
 from lc.files import whole
 
-__all__ = ["EDITED", "MADE_UP", "SUFFIXES", "PictureFormat", "encode_picture", "on_white", "save_picture"]
+__all__ = ["EDITED", "GENERATED", "SUFFIXES", "PictureFormat", "encode_picture", "on_white", "save_picture"]
 
-EDITED, MADE_UP = "Edited with Latent Constraints", "Made up with Latent Constraints"
+EDITED, GENERATED = "Edited with Latent Constraints", "Made up with Latent Constraints"
 
 #: What a file can be called.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
-_SOURCES = {EDITED: "compositeWithTrainedAlgorithmicMedia", MADE_UP: "trainedAlgorithmicMedia"}
+_SOURCES = {EDITED: "compositeWithTrainedAlgorithmicMedia", GENERATED: "trainedAlgorithmicMedia"}
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"
@@ -77,7 +77,7 @@ def encode_picture(
         image: mode RGB or RGBA, in the colours of `photo.pixels` if there is a photo.
         file: open for writing.
         format: Pillow's name.
-        note: `EDITED`, `MADE_UP`, or None for none.
+        note: `EDITED`, `GENERATED`, or None for none.
         photo: the photo that the picture was made from, for its EXIF and colour profile.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from lc.editor import Edit, Sample
-from lc.faces import EDITED, MADE_UP, Photo, PictureFormat, encode_picture
+from lc.faces import EDITED, GENERATED, Photo, PictureFormat, encode_picture
 from lc.results import animated
 from lc.ui.storage import Folder
 
@@ -50,7 +50,7 @@ class Pictures:
     def sample(self, sample: Sample) -> str:
         """A made-up face to keep."""
         file = io.BytesIO()
-        encode_picture(sample.image, file, "PNG", MADE_UP)
+        encode_picture(sample.image, file, "PNG", GENERATED)
         return self._folder.write(file.getvalue(), "face.png")
 
     def film(self, faces: Sequence[Image.Image], name: str) -> str:

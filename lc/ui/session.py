@@ -82,7 +82,7 @@ def boxes_seen(attributes: AttributeSet, reading: Reading) -> tuple[str, ...]:
 
     A box is named by its attribute, and is ticked in the sense of the attribute's title.
     """
-    shown = {name: attributes.shown(name, p) for name, p in reading.attributes.items()}
+    shown = {name: attributes.title_probability(name, p) for name, p in reading.attributes.items()}
     seen = {name for name, p in shown.items() if p >= 0.5}
     for group in attributes.one_of:
         seen -= set(sorted(seen.intersection(group), key=lambda name: -shown[name])[1:])
@@ -121,7 +121,7 @@ def changes_of(
     ticked, seen = set(boxes), set(boxes_seen(attributes, reading))
     changed = [name for name in attributes.names if (name in ticked) != (name in seen)]
     shown = {name: strength if name in ticked else 1 - strength for name in changed}
-    return dict(attributes.changes({name: attributes.shown(name, p) for name, p in shown.items()}).wanted)
+    return dict(attributes.changes({name: attributes.title_probability(name, p) for name, p in shown.items()}).wanted)
 
 
 def reading_of(sample: Sample) -> Reading:

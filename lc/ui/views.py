@@ -64,10 +64,10 @@ def bars(
     """What the attribute critic says before and after, as a table whose cells are drawn as bars."""
     rows = []
     for name in attributes.names:
-        was, now = (f"{attributes.shown(name, read[name]):.0%}" for read in (before, after))
+        was, now = (f"{attributes.title_probability(name, read[name]):.0%}" for read in (before, after))
         note = ""
         if name in wanted:
-            sign = "+" if attributes.shown(name, wanted[name]) >= 0.5 else MINUS
+            sign = "+" if attributes.title_probability(name, wanted[name]) >= 0.5 else MINUS
             note = f"<small>{escape(text('bars.asked', sign=sign))}</small>"
         rows.append(
             f'<tr><th scope="row">{escape(attributes[name].title)}{note}</th>'

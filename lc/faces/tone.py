@@ -1,0 +1,128 @@
+"""Colours in CIELAB: a part of a photo takes on another colour and stays what it is, strand by strand; and a photo of
+one tint, grey or sepia, keeps it whatever is put into it.
+
+Pictures are floats of 0..255, RGB; L* is in 0..100, a* and b* are centred on 0.
+
+    >>> grey = np.full((4, 4, 3), 128, np.float32)
+    >>> [round(float(value)) for value in to_lab(grey)[0, 0]]
+    [54, 0, 0]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lc.attributes import Colour
+
+__all__ = ["Tint", "Transfer", "tint_of", "to_lab", "to_rgb", "transfer"]
+
+_Floats: TypeAlias = npt.NDArray[np.float32]
+
+_GAIN = (0.6, 2.0)  # how far a part's own contrast may shrink or grow
+_GRAIN_GAIN = 1.15  # noise and JPEG blocks of dark hair must not grow with it
+_CHROMA_GAIN = 0.6  # of what strands differ by in colour: they take on the new one
+_MONOCHROME = (2.0, 5.0)  # a* and b* differ from a curve of L* by so much: one tint, a colour photo
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """From a part's own colours to new ones: shift of the mean, gain of the contrast.
+
+    Attributes:
+        source, target: (3,) L*, a*, b*.
+        gain: of L* about its mean.
+    """
+
+    source: _Floats
+    target: _Floats
+    gain: float
+
+    def apply(self, rgb: _Floats, smooth: _Floats) -> _Floats:
+        """(h, w, 3) -> the same, recoloured; `smooth` is the picture without its grain."""
+        lab, base = to_lab(rgb), to_lab(smooth)
+        away, grain = base - self.source, lab - base
+        gain = np.array([self.gain, _CHROMA_GAIN, _CHROMA_GAIN], np.float32)
+        light = away[..., :1]
+        # Highlights go on to white and shadows to black, whichever way the middle is moved.
+        room = np.where(light > 0, 100 - self.target[0], self.target[0]) / np.where(
+            light > 0, max(100 - self.source[0], 1), max(self.source[0], 1)
+        )
+        away = away * gain
+        away[..., :1] = light * np.clip(np.maximum(room, self.gain), *_GAIN)
+        moved = self.target + away + grain * min(self.gain, _GRAIN_GAIN)
+        return to_rgb(moved)
+
+
+def transfer(
+    photo: _Floats, edited: _Floats, reconstruction: _Floats, weight: _Floats, colour: Colour | None
+) -> Transfer:
+    """How a part of the photo changes colour when the model's does.
+
+    Args:
+        photo, edited, reconstruction: (S, S, 3).
+        weight: (S, S) in [0, 1], where the part is in all three.
+        colour: what it is to become, where that is known: the model's colour is brought into its range.
+    """
+    before, after, own = (_statistics(to_lab(picture), weight) for picture in (reconstruction, edited, photo))
+    target = own[0] + after[0] - before[0]
+    gain = after[1] / max(before[1], 1.0)
+    if colour is not None:
+        target = np.array(colour.nearest(target.tolist()), np.float32)
+        gain = colour.contrast / max(own[1], 1.0)
+    return Transfer(own[0], target, float(np.clip(gain, *_GAIN)))
+
+
+def _statistics(lab: _Floats, weight: _Floats) -> tuple[_Floats, float]:
+    """Weighted mean (3,) and the standard deviation of L*."""
+    total = float(weight.sum()) + 1e-6
+    mean = (lab * weight[..., None]).sum((0, 1)) / total
+    variance = float((np.square(lab[..., 0] - mean[0]) * weight).sum()) / total
+    return np.asarray(mean, dtype=np.float32), variance**0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Tint:
+    """The tint of a photo that has one only: its chroma as a curve of its light.
+
+    Attributes:
+        curve: (3, 2), coefficients of a* and b* in L* / 100, highest power first.
+        part: how much of a change's own chroma gives way to it, in [0, 1]; 0 for a colour photo.
+    """
+
+    curve: _Floats
+    part: float
+
+    def apply(self, rgb: _Floats, where: _Floats) -> _Floats:
+        """(h, w, 3) in the photo's tint where `where`, (h, w, 1) in [0, 1], says so."""
+        lab = to_lab(rgb)
+        light = lab[..., :1] / 100
+        chroma = (self.curve[0] * light + self.curve[1]) * light + self.curve[2]
+        lab[..., 1:] += self.part * where * (chroma - lab[..., 1:])
+        return to_rgb(lab)
+
+
+def tint_of(rgb: _Floats) -> Tint:
+    """Fit a photo's chroma by a curve of its light; (S, S, 3)."""
+    lab = to_lab(rgb).reshape(-1, 3)[::3]
+    light = lab[:, 0] / 100
+    powers = np.stack([light * light, light, np.ones_like(light)], 1)
+    curve, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
+    left = float(np.sqrt(np.square(lab[:, 1:] - powers @ curve).sum(1).mean()))
+    low, high = _MONOCHROME
+    return Tint(np.asarray(curve, dtype=np.float32), float(np.clip((high - left) / (high - low), 0, 1)))
+
+
+def to_lab(rgb: _Floats) -> _Floats:
+    """(h, w, 3) of 0..255 -> L*, a*, b*."""
+    return np.asarray(cv2.cvtColor((rgb / 255).clip(0, 1).astype(np.float32), cv2.COLOR_RGB2LAB), dtype=np.float32)
+
+
+def to_rgb(lab: _Floats) -> _Floats:
+    """(h, w, 3), L*, a*, b* -> 0..255, clipped."""
+    rgb = cv2.cvtColor(np.ascontiguousarray(lab, dtype=np.float32), cv2.COLOR_LAB2RGB)
+    return np.asarray(rgb.clip(0, 1) * 255, dtype=np.float32)

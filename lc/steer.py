@@ -1,0 +1,62 @@
+"""What steers the blend of edits: the face parser's maps of photos and edited crops, and what each change may touch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lc.attributes import AttributeSet, Colour, Strength
+from lc.faces import Aligned, Photo
+from lc.faces.steering import Steering, wide_crop
+from lc.parser import Parser
+
+__all__ = ["Maps", "crop_maps", "photo_maps", "steering_of"]
+
+Maps = npt.NDArray[np.uint8]
+
+
+def photo_maps(parser: Parser, photo: Photo, aligned: Aligned) -> Maps:
+    """What the parser finds in a photo around a face: (C, side, side), probabilities in parts of 255."""
+    with photo.held():
+        wide = np.array(wide_crop(photo.rgb, aligned, parser.config.image_size))
+    place = next(parser.parameters()).device
+    return _levels(parser.parse(torch.from_numpy(wide).permute(2, 0, 1)[None].to(place) / 255, resample=False))[0]
+
+
+def crop_maps(parser: Parser, pictures: Tensor) -> list[Maps]:
+    """Crops (B, 3, S, S) in [0, 1] -> per crop (C, S, S), as `photo_maps`."""
+    return list(_levels(parser.parse(pictures)))
+
+
+def _levels(probabilities: Tensor) -> Maps:
+    levels: Maps = (probabilities * 255).round().to(torch.uint8).cpu().numpy()
+    return levels
+
+
+def steering_of(
+    attributes: AttributeSet, classes: Sequence[str], changes: Mapping[str, Strength], before: Maps, after: Maps
+) -> Steering:
+    """What steers one edit.
+
+    Args:
+        attributes: of the model.
+        classes: the parser's.
+        changes: what was asked for, by name. Where nothing was (a taught attribute, a rule), all of the person may
+            change.
+        before, after: see `Steering`.
+    """
+    entries = [attributes[name] for name in changes]
+    free = not entries or any(not entry.acts_on for entry in entries)
+    acts_on = set(classes) - {"background"} if free else {part for entry in entries for part in entry.acts_on}
+    recolours: str | None = None
+    colour: Colour | None = None
+    for entry in entries:
+        if entry.recolours:
+            recolours = entry.recolours
+            wanted = changes[entry.name]
+            colour = entry.colour if isinstance(wanted, bool) and wanted else colour
+    return Steering(classes, before, after, frozenset(acts_on), recolours, colour)
