@@ -175,7 +175,6 @@ class Sharpening(Stage[SharpenTraining]):
 
     def __init__(self, config: SharpenTraining, engine: Accelerator) -> None:
         super().__init__(config, engine)
-        torch.manual_seed(self.seed)
         self.vae = load_vae(config.vae, self.device)
         self.tuning = tuning_of(config.vae) if config.searched else None
         self.size = self.vae.image_size
@@ -184,6 +183,7 @@ class Sharpening(Stage[SharpenTraining]):
             config.celeba, "validation", config.limit, image_size=self.size, margin=config.margin
         ).images
         self.images, self.held_out = crops.images, centre(held_out, self.size)
+        torch.manual_seed(self.seed)
         sizes = dataclasses.replace(
             self.vae.config,
             detail=config.detail,
