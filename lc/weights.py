@@ -24,6 +24,7 @@ from lc.checksums import load_config, read_file, save_config, save_files
 from lc.classifier import Classifier, ClassifierConfig
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.errors import WeightsError
+from lc.exemplars import Exemplars, ExemplarsConfig
 from lc.generator import Generator, name_of, registered
 from lc.identity import Calibration, load_calibration
 from lc.parser import Parser, ParserConfig
@@ -206,6 +207,20 @@ def load_parser(folder: Path) -> Parser | None:
     return _frozen(parser)
 
 
+def load_exemplars(folder: Path) -> Exemplars | None:
+    """The moves learned from pairs that a weights folder has, or None where it has none.
+
+    Raises:
+        WeightsError: see `load_config` and `load_module`.
+    """
+    config = load_config(folder)
+    if "exemplars" not in config:
+        return None
+    exemplars = _build(Exemplars, config, "exemplars", ExemplarsConfig)
+    load_module(folder, "exemplars", exemplars)
+    return _frozen(exemplars)
+
+
 def to_device(name: str) -> torch.device:
     """ "auto", "cpu", "cuda", "mps" -> a torch device; auto takes the fastest there is.
 
@@ -237,6 +252,7 @@ class Model:
         guidance: the guidance classifier, which corrects edits, where there is one (the folder's part "guide");
             `perceptual` where it is the only one.
         parser: the face parser, which steers the blend, where there is one.
+        exemplars: moves learned from pairs, which take the actor's place, where there are some.
     """
 
     attributes: AttributeSet
@@ -254,6 +270,7 @@ class Model:
     perceptual: Classifier | None = None
     guidance: Classifier | None = None
     parser: Parser | None = None
+    exemplars: Exemplars | None = None
 
     def distance_weight(self, identity: float) -> float:
         """lambda_dist at a place of the actor's identity input, in [0, 1]: it grows geometrically."""
@@ -324,7 +341,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     sizes = {(net.config.latent, net.config.attributes) for net in nets.values()}
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
-    parser = load_parser(folder)
+    parser, exemplars = load_parser(folder), load_exemplars(folder)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
     perceptual, guidance = (
         classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
@@ -344,6 +361,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         perceptual=perceptual,
         guidance=guidance or perceptual,
         parser=parser.to(place) if parser else None,
+        exemplars=exemplars.to(place) if exemplars else None,
     )
 
 
