@@ -249,15 +249,14 @@ def main() -> None:
     chosen: dict[str, list[str]] = {}
     if config.exemplars:
         chosen = json.loads(Path(config.exemplars).read_text())
-    moves: dict[str, Move] = {}
+    config.out.mkdir(parents=True, exist_ok=True)
     measured: dict[str, object] = {}
     for attribute in config.attributes:
         pairs = Pairs(gallery, attribute, crops.labels[:, ATTRIBUTES.index(attribute)], config)
         found, measured[attribute] = learn(attribute, pairs, chosen.get(attribute, ()), generator, config)
-        moves |= found
         print(attribute, measured[attribute], flush=True)
-    add_moves(config.weights, moves)
-    write_json(config.out / "measured.json", measured)
+        add_moves(config.weights, found)
+        write_json(config.out / "measured.json", measured)
 
 
 if __name__ == "__main__":
