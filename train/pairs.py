@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -109,10 +110,12 @@ def explained(found: Tensor, wanted: Tensor) -> float:
 
 @torch.inference_mode()
 def encoded(generator: EncodingGenerator, pictures: Sequence[np.ndarray], size: int) -> Tensor:
-    """Crops with a margin, floats of 0..255 -> the means of their posteriors, (N, latent)."""
-    edge = (pictures[0].shape[0] - size) // 2
+    """Crops of `size` pixels with a margin, floats of 0..255 -> the means of their posteriors, (N, latent)."""
+    edge, side = (pictures[0].shape[0] - size) // 2, generator.image_size
     x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()[..., edge : edge + size, edge : edge + size]
-    return torch.cat([generator.encode(part / 255).mean for part in x.split(32)])
+    if side != size:
+        x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
+    return torch.cat([generator.encode((part / 255).clamp(0, 1)).mean for part in x.split(32)])
 
 
 class Pairs:
@@ -241,7 +244,7 @@ def main() -> None:
     if parser is None or not isinstance(generator, EncodingGenerator):
         raise LatentConstraintsError(f"{config.weights} needs a face parser and a generator with an encoder.")
     load_attributes(config.weights)  # refuses a folder without
-    size = generator.image_size
+    size = parser.config.image_size  # composites are made at the parser's resolution, whatever the generator's
     margin = size // 16
     crops = load_celeba(config.celeba, "train", config.limit, image_size=size, margin=margin)
     assert crops.labels is not None
