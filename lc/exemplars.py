@@ -86,6 +86,6 @@ class Exemplars(nn.Module):
     def get(self, name: str, wanted: bool) -> Move | None:
         """The move of a change, where there is one."""
         key = f"{name}={int(wanted)}"
-        found = self.moves[key] if key in self.moves else None
+        found = self.moves[key] if key in self.moves else None  # noqa: SIM401, a ModuleDict has no get
         assert found is None or isinstance(found, Move)
         return found

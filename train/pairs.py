@@ -11,7 +11,7 @@ to the one before.
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +23,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.errors import LatentConstraintsError
-from lc.exemplars import Exemplars, ExemplarsConfig, Move, MoveConfig
+from lc.exemplars import Move, MoveConfig
 from lc.files import whole, write_json
 from lc.generator import EncodingGenerator
 from lc.parser import Parser
-from lc.weights import load_attributes, load_generator, load_parser, save_config, save_module
+from lc.weights import load_attributes, load_generator, load_parser
+from train.attributes import ATTRIBUTES
 from train.composites import COMPOSITES, Face
 from train.data import Crops, load_celeba
 from train.engine import parse, program
+from train.moves import add_moves
 
 # Attributes by the value of the label at which the thing is there.
 WORN = {"Eyeglasses": True, "Wearing_Hat": True, "Bald": True, "No_Beard": False}
@@ -246,11 +248,7 @@ def main() -> None:
     gallery = Gallery(crops, parser, size)
     chosen: dict[str, list[str]] = {}
     if config.exemplars:
-        import json
-
         chosen = json.loads(Path(config.exemplars).read_text())
-    from train.attributes import ATTRIBUTES
-
     moves: dict[str, Move] = {}
     measured: dict[str, object] = {}
     for attribute in config.attributes:
@@ -258,12 +256,7 @@ def main() -> None:
         found, measured[attribute] = learn(attribute, pairs, chosen.get(attribute, ()), generator, config)
         moves |= found
         print(attribute, measured[attribute], flush=True)
-    sizes = {name: MoveConfig(len(move.styles), move.down.shape[1]) for name, move in moves.items()}
-    exemplars = Exemplars(ExemplarsConfig(generator.latent, sizes))
-    for name, move in moves.items():
-        exemplars.moves[name] = move
-    save_config(config.weights, exemplars=dataclasses.asdict(exemplars.config))
-    save_module(config.weights, "exemplars", exemplars)
+    add_moves(config.weights, moves)
     write_json(config.out / "measured.json", measured)
 
 
