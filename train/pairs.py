@@ -2,7 +2,7 @@
 
     python -m train.pairs --weights runs/critics/weights --celeba data/celebahq --out runs/pairs
 
-The weights folder has a face parser and an encoder. Pairs come from `train.composites`; no classifier has a say in
+The weights folder has a face parser and an encoder. Pairs come from `lc.faces.composites`; no classifier has a say in
 them. For each exemplar of an attribute, its style is the mean of what laying it onto many people adds to their latents;
 what it takes away from each is a map of low rank, fitted by ridge regression to what is left (reduced-rank regression,
 Izenman 1975). The way back, glasses off or hair in place of a bald head, is the same regression from the latent after
@@ -30,7 +30,7 @@ from lc.generator import EncodingGenerator
 from lc.parser import Parser
 from lc.weights import load_attributes, load_generator, load_parser
 from train.attributes import ATTRIBUTES
-from train.composites import COMPOSITES, Face
+from lc.faces.composites import COMPOSITES, Face
 from train.data import Crops, load_celeba
 from train.engine import parse, program
 from train.moves import add_moves
