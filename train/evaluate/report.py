@@ -2,7 +2,7 @@
 
 Functions of the figures alone, so that a card can be written again from evaluation.json:
 
-    python -m train.report --weights weights/celeba-64
+    python -m train.evaluate.report --weights weights/celeba-64
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from train.attributes import ATTRIBUTES
 from train.engine import parse, program
 from train.identity import SAME
 from train.latents import DIRECTIONS
-from train.plots import write_plots
+from train.evaluate.plots import write_plots
 
 __all__ = ["judges_table", "markdown", "reach", "short", "table", "write_card"]
 

@@ -25,13 +25,14 @@ from tqdm import tqdm
 from lc.editor import FaceEditor, Method
 from lc.files import write_json
 from lc.weights import load_generator
-from train import report
+from train.evaluate import report
 from train.data import PARTS
 from train.engine import parse, program
 from train.identity import pairs, separate
 from train.mixture import load_density
-from train.plots import write_plots
-from train.rows import Evaluation, Judge, Source, Walk, spread
+from train.evaluate.plots import write_plots
+from train.evaluate.crops import Evaluation, Source, Walk, spread
+from train.evaluate.readers import Evaluators
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def measure(config: EvaluateConfig, say: Callable[[str], None] = print) -> dict[
     editor = FaceEditor.load(config.weights, config.device)
     density = load_density(config.weights, editor.model.generator.latent)
     photos = config.celeba, config.part, config.limit
-    evaluation = Evaluation(editor, Judge.load(config.judges), *photos, density=density)
+    evaluation = Evaluation(editor, Evaluators.load(config.judges), *photos, density=density)
     figures = judges(config, evaluation)
     say(report.judges_table(figures))
     figures |= made_up(config, evaluation) | edits(config, evaluation)
