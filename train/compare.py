@@ -24,10 +24,10 @@ from lc.faces import Aligned, read_photo
 from lc.files import whole, write_text
 from lc.weights import load_generator
 from train.engine import parse, program
+from train.evaluate.edits import tensor
+from train.evaluate.tables import table
 from train.identity import FaceEmbedding, MissingEmbeddingError
 from train.metrics import gradient_energy, psnr
-from train.report import table
-from train.rows import tensor
 
 ASTRONAUT = Path(__file__).resolve().parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 

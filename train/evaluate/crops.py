@@ -161,7 +161,7 @@ class Evaluation:
             identity: place of the identity slider.
         """
         rows, title = editing.lacking(self.seen, count), f"edits, {method}, identity {identity:g}"
-        directions = {}
+        directions: dict[str, Columns] = {}
         for batch in editing.make(self.editor, self.readings, rows, identity, method, title):
             asked = [dict([batch.direction])] * len(batch.rows)
             directions[editing.key(batch.direction)] = self._measured(batch.edits, torch.tensor(batch.rows), asked)

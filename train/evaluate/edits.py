@@ -33,6 +33,7 @@ __all__ = [
     "Direction",
     "Finished",
     "before",
+    "cut",
     "finished",
     "key",
     "lacking",
@@ -42,6 +43,7 @@ __all__ = [
     "read_photos",
     "recut",
     "tensor",
+    "view",
 ]
 
 #: An attribute and whether it is wanted: one of `train.latents.DIRECTIONS`.
@@ -180,10 +182,11 @@ def make(
 
 def recut(edit: Edit) -> Image.Image:
     """The face cut out of the finished photo as it was cut out of the photo, at the model's size."""
-    return _cut(edit.result.convert("RGB"), edit.reading, edit.edited.width)
+    return cut(edit.result.convert("RGB"), edit.reading, edit.edited.width)
 
 
-def _cut(picture: Image.Image, reading: Reading, side: int) -> Image.Image:
+def cut(picture: Image.Image, reading: Reading, side: int) -> Image.Image:
+    """The picture, which shows the reading's photo, cut as that was, side x side."""
     matrix, size = reading.aligned.matrix, reading.aligned.crop.width
     if reading.face is None and not matrix[0, 1]:  # framed: cut as `train.data.framed_crop` does
         left, top, wide = matrix[0, 2], matrix[1, 2], matrix[0, 0] * size
@@ -235,7 +238,7 @@ class Finished:
 
     def crop(self, side: int) -> Image.Image:
         """The face in the model's framing for a reader, side x side, drawn from the photo at its full resolution."""
-        return _cut(self.picture, self.reading, side) if self.face is None else view(self.picture, self.face, side)
+        return cut(self.picture, self.reading, side) if self.face is None else view(self.picture, self.face, side)
 
 
 def _off(face: Face, there: np.ndarray) -> float:

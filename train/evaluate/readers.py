@@ -248,14 +248,14 @@ class Roles:
         return {role: [reader.title for reader in self.of(role)] for role in ROLES}
 
 
-def load_roles(model: Model, judges: Path, calibration: Sequence[Path] = (), outside: Path = FOLDER) -> Roles:
+def load_roles(model: Model, judges: Path, calibration: Sequence[Path] = (), outside: bool = True) -> Roles:
     """Bring the readers of all roles together.
 
     Args:
         model: what is measured; its guidance classifier reads in that role.
         judges: folder with the classifiers "reader" and "realism", for evaluation.
         calibration: folders with the guides that `train.calibrate` was given.
-        outside: folder of the outside readers.
+        outside: let outside readers judge, where they were fetched.
 
     Raises:
         RoleError: a net in two roles.
@@ -272,7 +272,7 @@ def load_roles(model: Model, judges: Path, calibration: Sequence[Path] = (), out
             ("evaluation", f"The realism classifier of {judges}", evaluators.realism),
         ]
     )
-    found = load_outside(outside)
+    found = load_outside() if outside else None
     readers = [classifier_reader("weights: guidance", "guidance", model.guidance)] if model.guidance else []
     readers += [classifier_reader(str(f), "calibration", g) for f, g in zip(calibration, guides, strict=True)]
     readers += [classifier_reader(f"{judges}: reader", "evaluation", evaluators.reader)]
