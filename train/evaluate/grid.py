@@ -71,9 +71,8 @@ def around(picture: Image.Image, reading: Reading, side: int) -> Image.Image:
     size = aligned.crop.width
     x, y = aligned.matrix @ (size / 2, size / 2, 1)
     half = aligned.scale * size * (0.5 + _REACH)
-    box = (max(0, round(x - half)), max(0, round(y - half)))
-    box = (*box, min(picture.width, round(x + half)), min(picture.height, round(y + half)))
-    part = picture.crop(box)
+    left, top, right, bottom = (round(value) for value in (x - half, y - half, x + half, y + half))
+    part = picture.crop((max(0, left), max(0, top), min(picture.width, right), min(picture.height, bottom)))
     part.thumbnail((side, side), Image.Resampling.LANCZOS)
     return part
 
