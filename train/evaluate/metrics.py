@@ -128,7 +128,8 @@ class Ranges:
         mean: attribute -> mean L*, a*, b* of the hair.
         precision: (3, 3), the inverse of the pooled covariance.
         radius: attribute -> the furthest that counts.
-        agreement: attribute -> (share of those labelled so that are read so, share of the others that are not).
+        agreement: attribute -> (share of those labelled so that are read so, share of the others that are not), where
+            anything is read.
         photos: how many it was learned from.
     """
 
@@ -197,8 +198,12 @@ def _threshold(faces: Sequence[Parsed], name: str, labels: npt.NDArray[np.bool_]
 def _agreement(
     ranges: Ranges, faces: Sequence[Parsed], name: str, labels: npt.NDArray[np.bool_]
 ) -> tuple[float, float]:
-    read = np.array([bool(ranges.has(face, name)) for face in faces], dtype=np.bool_)
-    return float(read[labels].mean()), float((~read[~labels]).mean())
+    found = [ranges.has(face, name) for face in faces]
+    read, said = (
+        np.array(values, dtype=np.bool_) for values in ([bool(f) for f in found], [f is not None for f in found])
+    )
+    has, lacks = labels & said, ~labels & said  # of hair that is not seen nothing is said
+    return float(read[has].mean()), float((~read[lacks]).mean())
 
 
 # --- before and after ------------------------------------------------------------------------------------------------
