@@ -24,6 +24,7 @@ from lc.checksums import load_config, read_file, save_config, save_files
 from lc.classifier import Classifier, ClassifierConfig
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.errors import WeightsError
+from lc.exemplars import Exemplars, ExemplarsConfig
 from lc.generator import Generator, name_of, registered
 from lc.identity import Calibration, load_calibration
 from lc.parser import Parser, ParserConfig
@@ -206,6 +207,20 @@ def load_parser(folder: Path) -> Parser | None:
     return _frozen(parser)
 
 
+def load_exemplars(folder: Path) -> Exemplars | None:
+    """The moves learned from pairs that a weights folder has, or None where it has none.
+
+    Raises:
+        WeightsError: see `load_config` and `load_module`.
+    """
+    config = load_config(folder)
+    if "exemplars" not in config:
+        return None
+    exemplars = _build(Exemplars, config, "exemplars", ExemplarsConfig)
+    load_module(folder, "exemplars", exemplars)
+    return _frozen(exemplars)
+
+
 def to_device(name: str) -> torch.device:
     """ "auto", "cpu", "cuda", "mps" -> a torch device; auto takes the fastest there is.
 
@@ -236,7 +251,9 @@ class Model:
         perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
         guidance: the guidance classifier, which corrects edits, where there is one (the folder's part "guide");
             `perceptual` where it is the only one.
+        witness: a classifier that takes no part in edits and reads what has come of them, where there is one.
         parser: the face parser, which steers the blend, where there is one.
+        exemplars: moves learned from pairs, which take the actor's place, where there are some.
     """
 
     attributes: AttributeSet
@@ -253,7 +270,9 @@ class Model:
     config: dict[str, Any]
     perceptual: Classifier | None = None
     guidance: Classifier | None = None
+    witness: Classifier | None = None
     parser: Parser | None = None
+    exemplars: Exemplars | None = None
 
     def distance_weight(self, identity: float) -> float:
         """lambda_dist at a place of the actor's identity input, in [0, 1]: it grows geometrically."""
@@ -324,11 +343,11 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     sizes = {(net.config.latent, net.config.attributes) for net in nets.values()}
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
-    parser = load_parser(folder)
+    parser, exemplars = load_parser(folder), load_exemplars(folder)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
-    perceptual, guidance = (
+    perceptual, guidance, witness = (
         classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
-        for name in ("perceptual", "guide")
+        for name in ("perceptual", "guide", "witness")
     )
     return Model(
         attributes=attributes,
@@ -343,7 +362,9 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         config=config,
         perceptual=perceptual,
         guidance=guidance or perceptual,
+        witness=witness,
         parser=parser.to(place) if parser else None,
+        exemplars=exemplars.to(place) if exemplars else None,
     )
 
 
