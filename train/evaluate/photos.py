@@ -38,7 +38,7 @@ from train.evaluate.readers import Evaluators
 from train.evaluate.report import write_card
 from train.identity import CHIP, SAME, FaceEmbedding, chips
 
-ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
+ASTRONAUT = Path(__file__).parents[2] / "lc" / "ui" / "examples" / "astronaut.jpg"
 
 # Targets: the figure's name, its bound, and whether it is a least one.
 TARGETS = {"same_person": (0.97, True), "read": (0.85, True), "outside": (0, False), "unchanged": (0, False)}
