@@ -31,9 +31,9 @@ class Reading:
         face: which of them was taken, or None for an aligned crop.
         aligned: the crop, S x S pixels, and its place in the photo.
         z: (latent,), on the CPU; see `lc.invert`.
-    reconstruction: decode(z), S x S.
-    attributes: D_attr's probabilities.
-    maps: what the face parser finds around the face, see `lc.steer.photo_maps`; None without a parser.
+        reconstruction: decode(z), S x S.
+        attributes: D_attr's probabilities.
+        maps: what the face parser finds around the face, see `lc.steer.photo_maps`; None without a parser.
     """
 
     photo: Photo
