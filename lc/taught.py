@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,7 @@ class TaughtAttribute:
 
     def to(self, device: torch.device) -> TaughtAttribute:
         """The same on another device."""
-        values = {**self.__dict__, "weight": self.weight.to(device), "direction": self.direction.to(device)}
-        return TaughtAttribute(**{key: values[key] for key in self.__dataclass_fields__})
+        return replace(self, weight=self.weight.to(device), direction=self.direction.to(device))
 
     def save(self, path: str | Path) -> None:
         """Write it to a file that ends with .safetensors.
