@@ -304,7 +304,8 @@ class Rule:
         decode: z (B, latent) -> pictures (B, 3, S, S) in [0, 1], differentiable.
         function: pictures -> (B,). One that is not differentiable can be evaluated but not descended: fit a critic to
             it, and use `Taught`.
-        level: in the function's unit, a number or (B,); met from there on. For "at most", negate the function, or use `Not`.
+        level: in the function's unit, a number or (B,); met from there on. For "at most", negate the function, or use
+            `Not`.
         scale: in the same unit, how much of it counts as a logit; > 0.
         margin: how many of these logits beyond the level settle it.
     """

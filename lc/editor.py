@@ -27,11 +27,11 @@ from lc.edit.solve import act, refine_samples, still, trajectory
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, NoFaceError
 from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
+from lc.faces.steering import Steering
 from lc.generator import from_prior
 from lc.invert import invert
 from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
 from lc.paths import DEFAULT_WEIGHTS
-from lc.faces.steering import Steering
 from lc.results import Edit, Progress, Reading, Sample
 from lc.steer import crop_maps, photo_maps, steering_of
 from lc.taught import TaughtAttribute

@@ -25,7 +25,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from lc.constraints import Point, Rule, Taught
+from lc.constraints import Rule, Taught
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, UnknownAttributeError
 from lc.parser import Parser
@@ -72,7 +72,7 @@ class Pictures:
         return (self.images * weights).sum(1)
 
     def average(self, values: Tensor, part: str) -> Tensor:
-        """The mean over a part of the face of values (B, S, S), (B,); over a grain of the picture where it is absent."""
+        """The mean over a part of the face of values (B, S, S), (B,); of the picture where it is absent."""
         mask = self.mask(part)
         return ((values * mask).sum((1, 2)) + 1e-3 * values.mean((1, 2))) / (mask.sum((1, 2)) + 1e-3)
 

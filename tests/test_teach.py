@@ -132,9 +132,7 @@ def test_a_strength_is_met(contrasted: FaceEditor, taught: TaughtAttribute, astr
     assert float(taught.probability(edit.z_edited[None])) == pytest.approx(0.6, abs=0.06)
 
 
-def test_it_works_beside_a_built_in_attribute(
-    contrasted: FaceEditor, taught: TaughtAttribute, astronaut: Path
-) -> None:
+def test_it_works_beside_a_built_in_attribute(contrasted: FaceEditor, taught: TaughtAttribute, astronaut: Path) -> None:
     reading = contrasted.read(astronaut)
     edit = contrasted.edit(reading, {"Smiling": 1}, method="optimise", constraints=[taught.constraint()])
     assert float(taught.probability(edit.z_edited[None])) > 0.5

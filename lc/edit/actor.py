@@ -33,8 +33,8 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     Args:
         space: of the model.
         problem: what is wanted; constraints that are no attributes, built-in or taught, leave z where it is.
-        scale: how far to follow the actor's line, in the problem's step scale; 1 is its own proposal where that is 1. Of the
-            way along a taught attribute's direction, the same part.
+        scale: how far to follow the actor's line, in the problem's step scale; 1 is its own proposal where that is 1.
+            Of the way along a taught attribute's direction, the same part.
 
     Returns:
         (B, latent).
