@@ -75,9 +75,14 @@ class Classifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, config.attributes))
         self.register_buffer("thresholds", torch.full((config.attributes,), 0.5))
 
+    def _sized(self, images: Tensor) -> Tensor:
+        """Pictures at the classifier's own size: one of smaller pictures reads larger ones shrunk."""
+        side = self.config.image_size
+        return images if images.shape[-1] == side else F.interpolate(images, (side, side), mode="area")
+
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, last width)."""
-        features: Tensor = self.body(images * 2 - 1)
+        features: Tensor = self.body(self._sized(images) * 2 - 1)
         return features.float()
 
     def maps(self, images: Tensor) -> list[Tensor]:
@@ -85,7 +90,7 @@ class Classifier(nn.Module):
 
         (B, 3, S, S) in [0, 1] -> (B, width, side, side) at 32x32 down to 4x4.
         """
-        found, x = [], images * 2 - 1
+        found, x = [], self._sized(images) * 2 - 1
         for level in range(len(self.config.widths)):
             x = self.body[level * self.stage : (level + 1) * self.stage](x)
             found.append(F.normalize(x.float(), dim=1))

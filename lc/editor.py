@@ -37,6 +37,7 @@ from lc.steer import crop_maps, photo_maps, steering_of
 from lc.taught import TaughtAttribute
 from lc.teach import Cancelled, gather, learn
 from lc.weights import Model, load_model
+from lc.witness import Witness
 
 __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Reading", "Sample"]
 
@@ -65,6 +66,7 @@ class FaceEditor:
         self.inversion_steps = tuning.inversion_steps if inversion_steps is None else inversion_steps
         self.correction_steps = tuning.correction_steps if correction_steps is None else correction_steps
         self.device = model.statistics.mean.device
+        self.witness = Witness(model.witness, model.attributes) if model.witness else None
 
     @property
     def attributes(self) -> AttributeSet:
@@ -164,6 +166,7 @@ class FaceEditor:
         *,
         constraints: Sequence[Constraint] = (),
         preserve: Collection[str] | None = None,
+        style: int = 0,
         face: int | None = None,
         aligned: bool = False,
     ) -> Edit:
@@ -183,6 +186,7 @@ class FaceEditor:
                 `lc.edit.solve`.
             constraints: see `lc.constraints`.
             preserve: names of attributes to preserve; None: all that are neither wanted nor implied by what is.
+            style: which of several forms, of glasses and hats say, from 0; they go round.
             face, aligned: see `read`.
 
         Raises:
@@ -196,7 +200,9 @@ class FaceEditor:
             constraints = [*photo.constraints, *constraints]
             photo, set = photo.reading, changes.wanted
         reading = photo if isinstance(photo, Reading) else self.read(photo, face=face, aligned=aligned)
-        return self.edit_many([reading], set, identity, method, constraints=constraints, preserve=preserve)[0]
+        return self.edit_many(
+            [reading], set, identity, method, constraints=constraints, preserve=preserve, style=style
+        )[0]
 
     def edit_many(
         self,
@@ -207,6 +213,7 @@ class FaceEditor:
         *,
         constraints: Sequence[Constraint] = (),
         preserve: Collection[str] | None = None,
+        style: int = 0,
     ) -> list[Edit]:
         """The same edit of many photos, batched. See `edit`; constraints with rows have one per photo."""
         identity = _check(identity, method)
@@ -215,7 +222,7 @@ class FaceEditor:
         for first in range(0, len(readings), _BATCH):
             chunk = readings[first : first + _BATCH]
             begun = time.perf_counter()
-            problem = self._problem(chunk, _rows(wanted, first, len(chunk), self.device), preserve)
+            problem = self._problem(chunk, _rows(wanted, first, len(chunk), self.device), preserve, style)
             if problem.empty:
                 last = still(problem)
             elif method == "actor":
@@ -233,6 +240,7 @@ class FaceEditor:
         *,
         constraints: Sequence[Constraint] = (),
         preserve: Collection[str] | None = None,
+        style: int = 0,
         every: int = 1,
         stop: Callable[[], bool] | None = None,
     ) -> Iterator[Progress]:
@@ -243,7 +251,7 @@ class FaceEditor:
         identity = _check(identity, "optimise")
         begun = time.perf_counter()
         wanted = [*constraints_of(self.space, set or {}), *constraints]
-        problem = self._problem([reading], wanted, preserve)
+        problem = self._problem([reading], wanted, preserve, style)
         step = None
         for step in [still(problem)] if problem.empty else trajectory(self.space, problem, identity):
             preview = self._show(step.z)[0] if step.index % every == 0 else None
@@ -255,11 +263,15 @@ class FaceEditor:
         yield Progress(step.index, edit.edited, {name: float(e[0]) for name, e in step.energies.items()}, edit)
 
     def _problem(
-        self, readings: Sequence[Reading], constraints: Sequence[Constraint], preserve: Collection[str] | None
+        self,
+        readings: Sequence[Reading],
+        constraints: Sequence[Constraint],
+        preserve: Collection[str] | None,
+        style: int,
     ) -> Problem:
         z = torch.stack([reading.z for reading in readings]).to(self.device)
         pictures = self._tensor([reading.reconstruction for reading in readings])
-        return pose(self.space, z, constraints, preserve, pictures)
+        return pose(self.space, z, constraints, preserve, pictures, style)
 
     @torch.inference_mode()
     def _edits(
@@ -294,6 +306,7 @@ class FaceEditor:
                 warning=self.attributes.warning(targets[row]) if bool(problem.edited[row].any()) else None,
                 constraints=tuple(_rows(list(problem.others.values()), row, 1, self.device)),
                 steering=steering[row],
+                witness=self.witness,
             )
             for row, reading in enumerate(readings)
         ]

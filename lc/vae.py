@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from lc.generator import Posterior, register
 
@@ -171,6 +170,8 @@ class Decoder(nn.Module):
 
 def unsharp(images: Tensor, amount: float) -> Tensor:
     """Unsharp masking: (B, 3, H, W) with `amount` more of what is finer than about three pixels."""
+    from torchvision.transforms.v2.functional import gaussian_blur  # here: the import takes seconds
+
     return images + amount * (images - gaussian_blur(images, [7, 7], [1.2, 1.2]))
 
 

@@ -20,10 +20,12 @@ from torch import Tensor, nn
 
 from lc.actor import Actor
 from lc.attributes import AttributeSet
-from lc.checksums import is_listed, load_config, read_file, save_config, save_files
+from lc.checksums import load_config, read_file, save_config, save_files
 from lc.classifier import Classifier, ClassifierConfig
+from lc.contrast import load_contrast
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.errors import WeightsError
+from lc.exemplars import Exemplars, ExemplarsConfig
 from lc.generator import Generator, name_of, registered
 from lc.identity import Calibration, load_calibration
 from lc.parser import Parser, ParserConfig
@@ -36,7 +38,6 @@ __all__ = [
     "load_attributes",
     "load_classifier",
     "load_config",
-    "load_contrast",
     "load_generator",
     "load_model",
     "load_module",
@@ -46,7 +47,6 @@ __all__ = [
     "locate",
     "save_classifier",
     "save_config",
-    "save_contrast",
     "save_editing_nets",
     "save_generator",
     "save_module",
@@ -96,32 +96,6 @@ def load_statistics(folder: Path) -> LatentStatistics:
         return LatentStatistics(**tensors)
     except TypeError as error:
         raise WeightsError(f"{folder / name} is damaged: fetch it again.") from error
-
-
-def save_contrast(folder: Path, z: Tensor, statistics: LatentStatistics) -> None:
-    """Write contrast.safetensors: latents (K, latent) of faces in general, whitened, in fp16; see `Model.contrast`."""
-    whitened = ((z - statistics.mean) * statistics.gain).half().cpu().contiguous()
-    save_files(folder, {"contrast.safetensors": safetensors.torch.save({"whitened": whitened})})
-
-
-def load_contrast(folder: Path, statistics: LatentStatistics) -> Tensor | None:
-    """Read what `save_contrast` wrote, (K, latent), or None where a weights folder has none.
-
-    Dimensions that the decoder ignores are at their mean.
-
-    Raises:
-        WeightsError: damaged, or of another latent.
-    """
-    name = "contrast.safetensors"
-    if not is_listed(folder, name):
-        return None
-    whitened = parse_tensors(read_file(folder, name), folder / name).get("whitened")
-    latent = len(statistics.mean)
-    if whitened is None or whitened.ndim != 2 or whitened.shape[1] != latent or len(whitened) < 2:
-        raise WeightsError(f"{folder / name} was made for another config.json: fetch the folder again.")
-    check_finite(whitened, str(folder / name))
-    gain = statistics.gain
-    return statistics.mean + torch.where(gain > 0, whitened.float() / gain.clamp_min(1e-12), 0.0)
 
 
 def save_generator(folder: Path, generator: Any) -> None:
@@ -234,6 +208,20 @@ def load_parser(folder: Path) -> Parser | None:
     return _frozen(parser)
 
 
+def load_exemplars(folder: Path) -> Exemplars | None:
+    """The moves learned from pairs that a weights folder has, or None where it has none.
+
+    Raises:
+        WeightsError: see `load_config` and `load_module`.
+    """
+    config = load_config(folder)
+    if "exemplars" not in config:
+        return None
+    exemplars = _build(Exemplars, config, "exemplars", ExemplarsConfig)
+    load_module(folder, "exemplars", exemplars)
+    return _frozen(exemplars)
+
+
 def to_device(name: str) -> torch.device:
     """ "auto", "cpu", "cuda", "mps" -> a torch device; auto takes the fastest there is.
 
@@ -264,9 +252,11 @@ class Model:
         perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
         guidance: the guidance classifier, which corrects edits, where there is one (the folder's part "guide");
             `perceptual` where it is the only one.
+        witness: a classifier that takes no part in edits and reads what has come of them, where there is one.
         parser: the face parser, which steers the blend, where there is one.
         contrast: (K, latent), latents of a sample of the training photos, where there is one: what an attribute that is
             taught from a few photos is contrasted with.
+        exemplars: moves learned from pairs, which take the actor's place, where there are some.
     """
 
     attributes: AttributeSet
@@ -283,8 +273,10 @@ class Model:
     config: dict[str, Any]
     perceptual: Classifier | None = None
     guidance: Classifier | None = None
+    witness: Classifier | None = None
     parser: Parser | None = None
     contrast: Tensor | None = None
+    exemplars: Exemplars | None = None
 
     def distance_weight(self, identity: float) -> float:
         """lambda_dist at a place of the actor's identity input, in [0, 1]: it grows geometrically."""
@@ -355,11 +347,12 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     sizes = {(net.config.latent, net.config.attributes) for net in nets.values()}
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
-    parser, contrast = load_parser(folder), load_contrast(folder, statistics)
+    parser, exemplars = load_parser(folder), load_exemplars(folder)
+    contrast = load_contrast(folder, statistics)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
-    perceptual, guidance = (
+    perceptual, guidance, witness = (
         classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
-        for name in ("perceptual", "guide")
+        for name in ("perceptual", "guide", "witness")
     )
     return Model(
         attributes=attributes,
@@ -374,8 +367,10 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         config=config,
         perceptual=perceptual,
         guidance=guidance or perceptual,
+        witness=witness,
         parser=parser.to(place) if parser else None,
         contrast=None if contrast is None else contrast.to(place),
+        exemplars=exemplars.to(place) if exemplars else None,
     )
 
 

@@ -1,7 +1,8 @@
-"""Fixtures: a tiny untrained model, the astronaut, the committed weights."""
+"""Fixtures: a tiny untrained model, the astronaut, the committed weights; how many processes run the tests."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,29 @@ from train.tuning import LEGACY_TUNING
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
+# The processes of a suite share the cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
 LATENT = 24
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 
 # CelebA's other thirty attributes only have to be there.
 COLUMNS = sorted([*ATTRIBUTES, *(f"Other_{i}" for i in range(30))])
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads its options
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """A suite runs in two processes, file by file; a test that is named, or pytest -n0, in one."""
+    option = config.option
+    if (
+        not hasattr(config, "workerinput")
+        and config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        and getattr(option, "numprocesses", 0) is None
+        and not (option.collectonly or option.usepdb)
+        and (os.cpu_count() or 1) > 1
+    ):
+        option.numprocesses, option.dist = 2, "loadfile"
 
 
 def write_tiny_weights(

@@ -1,13 +1,18 @@
-"""Training stages run as processes: to the end, or killed on the way."""
+"""Programs of train/ run to the end, in a process of their own or in this one, or killed on the way."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
+import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -25,6 +30,31 @@ def finish(arguments: list[str]) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def finish_here(arguments: list[str]) -> str:
+    """As `finish`, in this process, which spares importing torch anew: for programs without accelerate."""
+    program, printed, threads = importlib.import_module(arguments[0]), io.StringIO(), torch.get_num_threads()
+    try:
+        with mock.patch.object(sys, "argv", arguments), contextlib.redirect_stdout(printed), torch.random.fork_rng():
+            program.main()
+    finally:
+        torch.set_num_threads(threads)
+    return printed.getvalue()
+
+
+def logged(folder: Path) -> list[dict[str, float]]:
+    """A run's log, without what depends on the time that it took."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert all(line["seconds"] > 0 for line in lines)
+    return [{k: v for k, v in line.items() if k != "seconds" and not k.endswith("_per_second")} for line in lines]
+
+
+def reached(folder: Path) -> dict[str, Any]:
+    """A run's checkpoint, likewise."""
+    state: dict[str, Any] = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert state.pop("seconds") > 0
+    return state
 
 
 def same(a: Any, b: Any) -> bool:

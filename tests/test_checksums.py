@@ -11,7 +11,7 @@ import torch
 from conftest import LATENT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from processes import finish
+from processes import finish_here
 from torch import nn
 
 from lc import checksums
@@ -68,7 +68,7 @@ def test_a_folder_without_checksums_is_refused_until_it_is_migrated(folder: Path
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "README.md").write_text("# A card")
     assert f"python -m train.migrate {folder} NEW_FOLDER" in refuse(folder)
-    assert "7 files" in finish(["train.migrate", str(folder), str(tmp_path / "new")])
+    assert "7 files" in finish_here(["train.migrate", str(folder), str(tmp_path / "new")])
     after = load_model(tmp_path / "new", "cpu")
     assert (tmp_path / "new" / "README.md").read_text() == "# A card"
     for a, b in zip(before.actor.state_dict().values(), after.actor.state_dict().values(), strict=True):

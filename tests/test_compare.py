@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from processes import finish
+from processes import finish_here
 
 from lc.editor import FaceEditor
 from train.compare import CompareConfig, editors, faces, page, read, sheet
@@ -46,7 +46,7 @@ def test_the_command_shows_every_model(tiny_weights: Path, tmp_path: Path) -> No
     shutil.copytree(tiny_weights, other)
     (other / "evaluation.json").write_text(json.dumps({"reach": {"psnr": 21.5, "worst": "Bald=1"}}))
     options = ["--models", str(tiny_weights), str(other), "--plain", str(other), "--count", "2", "--device", "cpu"]
-    finish(["train.compare", *options, "--out", str(tmp_path / "docs"), "--threads", "1"])
+    finish_here(["train.compare", *options, "--out", str(tmp_path / "docs"), "--threads", "1"])
     text = (tmp_path / "docs" / "compare.md").read_text()
     assert all(f"| {name} | " in text for name in (tiny_weights.name, "other", "plain decoder"))
     assert "| psnr | 21.500 |" in text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import finish
+from processes import finish_here
 
 from lc.errors import WeightsError
 from lc.weights import save_config
@@ -54,7 +54,7 @@ def test_a_weights_folder_may_hold_a_density(celeba: Path, tiny_weights: Path, t
     shutil.copytree(tiny_weights, weights)
     assert load_density(weights, 24) is None
     how = ["--vae", str(weights), "--celeba", str(celeba), "--components", "2", "--leading", "4"]
-    finish(["train.density", *how])
+    finish_here(["train.density", *how])
     density = load_density(weights, 24)
     assert density is not None
     assert density.sample(3).shape == (3, 24)

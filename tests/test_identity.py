@@ -133,6 +133,7 @@ def test_similarity_never_rises_with_distance(pairs: list[tuple[float, float]]) 
     Calibration(distance=tuple(x), similarity=tuple(y))
 
 
+@pytest.mark.slow
 def test_a_folder_is_calibrated(celeba: Path, tmp_path: Path) -> None:
     pytest.importorskip("train.calibrate", exc_type=ImportError)
     weights = tmp_path / "weights"

@@ -84,6 +84,7 @@ def test_the_loss_overlooks_what_is_unknown() -> None:
     assert parser_loss(right, labels) < 0.1 < parser_loss(logits, labels)
 
 
+@pytest.mark.slow
 def test_training_learns_to_tell_classes_apart(tmp_path: Path) -> None:
     data = faces()
     cache, out = tmp_path / "faces.safetensors", tmp_path / "run"

@@ -292,6 +292,7 @@ def test_the_descriptor_is_dlibs(astronaut: Path) -> None:
         assert (embedding(chip) - readers.Descriptor(FETCHED).net(chip)).norm().item() < 0.08
 
 
+@pytest.mark.slow
 @fetched
 def test_features_know_a_blurred_set(astronaut: Path) -> None:
     mobile = readers.Mobile(FETCHED)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import ROOT, environment, finish
+from processes import ROOT, environment, finish_here
 
 from lc.faces import align, detector, frame_crop, read_photo
 from train import data
@@ -99,7 +99,7 @@ def test_preparing_a_folder_aligns_as_the_app_does_and_names_what_it_leaves_out(
     Image.new("RGB", (200, 200), "grey").save(photos / "wall.png")
     (photos / "broken.jpg").write_bytes(b"no picture")
     out = tmp_path / "crops.safetensors"
-    assert "1 crops in" in finish(["train.prepare", "--photos", str(photos), "--out", str(out)])
+    assert "1 crops in" in finish_here(["train.prepare", "--photos", str(photos), "--out", str(out)])
     crops = load_packed(out)
     assert crops.names == ["more/astronaut.jpg"]
     rgb = read_photo(astronaut).rgb
@@ -315,13 +315,16 @@ def test_augmenting_works_at_any_size_and_margin() -> None:
         centre(across, 160)
 
 
-def test_preparing_takes_any_size_and_refuses_a_folder_without_faces(astronaut: Path, tmp_path: Path) -> None:
+def test_preparing_takes_any_size_and_refuses_a_folder_without_faces(
+    astronaut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     photos, out = tmp_path / "photos", tmp_path / "crops.safetensors"
     photos.mkdir()
     Image.new("RGB", (200, 200), "grey").save(photos / "wall \u2603.png")
     options = ["train.prepare", "--photos", str(photos), "--out", str(out), "--image-size", "128", "--margin", "8"]
-    with pytest.raises(AssertionError, match="that can be used"):
-        finish(options)
+    with pytest.raises(SystemExit, match="2"):
+        finish_here(options)
+    assert "that can be used" in capsys.readouterr().err
     shutil.copy(astronaut, photos)
-    finish(options)
+    finish_here(options)
     assert load_packed(out).images.shape == (1, 3, 144, 144)

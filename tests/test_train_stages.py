@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import shutil
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import get_args
 
 import pytest
 import torch
-from processes import finish, kill_in_the_middle, same
+from processes import finish, kill_in_the_middle, logged, reached, same
 from safetensors.torch import load_file, save_file
 
 from lc.editor import FaceEditor
@@ -43,6 +42,7 @@ def judges(celeba: Path, tiny_weights: Path, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
+@pytest.mark.slow
 def test_classifiers_share_a_folder(judges: Path) -> None:
     classifiers = [load_classifier(judges, kind) for kind in get_args(Kind)]
     images = torch.rand(3, 3, 64, 64)
@@ -50,6 +50,7 @@ def test_classifiers_share_a_folder(judges: Path) -> None:
     assert not any(torch.equal(a(images), b(images)) for a, b in itertools.combinations(classifiers, 2))
 
 
+@pytest.mark.slow
 def test_a_classifier_starts_from_published_weights(celeba: Path, judges: Path, tmp_path: Path) -> None:
     # A learning rate of zero leaves what it started from.
     options = ["--kind", "realism", "--celeba", str(celeba), "--epochs", "1", "--batch", "8", "--lr", "0"]
@@ -61,6 +62,7 @@ def test_a_classifier_starts_from_published_weights(celeba: Path, judges: Path, 
     assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_what_its_teachers_say(
     celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
 ) -> None:
@@ -86,6 +88,7 @@ def critics(celeba: Path, weights: Path, judges: Path, out: Path, *options: str)
     return ["train.critics", *where, "--steps", "30", "--batch", "12", *NETS, *HOW, *options]
 
 
+@pytest.mark.slow
 def test_killed_critics_go_on_as_if_nothing_had_happened(
     celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
 ) -> None:
@@ -96,13 +99,14 @@ def test_killed_critics_go_on_as_if_nothing_had_happened(
     finish(whole)
     kill_in_the_middle(killed, folders[1] / "run")
     finish([*killed, "--resume"])
-    states = [torch.load(folder / "run" / "checkpoint.pt", weights_only=True) for folder in folders]
+    states = [reached(folder / "run") for folder in folders]
     assert states[0]["step"] == 30
     assert same(*states)
     editors = [FaceEditor.load(folder / "weights", device="cpu") for folder in folders]
     assert editors[0].sample(1)[0].z.equal(editors[1].sample(1)[0].z)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("perceptual", [False, True])
 def test_sharpening_changes_the_decoder_alone(
     celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path, perceptual: bool
@@ -121,6 +125,7 @@ def test_sharpening_changes_the_decoder_alone(
     assert after.generator.config.crispness > 0
 
 
+@pytest.mark.slow
 def test_a_decoder_of_other_sizes_learns_from_edits_too(
     celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
 ) -> None:
@@ -135,10 +140,10 @@ def test_a_decoder_of_other_sizes_learns_from_edits_too(
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(before.generator.encode(images).mean, after.generator.encode(images).mean)
     assert after.generator.decoder.project.out_features == 6 * 16
-    header, *rows = csv.reader((tmp_path / "run" / "log.csv").read_text().splitlines())
-    assert all(float(row[header.index("alike")]) > 0 for row in rows)  # there were edits, and they were compared
+    assert all(line["alike"] > 0 for line in logged(tmp_path / "run"))  # there were edits, and they were compared
 
 
+@pytest.mark.slow
 def test_the_actor_learns_where_looking_ended(celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path) -> None:
     weights, run = tmp_path / "weights", tmp_path / "run"
     shutil.copytree(tiny_weights, weights)

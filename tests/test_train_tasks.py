@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from train.sharpen import hatching
+from train.sharpness import hatching
 from train.tasks import energy_distance
 
 

@@ -19,25 +19,28 @@ label photos that nobody did, reconstructions, and edits.
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import gaussian_blur
-from tqdm import tqdm
 
 from lc.classifier import Classifier, ClassifierConfig
+from lc.errors import LatentConstraintsError
 from lc.generator import EncodingGenerator
-from lc.weights import Model, load_classifier, load_config, load_generator, load_model, save_classifier
+from lc.weights import Model, load_classifier, load_config, load_model, save_classifier
 from train.attributes import ATTRIBUTES
-from train.data import Crops, augment, centre, load_celeba, load_packed
-from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, seeded
+from train.data import MARGIN, Crops, augment, centre, load_celeba, load_training
+from train.engine import RunConfig, parse, program
+from train.inputs import check_size, load_encoding_generator
 from train.latents import DIRECTIONS, toggle_goals
+from train.loop import Stage, cosine, follow, train
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 Kind = Literal["realism", "guide", "reader", "perceptual"]
 SHARP: tuple[Kind, ...] = ("realism", "perceptual")  # these see no blurred photo
@@ -66,6 +69,8 @@ class ClassifierTraining(RunConfig):
     weight_decay: float = 0.05
     smoothing: float = 0.02
     """Label smoothing: CelebA's labels are wrong more often than that."""
+    margin: int = MARGIN
+    """Pixels around a crop, on every side, that training may shift it by."""
     weights: Path | None = None
     """Where the finished weights go, OUT/weights when not given; several classifiers may share a folder."""
     limit: int | None = None
@@ -78,24 +83,37 @@ PRESETS = {
 }
 
 
-def load_guide(folder: Path) -> Classifier:
+def load_guide(folder: Path, image_size: int | None = None) -> Classifier:
     """The classifier of a folder that may help to train the critics: a "guide", or a "perceptual" one.
 
+    Args:
+        folder: a weights folder.
+        image_size: side of the pictures that it is to read, in pixels; None takes any.
+
     Raises:
-        WeightsError: there is neither, or it is damaged.
+        WeightsError: there is neither, or it is damaged, or of another image size.
     """
-    return load_classifier(folder, "guide" if "guide" in load_config(folder) else "perceptual")
+    name = "guide" if "guide" in load_config(folder) else "perceptual"
+    classifier = load_classifier(folder, name)
+    check_size(name, folder, classifier.config.image_size, image_size or classifier.config.image_size)
+    return classifier
 
 
-def load_perceptual(folder: Path | None, device: torch.device) -> Classifier | None:
+def load_perceptual(folder: Path | None, device: torch.device, image_size: int | None = None) -> Classifier | None:
     """The classifier whose features a copy is compared by; none without a folder.
 
+    Args:
+        folder, image_size: see `load_guide`.
+        device: where it is put.
+
     Raises:
-        WeightsError: missing or damaged.
+        WeightsError: missing, damaged, or of another image size.
     """
     if not folder:
         return None
-    return load_classifier(folder, "perceptual").to(device)
+    classifier = load_classifier(folder, "perceptual").to(device)
+    check_size("perceptual", folder, classifier.config.image_size, image_size or classifier.config.image_size)
+    return classifier
 
 
 class Committee(nn.Module):
@@ -106,12 +124,12 @@ class Committee(nn.Module):
         self.members = nn.ModuleList(members)
 
     @classmethod
-    def load(cls, folders: Sequence[Path], device: torch.device) -> Committee:
-        """The guides of these folders; raises WeightsError."""
-        return cls([load_guide(folder).to(device) for folder in folders])
+    def load(cls, folders: Sequence[Path], device: torch.device, image_size: int) -> Committee:
+        """The guides of these folders, for pictures of so many pixels; raises WeightsError."""
+        return cls([load_guide(folder, image_size).to(device) for folder in folders])
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, 64, 64) in [0, 1] -> logits (B, 10)."""
+        """(B, 3, S, S) in [0, 1] -> logits (B, 10)."""
         return torch.stack([member(images) for member in self.members]).mean(0)
 
     def beyond(self, images: Tensor) -> Tensor:
@@ -122,7 +140,7 @@ class Committee(nn.Module):
 
 @torch.no_grad()
 def drawn(x: Tensor, model: Model, generator: torch.Generator) -> Tensor:
-    """Photos (B, 3, 64, 64), half of them as the decoder draws them, and half of these with one attribute changed."""
+    """Photos (B, 3, S, S), half of them as the decoder draws them, and half of these with one attribute changed."""
     half = len(x) // 2
     coder = cast(EncodingGenerator, model.generator)  # what photos pass through has an encoder
     z = coder.encode(x[half:]).sample()
@@ -139,10 +157,14 @@ def drawn(x: Tensor, model: Model, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def degrade(x: Tensor, vae: EncodingGenerator | None, generator: torch.Generator) -> Tensor:
-    """Blur a quarter of the batch and pass another quarter through the VAE. (B, 3, 64, 64) -> the same."""
-    quarter = len(x) // 4
-    sigma = float(torch.empty(1).uniform_(0.4, 1.6, generator=generator))
-    parts = [x[: 2 * quarter], gaussian_blur(x[2 * quarter : 3 * quarter], [7, 7], [sigma, sigma]), x[3 * quarter :]]
+    """Blur a quarter of the batch and pass another quarter through the VAE. (B, 3, S, S) -> the same."""
+    from torchvision.transforms.v2.functional import gaussian_blur  # here: the import takes seconds
+
+    quarter, scale = len(x) // 4, x.shape[-1] // 64
+    sigma = scale * float(torch.empty(1).uniform_(0.4, 1.6, generator=generator))
+    side = 6 * scale + 1
+    blurred = gaussian_blur(x[2 * quarter : 3 * quarter], [side, side], [sigma, sigma])
+    parts = [x[: 2 * quarter], blurred, x[3 * quarter :]]
     if vae is not None:
         parts[2] = vae.decode(vae.encode(parts[2]).sample()).to(x.dtype)
     return torch.cat(parts)
@@ -150,20 +172,33 @@ def degrade(x: Tensor, vae: EncodingGenerator | None, generator: torch.Generator
 
 def jitter(x: Tensor, generator: torch.Generator) -> Tensor:
     """Small changes of brightness, contrast and colour, and a grey square over each photo (Cutout, DeVries 2017)."""
-    rows = len(x)
+    rows, size = len(x), x.shape[-1]
     gain = torch.empty(rows, 3, 1, 1).uniform_(0.95, 1.05, generator=generator)
     gain *= torch.empty(rows, 1, 1, 1).uniform_(0.85, 1.15, generator=generator)
     shift = torch.empty(rows, 1, 1, 1).uniform_(-0.06, 0.06, generator=generator)
     x = ((x - 0.5) * gain.to(x.device) + 0.5 + shift.to(x.device)).clamp(0, 1)
-    corner = torch.randint(-8, 64, (2, rows, 1), generator=generator)
-    covered = (torch.arange(64) >= corner) & (torch.arange(64) < corner + 14)  # (2, B, 64)
+    corner = torch.randint(-size // 8, size, (2, rows, 1), generator=generator)
+    places = torch.arange(size)
+    covered = (places >= corner) & (places < corner + 14 * size // 64)  # (2, B, S)
     hole = (covered[0][:, :, None] & covered[1][:, None, :])[:, None].to(x.device)
     return torch.where(hole, torch.full_like(x, 0.5), x)
 
 
+class ClassifierTask(nn.Module):
+    """Binary cross-entropy of each attribute."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(B, 3, S, S) and (B, 10) in [0, 1] -> a scalar."""
+        return F.binary_cross_entropy_with_logits(self.classifier(images), labels)
+
+
 @torch.no_grad()
 def probabilities(classifier: Classifier, images: Tensor, batch: int = 256) -> Tensor:
-    """(N, 3, 64, 64) in [0, 1] -> (N, 10) in [0, 1], on the CPU."""
+    """(N, 3, S, S) in [0, 1] -> (N, 10) in [0, 1], on the CPU."""
     device = next(classifier.parameters()).device
     return torch.cat([torch.sigmoid(classifier(x.to(device))).cpu() for x in images.split(batch)])
 
@@ -175,97 +210,96 @@ def set_thresholds(classifier: Classifier, images: Tensor, labels: Tensor) -> No
         classifier.thresholds[i] = torch.quantile(found[:, i], 1 - share)
 
 
-def held_out_set(celeba: Path, vae: EncodingGenerator | None, limit: int | None) -> Crops:
-    """The validation photos, and beside them their reconstructions where a VAE is given: images become float."""
-    crops = load_celeba(celeba, "validation", limit)
-    images = centre(crops.images)
+@torch.no_grad()
+def with_copies(crops: Crops, vae: Any, image_size: int) -> Crops:
+    """Photos as the app sees them, float, and beside them their reconstructions where a VAE is given."""
+    images = centre(crops.images, image_size)
     assert crops.labels is not None
     if vae is None:
         return Crops(images, crops.labels, crops.names)
-    with torch.no_grad():
-        copies = torch.cat([vae.decode(vae.encode(x).mean) for x in images.split(128)])
+    device = next(vae.parameters()).device
+    copies = torch.cat([vae.decode(vae.encode(x.to(device)).mean).cpu() for x in images.split(128)])
     return Crops(torch.cat([images, copies]), crops.labels.repeat(2, 1), crops.names * 2)
+
+
+class ClassifierStage(Stage[ClassifierTraining]):
+    """One classifier, of the labels or of what teachers say."""
+
+    def __init__(self, config: ClassifierTraining, engine: Accelerator) -> None:
+        super().__init__(config, engine)
+        self.title = config.kind
+        # Judges that drew the same photos in the same order from the same start would share their mistakes.
+        self.seed = 3 * config.seed + get_args(Kind).index(config.kind)
+        if config.extra and not config.teachers:
+            raise LatentConstraintsError("--extra has no labels: name --teachers that give it some.")
+        torch.manual_seed(self.seed)
+        classifier = load_classifier(config.init, config.kind) if config.init else Classifier(config.model)
+        classifier.train().requires_grad_(True).to(memory_format=torch.channels_last)
+        self.classifier, self.size = classifier, classifier.config.image_size
+        self.crops = load_training(
+            config.celeba, config.extra, config.limit, image_size=self.size, margin=config.margin
+        )
+        self.committee = Committee.load(config.teachers, self.device, self.size) if config.teachers else None
+        self.vae = load_encoding_generator(config.vae, self.device) if config.vae else None
+        self.model = load_model(config.vae, str(self.device)) if self.committee and config.vae else None
+        if self.vae and self.vae.image_size != self.size:
+            raise LatentConstraintsError(
+                f"The classifier is for pictures of {self.size} pixels, and the generator in {config.vae} makes "
+                f"{self.vae.image_size}: train it with --model.patch {self.vae.image_size // 32}."
+            )
+        epoch = max(1, len(self.crops) // self.rows)
+        self.steps = config.epochs * epoch
+        self.add(
+            "classifier",
+            classifier,
+            torch.optim.AdamW(classifier.parameters(), config.lr, weight_decay=config.weight_decay, fused=True),
+            cosine(self.steps, config.lr, 0.0, epoch),
+            task=ClassifierTask(classifier),
+            average=follow(0.998),
+        )
+
+    def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
+        config = self.config
+        rows = torch.randint(len(self.crops), (config.batch,), generator=chance)
+        x = augment(self.crops.images[rows], chance, image_size=self.size)
+        x = x.to(self.device, memory_format=torch.channels_last)
+        with self.engine.autocast():
+            if self.model:
+                x = drawn(x, self.model, chance)
+            elif config.kind not in SHARP:
+                x = degrade(x, self.vae, chance)
+            x = jitter(x, chance)
+        return {"loss": self.update("classifier", x, self.labels(x, rows))}
+
+    @torch.no_grad()
+    def labels(self, x: Tensor, rows: Tensor) -> Tensor:
+        """What the classifier is to say of pictures (B, 3, S, S) of these photos: (B, 10) in [0, 1]."""
+        if self.committee:
+            with self.engine.autocast():
+                return torch.sigmoid(self.committee(x))
+        assert self.crops.labels is not None
+        return self.crops.labels[rows].to(self.device) * (1 - self.config.smoothing) + self.config.smoothing / 2
+
+    def finish(self) -> str:
+        """Set the averaged net's thresholds, say how well it sees, write it."""
+        config, classifier = self.config, self.averaged("classifier").cpu()
+        validation = load_celeba(config.celeba, "validation", config.limit, image_size=self.size, margin=config.margin)
+        held_out = with_copies(validation, self.vae if config.kind not in SHARP else None, self.size)
+        assert held_out.labels is not None
+        set_thresholds(classifier, held_out.images, held_out.labels)
+        found = probabilities(classifier, held_out.images) >= classifier.thresholds
+        right = (found == held_out.labels.bool()).float()
+        folder = config.weights or config.out / "weights"
+        save_classifier(folder, config.kind, classifier)
+        texts = ", ".join(f"{name} {value:.3f}" for name, value in zip(ATTRIBUTES, right.mean(0).tolist(), strict=True))
+        count = len(validation)
+        copies = f", reconstructions {right[count:].mean():.4f}" if len(right) > count else ""
+        return f"held-out accuracy {right[:count].mean():.4f}{copies} ({texts}); weights in {folder}"
 
 
 @program
 def main() -> None:
-    config = parse(ClassifierTraining, PRESETS)
-    # Judges that drew the same photos in the same order from the same start would share their mistakes.
-    config = dataclasses.replace(config, seed=3 * config.seed + get_args(Kind).index(config.kind))
-    engine = accelerator(config)
-    run = Run(config, engine)
-    crops = load_celeba(config.celeba, "train", config.limit)
-    assert crops.labels is not None
-    images = torch.cat([crops.images, *(load_packed(path).images[: config.limit] for path in config.extra)])
-    committee = Committee.load(config.teachers, engine.device) if config.teachers else None
-    if config.extra and not committee:
-        sys.exit("--extra has no labels: name --teachers that give it some.")
-    model = load_model(config.vae, str(engine.device)) if committee and config.vae else None
-    # An nn.Module that implements EncodingGenerator; load_generator promises no more than Any.
-    vae: Any = model.generator if model else load_generator(config.vae).to(engine.device) if config.vae else None
-    torch.manual_seed(config.seed)
-    classifier = load_classifier(config.init, config.kind) if config.init else Classifier(config.model)
-    classifier.train().requires_grad_(True).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(classifier.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
-    net, optimiser = engine.prepare(classifier, optimiser)
-    per_epoch = max(1, len(images) // (config.batch * engine.num_processes))
-    steps, ema = config.epochs * per_epoch, Ema(classifier, 0.998)
-
-    def put(state: dict[str, Any]) -> None:
-        classifier.load_state_dict(state["classifier"])
-        optimiser.load_state_dict(state["optimiser"])
-        ema.state = state["ema"]
-
-    start = run.restore(put)
-    bar = tqdm(range(start, steps), initial=start, total=steps, desc=config.kind, disable=not engine.is_main_process)
-    for step in bar:
-        generator = seeded(config, step, engine.process_index)
-        rows = torch.randint(len(images), (config.batch,), generator=generator)
-        x = augment(images[rows], generator).to(engine.device, memory_format=torch.channels_last)
-        for group in optimiser.param_groups:
-            group["lr"] = cosine(step, steps, config.lr, 0.0, per_epoch)
-        with engine.autocast():
-            if model:
-                x = drawn(x, model, generator)
-            elif config.kind not in SHARP:
-                x = degrade(x, vae, generator)
-            x = jitter(x, generator)
-            logits = net(x)
-            if committee:
-                with torch.no_grad():
-                    y = torch.sigmoid(committee(x))
-            else:
-                y = crops.labels[rows].to(engine.device) * (1 - config.smoothing) + config.smoothing / 2
-        loss = F.binary_cross_entropy_with_logits(logits, y)
-        optimiser.zero_grad()
-        engine.backward(loss)
-        optimiser.step()
-        ema.update(classifier, step)
-        done = step + 1
-        if done % config.log_steps == 0:
-            run.log(done, loss=loss.item())
-            bar.set_postfix(loss=f"{loss.item():.3f}")
-        state = {"classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.state}
-        run.save(done, state, force=done == steps)
-    if engine.is_main_process:
-        finish(classifier.cpu(), ema, config, vae.cpu() if vae else None)
-    engine.end_training()
-
-
-def finish(classifier: Classifier, ema: Ema, config: ClassifierTraining, vae: EncodingGenerator | None) -> None:
-    """Take the averaged weights, set the thresholds, say how well it sees, write it."""
-    classifier.load_state_dict(ema.state)
-    classifier.eval().requires_grad_(False)
-    held_out = held_out_set(config.celeba, vae if config.kind not in SHARP else None, config.limit)
-    assert held_out.labels is not None
-    set_thresholds(classifier, held_out.images, held_out.labels)
-    right = ((probabilities(classifier, held_out.images) >= classifier.thresholds) == held_out.labels.bool()).float()
-    folder = config.weights or config.out / "weights"
-    save_classifier(folder, config.kind, classifier)
-    texts = ", ".join(f"{name} {value:.3f}" for name, value in zip(ATTRIBUTES, right.mean(0).tolist(), strict=True))
-    count = len(load_celeba(config.celeba, "validation", config.limit))
-    copies = f", reconstructions {right[count:].mean():.4f}" if len(right) > count else ""
-    print(f"held-out accuracy {right[:count].mean():.4f}{copies} ({texts}); weights in {folder}")
+    train(ClassifierStage, parse(ClassifierTraining, PRESETS))
 
 
 if __name__ == "__main__":

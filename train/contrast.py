@@ -15,9 +15,10 @@ from pathlib import Path
 
 import torch
 
+from lc.contrast import save_contrast
 from lc.edit.space import LatentSpace
 from lc.teach import encode
-from lc.weights import load_model, save_contrast
+from lc.weights import load_model
 from train.data import centre, load_celeba, to_unit
 from train.engine import parse, program
 

@@ -16,36 +16,34 @@ Source: arXiv 1711.05772, section 4. What differs from the paper, and why:
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from lc.actor import Actor
 from lc.critics import AttributeCritic, Critic, NetConfig
+from lc.errors import LatentConstraintsError
 from lc.invert import invert
-from lc.vae import VAE
-from lc.weights import (
-    bundled_classifier,
-    load_generator,
-    load_module,
-    load_statistics,
-    save_editing_nets,
-    save_tuning,
-)
+from lc.weights import bundled_classifier, load_module, load_statistics, save_editing_nets, save_tuning
 from train.attributes import ATTRIBUTE_SET
 from train.classifier import load_guide
-from train.data import centre, load_celeba
+from train.data import MARGIN, centre, load_celeba
 from train.draw import Draw
-from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
-from train.latents import DIRECTIONS, Latents, load_or_encode, toggle_goals
-from train.tasks import ActorBatch, ActorTask, ActorWeights, AttributeTask, CriticTask, Judges
+from train.engine import RunConfig, parse, program, save_grid
+from train.inputs import load_encoding_generator
+from train.latents import DIRECTIONS, load_or_encode, toggle_goals
+from train.loop import Stage, cosine, follow, train
+from train.tasks import ActorTask, ActorWeights, AttributeTask, CriticTask, Judges
 from train.tuning import tuning_of
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -102,9 +100,14 @@ class CriticsTraining(RunConfig):
     diversity: float = 8.0
     """Weight of the penalty on made-up faces of one label that are nearer to each other than what they began as."""
     ema: float = 0.998
+    margin: int = MARGIN
+    """Pixels around a crop, on every side, that encoded photos may be shifted by."""
     limit: int | None = None
     """Use only so many photos: a dry run."""
 
+
+#: Of the actor's loss, as the log names them.
+PARTS = ("realism", "latent", "pixel", "distance", "change", "match")
 
 PRESETS = {
     "cpu": CriticsTraining(),
@@ -120,177 +123,26 @@ PRESETS = {
 }
 
 
-class Training:
-    """The nets, their averages and optimisers, and one update of each."""
-
-    def __init__(
-        self, config: CriticsTraining, engine: Accelerator, judges: Judges, nets: tuple[Actor, Critic, AttributeCritic]
-    ) -> None:
-        self.config, self.engine = config, engine
-        actor, critic, attribute_critic = nets
-        self.nets: dict[str, nn.Module] = {"actor": actor, "critic": critic, "attribute_critic": attribute_critic}
-        self.tasks: dict[str, nn.Module] = {
-            "actor": ActorTask(
-                actor,
-                judges,
-                ActorWeights(
-                    config.attribute,
-                    config.hold,
-                    config.smoothing,
-                    config.cycle,
-                    config.pixels,
-                    config.diversity,
-                    config.match,
-                ),
-            ),
-            "critic": CriticTask(critic, config.gradient_penalty),
-            "attribute_critic": AttributeTask(attribute_critic),
-        }
-        self.optimisers: dict[str, Any] = {}
-        for name, net in self.nets.items():
-            # No momentum in the adversarial pair (the paper's setting); D_attr just fits.
-            betas = (0.9, 0.99) if name == "attribute_critic" else (0.0, 0.99)
-            optimiser = torch.optim.Adam(net.parameters(), lr=config.lr, betas=betas, fused=True)
-            self.tasks[name], self.optimisers[name] = engine.prepare(self.tasks[name], optimiser)
-        self.averages = {name: Ema(net, config.ema) for name, net in self.nets.items()}
-
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint needs."""
-        return {
-            name: {
-                "net": self.nets[name].state_dict(),
-                "average": self.averages[name].state,
-                "optimiser": self.optimisers[name].state_dict(),
-            }
-            for name in self.nets
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        for name, net in self.nets.items():
-            net.load_state_dict(state[name]["net"])
-            self.averages[name].state = state[name]["average"]
-            self.optimisers[name].load_state_dict(state[name]["optimiser"])
-
-    def set_lr(self, step: int) -> None:
-        config = self.config
-        lr = cosine(step, config.steps, config.lr, 0.05 * config.lr, config.warmup)
-        for optimiser in self.optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-
-    def update(self, name: str, step: int, *inputs: Tensor | ActorBatch) -> Tensor:
-        """One step of one net, the others frozen. Returns what its task returns: the loss, perhaps with its parts."""
-        for other, net in self.nets.items():
-            net.requires_grad_(other == name)
-            net.train(other == name)
-        with self.engine.autocast():
-            loss: Tensor = self.tasks[name](*inputs)
-        self.optimisers[name].zero_grad()
-        self.engine.backward(loss if loss.ndim == 0 else loss[0])
-        self.optimisers[name].step()
-        self.averages[name].update(self.nets[name], step)
-        return loss.detach()
-
-
-@program
-def main() -> None:
-    config = parse(CriticsTraining, PRESETS)
-    engine = accelerator(config)
-    device = engine.device
-    run = Run(config, engine)
-    vae = load_generator(config.vae).to(device)
-    latents = load_or_encode(config.latents, vae, config.celeba, config.extra, config.looks, config.limit, device)
-    torch.manual_seed(config.seed)
-    actor, critic, attribute_critic = nets = build(config)
-    for net in nets:
-        net.to(device)
-    guides = [load_guide(folder).to(device) for folder in config.guide]
-    judges = Judges(critic, attribute_critic, guides, vae, load_statistics(config.vae).sigma_bar.to(device))
-    training, failing = Training(config, engine, judges, nets), []
-
-    def put(state: dict[str, Any]) -> None:
-        training.load(state)
-        failing.append(state["failing"])
-
-    start = run.restore(put)
-    with engine.autocast():
-        draw = Draw(config, latents, judges, device)
-    if failing:
-        draw.failing = failing[0]
-    bar = tqdm(range(start, config.steps), initial=start, total=config.steps, disable=not engine.is_main_process)
-    for step in bar:
-        seeded(config, step, engine.process_index)
-        training.set_lr(step)
-        for _ in range(config.critic_steps):
-            with torch.no_grad(), engine.autocast():
-                inputs = draw.for_critic(actor)
-            critic_loss = training.update("critic", step, *inputs)
-        with torch.no_grad(), engine.autocast():
-            z, labels = draw.for_attributes(actor)
-        attribute = training.update("attribute_critic", step, z, labels)
-        with torch.no_grad(), engine.autocast():
-            batch = draw.for_actor()
-        losses = training.update("actor", step, batch)
-        done = step + 1
-        if done % config.log_steps == 0:
-            names = ("actor", "realism", "latent", "pixel", "distance", "change", "match")
-            values = dict(zip(names, losses.tolist(), strict=True))
-            run.log(done, **values, critic=critic_loss.item(), attribute=attribute.item())
-            bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
-        run.save(done, {**training.state(), "failing": draw.failing}, force=done == config.steps)
-        if engine.is_main_process and (done % (5 * config.log_steps) == 0 or done == config.steps):
-            finish(config, training.averages, latents, vae)
-    engine.end_training()
-
-
 def build(config: CriticsTraining) -> tuple[Actor, Critic, AttributeCritic]:
-    """The three nets, fresh or warm, whitened for the generator's latents."""
+    """The three nets, fresh or warm, whitened for the generator's latents.
+
+    Raises:
+        LatentConstraintsError: they are for latents of other dimensions.
+    """
     statistics = load_statistics(config.vae)
     nets = Actor(config.actor), Critic(config.critic), AttributeCritic(config.attribute_critic)
     names = ("actor", "critic", "attribute_critic")
     pairs: list[tuple[str, Actor | Critic | AttributeCritic]] = list(zip(names, nets, strict=True))
     for name, net in pairs:
+        if net.config.latent != len(statistics.mean):
+            raise LatentConstraintsError(
+                f"The latents of {config.vae} have {len(statistics.mean)} dimensions, and not {net.config.latent}: "
+                f"give --{name.replace('_', '-')}.latent {len(statistics.mean)}."
+            )
         if config.init:
             load_module(config.init, name, net)
         net.whiten.fit(statistics)
     return nets
-
-
-@torch.no_grad()
-def finish(config: CriticsTraining, averages: dict[str, Ema], latents: Latents, vae: VAE) -> None:
-    """Write the averaged nets into the generator's folder, and a grid of samples and edits."""
-    device = next(vae.parameters()).device
-    actor, critic, attribute_critic = build(config)
-    for name, net in (("actor", actor), ("critic", critic), ("attribute_critic", attribute_critic)):
-        net.load_state_dict(averages[name].state)
-        net.eval().to(device)
-    held_out = load_celeba(config.celeba, "validation", config.limit)
-    assert held_out.labels is not None
-    images = centre(held_out.images)
-    perceptual = perceptual.to(device) if (perceptual := bundled_classifier(config.vae, "perceptual")) else None
-    # As the app reads them.
-    tuning = tuning_of(config.vae)
-    z = torch.cat([invert(vae, x.to(device), tuning, perceptual=perceptual)[0] for x in images.split(128)])
-    calibrate(attribute_critic, z, held_out.labels.to(device))
-    read = (attribute_critic(z) >= 0).float().cpu()
-    print(f"\nD_attr on held-out photos: accuracy {(read == held_out.labels).float().mean():.4f}")
-    save_editing_nets(config.vae, actor, critic, attribute_critic, latents.labels, config.lambda_dist, ATTRIBUTE_SET)
-    save_tuning(config.vae, tuning)
-    torch.manual_seed(0)
-    y = latents.labels[torch.randint(len(latents.labels), (32,))].to(device)
-    prior = torch.randn(32, vae.latent, device=device)
-    made = actor(prior, y, torch.ones_like(y), torch.zeros(32, device=device))
-    save_grid(vae.decode(made), config.out / "samples.png")
-    rows = []
-    for x, start in zip(images[:8], z[:8], strict=True):
-        starts = start.expand(len(DIRECTIONS) // 2, -1)
-        before = torch.sigmoid(attribute_critic(starts)).cpu()
-        wanted = (before[0] < 0.5).long()  # toggle each attribute
-        goals = toggle_goals(before, 2 * torch.arange(len(starts)) + 1 - wanted)
-        careful = torch.ones(len(starts), device=device)  # as the app's edits are
-        edited = actor(starts, goals.target.to(device), goals.mask.to(device), careful)
-        rows += [x[None].to(device), vae.decode(torch.cat([start[None], edited]))]
-    save_grid(torch.cat(rows), config.out / "edits.png", columns=12)
 
 
 def calibrate(critic: AttributeCritic, z: Tensor, labels: Tensor) -> None:
@@ -300,6 +152,133 @@ def calibrate(critic: AttributeCritic, z: Tensor, labels: Tensor) -> None:
     assert isinstance(last, nn.Linear)
     for i, share in enumerate(labels.mean(0).tolist()):
         last.bias[i] -= torch.quantile(logits[:, i], 1 - share)
+
+
+class CriticsStage(Stage[CriticsTraining]):
+    """The actor, and the two critics that it learns from."""
+
+    title = "critics"
+    unit = "rows"
+
+    def __init__(self, config: CriticsTraining, engine: Accelerator) -> None:
+        super().__init__(config, engine)
+        self.vae, self.steps = load_encoding_generator(config.vae, self.device), config.steps
+        self.latents = load_or_encode(
+            config.latents,
+            self.vae,
+            config.celeba,
+            config.extra,
+            config.looks,
+            config.limit,
+            self.device,
+            config.margin,
+        )
+        torch.manual_seed(self.seed)
+        self.actor, critic, attribute_critic = nets = build(config)
+        for net in nets:
+            net.to(self.device)
+        guides = [load_guide(folder, self.vae.image_size).to(self.device) for folder in config.guide]
+        sigma_bar = load_statistics(config.vae).sigma_bar.to(self.device)
+        judges = Judges(critic, attribute_critic, guides, self.vae, sigma_bar)
+        weights = ActorWeights(
+            **{field.name: getattr(config, field.name) for field in dataclasses.fields(ActorWeights)}
+        )
+        tasks: dict[str, tuple[nn.Module, nn.Module]] = {
+            "actor": (self.actor, ActorTask(self.actor, judges, weights)),
+            "critic": (critic, CriticTask(critic, config.gradient_penalty)),
+            "attribute_critic": (attribute_critic, AttributeTask(attribute_critic)),
+        }
+        rate = cosine(self.steps, config.lr, 0.05 * config.lr, config.warmup)
+        for name, (module, task) in tasks.items():
+            # No momentum in the adversarial pair (the paper's setting); D_attr just fits.
+            betas = (0.9, 0.99) if name == "attribute_critic" else (0.0, 0.99)
+            optimiser = torch.optim.Adam(module.parameters(), lr=config.lr, betas=betas, fused=True)
+            self.add(name, module, optimiser, rate, task=task, average=follow(config.ema))
+        with engine.autocast():
+            self.draw = Draw(config, self.latents, judges, self.device)
+        self.kept = {"failing": self.draw.failing}
+
+    def update(self, name: str, *batch: Any) -> Tensor:
+        """A step of one net; only that one is in training mode, where D_attr drops out."""
+        for other, net in self.nets.items():
+            net.module.train(other == name)
+        return super().update(name, *batch)
+
+    def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
+        for _ in range(self.config.critic_steps):
+            with torch.no_grad(), self.engine.autocast():
+                inputs = self.draw.for_critic(self.actor)
+            critic = self.update("critic", *inputs)
+        with torch.no_grad(), self.engine.autocast():
+            z, labels = self.draw.for_attributes(self.actor)
+        attribute = self.update("attribute_critic", z, labels)
+        with torch.no_grad(), self.engine.autocast():
+            batch = self.draw.for_actor()
+        losses = self.update("actor", batch)
+        return dict(zip(("actor", *PARTS), losses, strict=True)) | {"critic": critic, "attribute": attribute}
+
+    def measure(self, done: int) -> Mapping[str, float]:
+        if done % (5 * self.config.log_steps):
+            return {}
+        return {"held_out_accuracy": self.look(*self.trained())}
+
+    def trained(self) -> tuple[Actor, Critic, AttributeCritic]:
+        """Copies of the averaged nets."""
+        names = ("actor", "critic", "attribute_critic")
+        actor, critic, attribute_critic = (copy.deepcopy(self.averaged(name)) for name in names)
+        return actor, critic, attribute_critic
+
+    @torch.no_grad()
+    def look(self, actor: Actor, critic: Critic, attribute_critic: AttributeCritic) -> float:
+        """Set D_attr's biases by held-out photos, draw samples and edits; returns its accuracy on these photos."""
+        config, size = self.config, self.vae.image_size
+        held_out = load_celeba(config.celeba, "validation", config.limit, image_size=size, margin=config.margin)
+        assert held_out.labels is not None
+        images, tuning = centre(held_out.images, size), tuning_of(config.vae)
+        perceptual = bundled_classifier(config.vae, "perceptual")
+        perceptual = perceptual.to(self.device) if perceptual else None
+        # As the app reads them.
+        parts = [invert(self.vae, x.to(self.device), tuning, perceptual=perceptual)[0] for x in images.split(128)]
+        z = torch.cat(parts)
+        calibrate(attribute_critic, z, held_out.labels.to(self.device))
+        save_grid(self.samples(actor), config.out / "samples.png")
+        save_grid(self.edits(actor, attribute_critic, images[:8], z[:8]), config.out / "edits.png", columns=12)
+        return float(((attribute_critic(z) >= 0).float().cpu() == held_out.labels).float().mean())
+
+    def samples(self, actor: Actor) -> Tensor:
+        """Made-up faces with the training photos' labels, (32, 3, S, S)."""
+        torch.manual_seed(0)
+        labels = self.latents.labels
+        y = labels[torch.randint(len(labels), (32,))].to(self.device)
+        prior = torch.randn(32, self.vae.latent, device=self.device)
+        pictures: Tensor = self.vae.decode(actor(prior, y, torch.ones_like(y), torch.zeros(32, device=self.device)))
+        return pictures
+
+    def edits(self, actor: Actor, attribute_critic: AttributeCritic, images: Tensor, z: Tensor) -> Tensor:
+        """Photos (N, 3, S, S), each with its copy and an edit of every attribute."""
+        rows = []
+        for x, start in zip(images, z, strict=True):
+            starts = start.expand(len(DIRECTIONS) // 2, -1)
+            before = torch.sigmoid(attribute_critic(starts)).cpu()
+            wanted = (before[0] < 0.5).long()  # toggle each attribute
+            goals = toggle_goals(before, 2 * torch.arange(len(starts)) + 1 - wanted)
+            careful = torch.ones(len(starts), device=self.device)  # as the app's edits are
+            edited = actor(starts, goals.target.to(self.device), goals.mask.to(self.device), careful)
+            rows += [x[None].to(self.device), self.vae.decode(torch.cat([start[None], edited]))]
+        return torch.cat(rows)
+
+    def finish(self) -> str:
+        """Write the averaged nets into the generator's folder, and grids of samples and edits."""
+        config, nets = self.config, self.trained()
+        accuracy = self.look(*nets)
+        save_editing_nets(config.vae, *nets, self.latents.labels, config.lambda_dist, ATTRIBUTE_SET)
+        save_tuning(config.vae, tuning_of(config.vae))
+        return f"D_attr on held-out photos: accuracy {accuracy:.4f}; nets in {config.vae}"
+
+
+@program
+def main() -> None:
+    train(CriticsStage, parse(CriticsTraining, PRESETS))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ __all__ = [
     "find",
     "load_celeba",
     "load_packed",
+    "load_training",
     "read_crop",
     "save_packed",
     "square_crop",
@@ -203,6 +204,38 @@ def load_packed(path: Path) -> Crops:
     """Read what `save_packed` wrote."""
     with safetensors.safe_open(path, "pt") as file:
         return Crops(file.get_tensor("images"), None, file.metadata()["names"].split("\n"))
+
+
+def load_training(
+    celeba: Path,
+    extra: Sequence[Path],
+    limit: int | None = None,
+    *,
+    image_size: int = IMAGE_SIZE,
+    margin: int = MARGIN,
+) -> Crops:
+    """CelebA's training part, and after it what `train.prepare` made of other photos: labels are of the first rows.
+
+    Args:
+        celeba, limit, image_size, margin: see `load_celeba`; the limit is of each file as well.
+        extra: files of `save_packed`.
+
+    Raises:
+        DataError: see `load_celeba`; also where a file's crops are of another size.
+    """
+    crops = load_celeba(celeba, "train", limit, image_size=image_size, margin=margin)
+    images, names, size = [crops.images], list(crops.names), image_size + 2 * margin
+    for path in extra:
+        packed = load_packed(path)
+        if packed.images.shape[-1] != size:
+            raise DataError(
+                f"The crops in {path} have {packed.images.shape[-1]} pixels and {size} are wanted: prepare them with "
+                f"--image-size {image_size} --margin {margin}."
+            )
+        images.append(packed.images[:limit])
+        names += packed.names[:limit]
+    # Without others, CelebA's stay as they are: perhaps mapped from a file.
+    return Crops(torch.cat(images) if extra else crops.images, crops.labels, names)
 
 
 def to_unit(images: Tensor) -> Tensor:

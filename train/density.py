@@ -15,8 +15,10 @@ import torch
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from lc.weights import load_generator, load_statistics
+from lc.weights import load_statistics
+from train.data import MARGIN
 from train.engine import parse, program
+from train.inputs import load_encoding_generator
 from train.latents import load_or_encode
 from train.mixture import Density, DensityConfig, save_density
 
@@ -43,6 +45,8 @@ class DensityTraining:
     floor: float = 1e-3
     """Added to the covariances' diagonals."""
     seed: int = 0
+    margin: int = MARGIN
+    """Pixels around a crop, on every side, that encoded photos may be shifted by."""
     limit: int | None = None
     """Use only so many photos: a dry run."""
 
@@ -73,9 +77,11 @@ def fit(mean: Tensor, std: Tensor, centre: Tensor, scale: Tensor, config: Densit
 @program
 def main() -> None:
     config = parse(DensityTraining)
-    vae, statistics = load_generator(config.vae), load_statistics(config.vae)
-    arguments = (vae, config.celeba, config.extra, config.looks, config.limit, torch.device("cpu"))
-    latents = load_or_encode(config.latents, *arguments)
+    device = torch.device("cpu")
+    vae, statistics = load_encoding_generator(config.vae, device), load_statistics(config.vae)
+    latents = load_or_encode(
+        config.latents, vae, config.celeba, config.extra, config.looks, config.limit, device, config.margin
+    )
     mean, std = latents.mean.flatten(0, 1), latents.std.flatten(0, 1)
     save_density(config.vae, fit(mean, std, statistics.mean, statistics.std, config))
     print(f"density of {len(mean)} encodings in {config.vae}")

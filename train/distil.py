@@ -13,30 +13,36 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
+from lc.actor import Actor
 from lc.edit.actor import propose
 from lc.edit.correct import correct
 from lc.edit.problem import Problem, constraints_of, pose
 from lc.edit.space import LatentSpace
+from lc.errors import LatentConstraintsError
 from lc.files import write_bytes
 from lc.invert import invert
 from lc.weights import load_model, save_module
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.classifier import Committee
-from train.data import augment, load_celeba, load_packed
-from train.engine import Run, RunConfig, accelerator, cosine, parse, program, seeded
+from train.data import MARGIN, augment, load_celeba, load_packed
+from train.engine import RunConfig, parse, program
 from train.latents import DIRECTIONS
+from train.loop import Stage, cosine, seeded, train
 from train.tuning import LEGACY_TUNING
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,10 @@ class DistilTraining(RunConfig):
     """Standard deviation of what is added to the edited latents, in posterior standard deviations."""
     held_out: float = 0.1
     """Share of the goals that only the log sees."""
+    bf16: bool = False
+    """Moves are compared in full precision, of one small net."""
+    margin: int = MARGIN
+    """Pixels around a crop, on every side, that photos may be shifted by."""
     limit: int | None = None
     """Use only so many photos of each file: a dry run."""
 
@@ -95,13 +105,29 @@ class Found:
     mask: Tensor
     move: Tensor
 
+    def at(self, rows: Tensor) -> Found:
+        """Some of the rows."""
+        return Found(*(x[rows] for x in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Made-up faces: (B, latent) `z` to begin at and `wanted`, where the actor led; (B, 10) `y`; (B,) `identity`."""
+
+    z: Tensor
+    y: Tensor
+    identity: Tensor
+    wanted: Tensor
+
 
 @torch.no_grad()
 def read_photos(config: DistilTraining, space: LatentSpace) -> Tensor:
     """Latents (photos, latent) of photos to edit as the app reads them; attributes that are rare come more often."""
-    crops = load_celeba(config.celeba, "train", config.limit)
+    model, device = space.model, space.sigma_bar.device
+    size = model.generator.image_size
+    crops = load_celeba(config.celeba, "train", config.limit, image_size=size, margin=config.margin)
     assert crops.labels is not None
-    generator = seeded(config, 0)
+    generator = seeded(config.seed, 0)
     # Half of them at random, half so that each attribute is present and absent equally often.
     share = config.photos // (2 if config.extra else 1)
     weight = torch.zeros(len(crops.labels))
@@ -114,11 +140,11 @@ def read_photos(config: DistilTraining, space: LatentSpace) -> Tensor:
     for path in config.extra:
         more = load_packed(path).images[: config.limit]
         images.append(more[torch.randperm(len(more), generator=generator)[: share // len(config.extra)]])
-    model, device = space.model, space.sigma_bar.device
-    found = [
-        invert(model.generator, augment(x, generator).to(device), model.tuning, perceptual=model.perceptual)[0]
-        for x in tqdm(torch.cat(images).split(max(32, config.rows)), desc="read", leave=False)
-    ]
+    found = []
+    for part in tqdm(torch.cat(images).split(max(32, config.rows)), desc="read", leave=False):
+        x = augment(part, generator, image_size=size).to(device)
+        z, _ = invert(model.generator, x, model.tuning, statistics=model.statistics, perceptual=model.perceptual)
+        found.append(z)
     return torch.cat(found)
 
 
@@ -131,7 +157,7 @@ def search(config: DistilTraining, space: LatentSpace, photos: Tensor) -> Iterat
     vectors = torch.linalg.lstsq(F.pad(has, (0, 1), value=1.0), photos.cpu()).solution[:-1].to(photos.device)
     names = config.changes or [f"{name}={int(wanted)}" for name, wanted in DIRECTIONS]
     for step in range(config.searches):
-        generator = seeded(config, step)
+        generator = seeded(config.seed, step)
         changes = ATTRIBUTE_SET.parse([names[int(torch.randint(len(names), (), generator=generator))]]).wanted
         ((name, wanted),) = changes.items()
         rows = torch.nonzero(has[:, ATTRIBUTES.index(name)] != float(wanted))[:, 0]
@@ -157,13 +183,15 @@ def as_taught(problem: Problem, end: Tensor, scale: float) -> Found:
 def load_or_search(config: DistilTraining, space: LatentSpace) -> Found:
     """All that was found, in files that are there or after a search."""
     if config.teachers:
-        committee: Any = Committee.load(config.teachers, space.sigma_bar.device)
+        committee: Any = Committee.load(config.teachers, space.sigma_bar.device, space.model.generator.image_size)
         space = LatentSpace(dataclasses.replace(space.model, guidance=committee))
     parts: list[dict[str, Tensor]] = []
     for path in config.found:
         if not path.exists():
             photos = read_photos(config, space)
             batches = [vars(x) for x in tqdm(search(config, space, photos), total=config.searches, desc="search")]
+            if not batches:
+                raise LatentConstraintsError("No photo lacked what was wanted of it: edit more --photos, or search on.")
             tensors = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, safetensors.torch.save(tensors))
@@ -171,62 +199,85 @@ def load_or_search(config: DistilTraining, space: LatentSpace) -> Found:
     return Found(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
+class DistilTask(nn.Module):
+    """How far the actor is from the moves that were found, and on made-up faces from what it was."""
+
+    def __init__(self, actor: Actor, sigma: Tensor) -> None:
+        super().__init__()
+        self.actor, self.sigma = actor, sigma  # sigma_bar, (latent,)
+
+    def forward(self, edits: Found, faces: Faces) -> Tensor:
+        """The loss and its two parts, (3,)."""
+        parts = torch.stack([self.missed(edits).mean(), self.changed(faces).mean()])
+        return torch.cat([parts.sum()[None], parts.detach()])
+
+    def missed(self, edits: Found) -> Tensor:
+        """What the actor misses of moves, (B,), in sigma_bar squared."""
+        moved = self.actor(edits.z, edits.y, edits.mask, torch.ones_like(edits.z[:, 0])) - edits.z
+        return ((moved - edits.move) / self.sigma).square().mean(1)
+
+    def changed(self, faces: Faces) -> Tensor:
+        """The same for made-up faces, (B,)."""
+        found = self.actor(faces.z, faces.y, torch.ones_like(faces.y), faces.identity)
+        return ((found - faces.wanted) / self.sigma).square().mean(1)
+
+
+class Distillation(Stage[DistilTraining]):
+    """The actor alone."""
+
+    title = "distil"
+    unit = "rows"
+
+    def __init__(self, config: DistilTraining, engine: Accelerator) -> None:
+        super().__init__(config, engine)
+        model = load_model(config.weights, config.device)
+        found = load_or_search(config, LatentSpace(model))
+        self.found = Found(*(x.to(self.device) for x in vars(found).values()))
+        order = torch.randperm(len(self.found.z), generator=torch.Generator().manual_seed(0))
+        self.held_out, self.learned = order.tensor_split([int(config.held_out * len(order))])
+        self.sigma, self.teacher = model.statistics.sigma_bar, model.actor
+        self.labels, self.often = model.label_vectors, model.label_counts.sqrt()  # rare combinations are asked for too
+        actor = copy.deepcopy(model.actor).train().requires_grad_()
+        self.task, self.steps = DistilTask(actor, self.sigma), config.steps
+        self.add(
+            "actor",
+            actor,
+            torch.optim.Adam(actor.parameters(), lr=config.lr, betas=(0.9, 0.99)),
+            cosine(self.steps, config.lr, 0.02 * config.lr, config.warmup),
+            task=self.task,
+        )
+
+    def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
+        count = self.config.batch
+        edits = self.found.at(self.learned[torch.randint(len(self.learned), (count,))])
+        z = edits.z + self.config.noise * self.sigma * torch.randn_like(edits.z)
+        _, missed, changed = self.update("actor", dataclasses.replace(edits, z=z), self.faces(count))
+        return {"edits": missed, "made": changed}
+
+    @torch.no_grad()
+    def faces(self, count: int) -> Faces:
+        """What the actor made before for drawn label vectors."""
+        y = self.labels[torch.multinomial(self.often, count, replacement=True)].to(self.device)
+        z, identity = torch.randn(count, len(self.sigma), device=self.device), torch.rand(count, device=self.device)
+        return Faces(z, y, identity, self.teacher(z, y, torch.ones_like(y), identity))
+
+    @torch.no_grad()
+    def measure(self, done: int) -> Mapping[str, float]:
+        edits = self.found.at(self.held_out)
+        length = (edits.move / self.sigma).square().mean()
+        return {"held_out": float(self.task.missed(edits).mean() / length)}
+
+    def finish(self) -> str:
+        weights = self.config.weights
+        if not self.steps:
+            return f"{len(self.found.z)} edits found; no step was asked for, so the actor in {weights} is as it was"
+        save_module(weights, "actor", self.task.actor)
+        return f"actor in {weights}"
+
+
 @program
 def main() -> None:
-    config = parse(DistilTraining)
-    engine = accelerator(config)
-    run = Run(config, engine)
-    model = load_model(config.weights, config.device)
-    found = Found(*(x.to(engine.device) for x in vars(load_or_search(config, LatentSpace(model))).values()))
-    teacher, actor, sigma = model.actor, copy.deepcopy(model.actor).train().requires_grad_(), model.statistics.sigma_bar
-    optimiser = torch.optim.Adam(actor.parameters(), lr=config.lr, betas=(0.9, 0.99))
-
-    def put(state: dict[str, Any]) -> None:
-        actor.load_state_dict(state["actor"])
-        optimiser.load_state_dict(state["optimiser"])
-
-    start = run.restore(put)
-    order = torch.randperm(len(found.z), generator=torch.Generator().manual_seed(0))
-    kept, train = order.tensor_split([int(config.held_out * len(order))])
-
-    often = model.label_counts.sqrt()  # rare combinations are asked for as well
-
-    def edits(rows: Tensor, noise: float) -> tuple[Tensor, Tensor]:
-        """What the actor misses of moves (B,), in sigma_bar squared, and how long they are."""
-        z, y, mask, move = (x[rows] for x in (found.z, found.y, found.mask, found.move))
-        z = z + noise * sigma * torch.randn_like(z)
-        moved = actor(z, y, mask, torch.ones(len(z), device=z.device)) - z
-        return ((moved - move) / sigma).square().mean(1), (move / sigma).square().mean(1)
-
-    def made(count: int) -> Tensor:
-        """The same for made-up faces (B,), against what the actor made before."""
-        y = model.label_vectors[torch.multinomial(often, count, replacement=True)].to(engine.device)
-        z, identity = torch.randn(count, len(sigma), device=engine.device), torch.rand(count, device=engine.device)
-        with torch.no_grad():
-            wanted = teacher(z, y, torch.ones_like(y), identity)
-        return ((actor(z, y, torch.ones_like(y), identity) - wanted) / sigma).square().mean(1)
-
-    bar = tqdm(range(start, config.steps), initial=start, total=config.steps)
-    for step in bar:
-        seeded(config, step)
-        for group in optimiser.param_groups:
-            group["lr"] = cosine(step, config.steps, config.lr, 0.02 * config.lr, config.warmup)
-        missed, _ = edits(train[torch.randint(len(train), (config.batch,))], config.noise)
-        kept_faces = made(config.batch)
-        loss = missed.mean() + kept_faces.mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        done = step + 1
-        if done % config.log_steps == 0 or done == config.steps:
-            with torch.no_grad():
-                held_out, length = (x.mean() for x in edits(kept, 0.0))
-            values = {"edits": missed.mean(), "made": kept_faces.mean(), "held_out": held_out / length}
-            run.log(done, **{name: value.item() for name, value in values.items()})
-            bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
-        run.save(done, {"actor": actor.state_dict(), "optimiser": optimiser.state_dict()}, force=done == config.steps)
-    if config.steps:
-        save_module(config.weights, "actor", actor)
+    train(Distillation, parse(DistilTraining))
 
 
 if __name__ == "__main__":

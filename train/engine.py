@@ -1,37 +1,35 @@
-"""What every stage shares: command line, errors, run folder, log, checkpoints, schedule, average of weights.
+"""What every program shares: command line, errors, device, grids of pictures.
 
-Chance is drawn from (seed, step), never from a running state, so that a run that was killed and resumed draws exactly
-what an uninterrupted one would. Distribution and mixed precision are Hugging Face accelerate's.
+Distribution and mixed precision are Hugging Face accelerate's. What takes seconds to import is imported where it is
+used, since every stage of a recipe is a process of its own.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
-import io
-import math
-import pickle
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 import tyro
-from accelerate import Accelerator
 from PIL import Image
-from torch import Tensor, nn
-from torchvision.utils import make_grid
+from torch import Tensor
 
 from lc.errors import LatentConstraintsError
-from lc.files import append_text, whole, write_json, write_text
+from lc.files import whole
 from lc.weights import to_device
 
-__all__ = ["Ema", "Run", "RunConfig", "accelerator", "cosine", "parse", "program", "save_grid", "seeded"]
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["OPERATIONAL", "RunConfig", "accelerator", "parse", "program", "save_grid"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+#: Settings that change how a stage runs and not what it makes.
+OPERATIONAL = frozenset({"threads", "device", "save_minutes", "log_steps"})
 
 Config = TypeVar("Config")
 
@@ -41,9 +39,9 @@ class RunConfig:
     """Settings that all training stages have."""
 
     out: Path
-    """Folder of this run: config.json, log.csv, checkpoint.pt, sample grids."""
+    """Folder of this run: config.json, log.jsonl, checkpoint.pt, sample grids."""
     resume: bool = False
-    """Go on from the run folder's checkpoint."""
+    """Go on from the run folder's checkpoint, with the settings that it was begun with."""
     seed: int = 0
     """Seed of everything that is drawn."""
     threads: int = 0
@@ -56,7 +54,9 @@ class RunConfig:
     save_minutes: float = 3.0
     """How often a checkpoint is written."""
     log_steps: int = 100
-    """How often a row goes to log.csv."""
+    """How often a line goes to log.jsonl."""
+    batch: int = 64
+    """Rows per step and process."""
 
 
 def parse(config_type: type[Config], presets: Mapping[str, Config] | None = None) -> Config:
@@ -110,6 +110,8 @@ def accelerator(config: RunConfig) -> Accelerator:
     # Cheaper than the deterministic default where shapes do not change; no effect on a CPU.
     torch.backends.cudnn.benchmark = True
     bf16 = config.bf16 and native_bf16(config.device)
+    from accelerate import Accelerator
+
     engine = Accelerator(cpu=config.device == "cpu", mixed_precision="bf16" if bf16 else "no")
     if config.device not in ("auto", engine.device.type):
         raise LatentConstraintsError(
@@ -127,137 +129,10 @@ def native_bf16(device: str) -> bool:
     return any(torch.cpu.get_capabilities().get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
-def seeded(config: RunConfig, step: int, rank: int = 0) -> torch.Generator:
-    """The step's own source of chance, on the CPU; also seeds torch's global one (dropout, reparameterisation)."""
-    number = (config.seed * 1_000_003 + step) * 1_009 + rank
-    torch.manual_seed(number)
-    return torch.Generator().manual_seed(number)
-
-
-def cosine(step: int, steps: int, peak: float, final: float, warmup: int) -> float:
-    """Learning rate: linear warm-up, then half a cosine from `peak` to `final` at `steps`."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-class Ema:
-    """Exponential moving average of a module's weights and buffers (Polyak and Juditsky 1992).
-
-    Args:
-        module: the module to follow; the average starts as a copy.
-        decay: in [0, 1); early on the average follows faster, so that it forgets the random start.
-    """
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, module: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in module.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.state[name].lerp_(value, 1 - decay)
-            else:
-                self.state[name].copy_(value)
-
-
-class Run:
-    """A run folder: config.json, log.csv, checkpoint.pt. Only the main process writes.
-
-    Raises:
-        LatentConstraintsError: a new run would overwrite another, or there is none to go on with.
-    """
-
-    def __init__(self, config: RunConfig, engine: Accelerator) -> None:
-        self.config, self.engine, self.folder = config, engine, config.out
-        self.last_save = time.monotonic()
-        if config.resume and not (self.folder / "config.json").exists():
-            raise LatentConstraintsError(f"{self.folder} holds no run to resume: check --out, or leave --resume out.")
-        log = self.log_file.exists() and self.log_file.stat().st_size
-        if not config.resume and (self.checkpoint.exists() or log):
-            raise LatentConstraintsError(
-                f"{self.folder} holds a run already: go on with it by --resume, or name another folder with --out."
-            )
-        engine.wait_for_everyone()  # before the main process makes of this what another would refuse
-        if engine.is_main_process:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / "config.json", dataclasses.asdict(config))
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
-    @property
-    def log_file(self) -> Path:
-        return self.folder / "log.csv"
-
-    def restore(self, put: Callable[[dict[str, Any]], object]) -> int:
-        """Hand the checkpoint's state to `put`, and return the step to go on from: 0, without `put`, in a new run.
-
-        Raises:
-            LatentConstraintsError: the checkpoint is damaged, or of nets or settings of other sizes.
-        """
-        if not self.config.resume or not self.checkpoint.exists():
-            if self.engine.is_main_process:
-                self._forget_rows_after(0)
-            return 0
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            step = int(state["step"])
-        except (RuntimeError, EOFError, ValueError, TypeError, LookupError, pickle.UnpicklingError) as error:
-            raise LatentConstraintsError(
-                f"{self.checkpoint} is damaged: delete {self.folder} and start anew, or put back a copy of the file."
-            ) from error
-        try:
-            put(state)
-        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise LatentConstraintsError(
-                f"{self.checkpoint} is of a run of other sizes: give the settings that it was begun with, or name "
-                "another folder with --out."
-            ) from error
-        if self.engine.is_main_process:
-            self._forget_rows_after(step)
-        return step
-
-    def save(self, step: int, state: Mapping[str, Any], *, force: bool = False) -> None:
-        """Write the checkpoint when it is due. A kill at any moment leaves the old or the new one whole."""
-        due = force or time.monotonic() - self.last_save > 60 * self.config.save_minutes
-        if not due or not self.engine.is_main_process:
-            return
-        with whole(self.checkpoint) as file:
-            torch.save({"step": step, **state}, file)
-        self.last_save = time.monotonic()
-
-    def log(self, step: int, **values: float) -> None:
-        """Append a row to log.csv."""
-        if not self.engine.is_main_process:
-            return
-        rows = [[step, *(f"{value:.6g}" for value in values.values())]]
-        if not self.log_file.exists() or not self.log_file.stat().st_size:
-            rows.insert(0, ["step", *values])
-        text = io.StringIO()
-        csv.writer(text).writerows(rows)
-        append_text(self.log_file, text.getvalue())
-
-    def _forget_rows_after(self, step: int) -> None:
-        """Leave the rows up to a step, and none that was cut short."""
-        if not self.log_file.exists():
-            return
-        head, *rows = self.log_file.read_bytes().decode(errors="replace").splitlines(keepends=True) or [""]
-        columns = head.count(",")
-        kept = [row for row in rows if row.endswith("\n") and row.count(",") == columns]
-        kept = [row for row in kept if row.split(",")[0].isdecimal() and int(row.split(",")[0]) <= step]
-        if kept:
-            write_text(self.log_file, head + "".join(kept))
-        else:
-            self.log_file.unlink()
-
-
 def save_grid(images: Tensor, path: Path, columns: int = 8) -> None:
     """Write (N, 3, H, W) in [0, 1] as one picture."""
+    from torchvision.utils import make_grid
+
     grid = make_grid(images.detach().float().cpu().clamp(0, 1), nrow=columns, padding=2, pad_value=1.0)
     with whole(path) as file:
         Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy()).save(file, "PNG")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -11,9 +12,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.files import write_bytes
-from lc.vae import VAE
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
-from train.data import augment, centre, load_celeba, load_packed
+from train.data import MARGIN, augment, centre, load_training
 
 __all__ = ["DIRECTIONS", "Goals", "Latents", "encode_photos", "load_or_encode", "toggle_goals"]
 
@@ -63,17 +63,18 @@ class Latents:
 
 def load_or_encode(
     path: Path | None,
-    vae: VAE,
+    vae: Any,
     celeba: Path,
     extra: tuple[Path, ...],
     looks: int,
     limit: int | None,
     device: torch.device,
+    margin: int = MARGIN,
 ) -> Latents:
     """`encode_photos`, kept in a file, where one is named, for the next time: of the same VAE and photos."""
     if path and path.exists():
         return Latents.of(**safetensors.torch.load_file(path))
-    latents = encode_photos(vae, celeba, extra, looks, limit, device)
+    latents = encode_photos(vae, celeba, extra, looks, limit, device, margin)
     if not path:
         return latents
     tensors = {"mean": latents.mean, "std": latents.std, "labels": latents.labels}
@@ -84,16 +85,29 @@ def load_or_encode(
 
 @torch.no_grad()
 def encode_photos(
-    vae: VAE, celeba: Path, extra: tuple[Path, ...], looks: int, limit: int | None, device: torch.device
+    vae: Any,
+    celeba: Path,
+    extra: tuple[Path, ...],
+    looks: int,
+    limit: int | None,
+    device: torch.device,
+    margin: int = MARGIN,
 ) -> Latents:
-    """Encode CelebA's training part and unlabelled extra crops: as they are, then `looks` - 1 augmented versions."""
-    crops = load_celeba(celeba, "train", limit)
+    """Encode CelebA's training part and unlabelled extra crops: as they are, then `looks` - 1 augmented versions.
+
+    Args:
+        vae: a frozen generator with an encoder.
+        celeba, extra, limit, margin: see `train.data.load_training`.
+        looks: encodings of each photo.
+        device: the generator's.
+    """
+    size = vae.image_size
+    crops = load_training(celeba, extra, limit, image_size=size, margin=margin)
     assert crops.labels is not None
-    images = torch.cat([crops.images, *(load_packed(path).images[:limit] for path in extra)])
     generator = torch.Generator().manual_seed(0)
     means, stds = [], []
-    for x in tqdm(images.split(128), desc="encode", leave=False):
-        views = [centre(x), *(augment(x, generator) for _ in range(looks - 1))]
+    for x in tqdm(crops.images.split(128), desc="encode", leave=False):
+        views = [centre(x, size), *(augment(x, generator, image_size=size) for _ in range(looks - 1))]
         posteriors = [vae.encode(view.to(device)) for view in views]
         means.append(torch.stack([p.mean for p in posteriors], 1).cpu())
         stds.append(torch.stack([p.std for p in posteriors], 1).cpu())

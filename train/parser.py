@@ -10,9 +10,10 @@ scaled, shifted, lit, tinted, grey, blurred, noisy) glasses and hats are cut out
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,8 +22,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from lc.faces import detector, read_photo
@@ -30,7 +30,11 @@ from lc.faces.align import fit, warp
 from lc.files import write_bytes, write_json
 from lc.parser import CLASSES, Parser, ParserConfig
 from lc.weights import save_config, save_module
-from train.engine import Ema, Run, RunConfig, accelerator, cosine, parse, program, seeded
+from train.engine import RunConfig, parse, program
+from train.loop import Stage, cosine, follow, train
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 #: CelebAMask-HQ's classes, 0 to 18, as indices of `CLASSES`: background, skin, nose, glasses, eyes, brows, ears, inside
 #: of the mouth, lips, hair, hat, earring, necklace, neck, cloth.
@@ -126,6 +130,8 @@ def paste_worn(
             would stand out over the crown.
         gain: (3, 1, 1), brightness of what is laid on.
     """
+    from torchvision.transforms.v2.functional import gaussian_blur  # here: the import takes seconds
+
     cut = donor_y == kind
     if kind == _HAT:
         cut = cut.flip(0).cummax(0).values.flip(0)  # at and above the lowest pixel of each column
@@ -153,6 +159,8 @@ def geometry(batch: int, size: int, margin: int, turn: float, generator: torch.G
 
 def appearance(x: Tensor, generator: torch.Generator) -> Tensor:
     """Random light, contrast, tint, greyness, blur, pixelation and noise. (B, 3, S, S) in [0, 1] -> the same."""
+    from torchvision.transforms.v2.functional import gaussian_blur  # here: the import takes seconds
+
     batch = len(x)
 
     def uniform(low: float, high: float, channels: int = 1) -> Tensor:
@@ -248,55 +256,57 @@ def held_out(faces: Faces, size: int) -> tuple[Tensor, Tensor]:
     return faces.images[faces.validation][..., inner, inner], faces.masks[faces.validation][:, inner, inner]
 
 
-@program
-def main() -> None:
-    config = parse(ParserTraining)
-    engine = accelerator(config)
-    run = Run(config, engine)
-    faces = load_faces(config.faces, config.cache, config.model.image_size)
-    batches, validation = Batches(faces, config), held_out(faces, config.model.image_size)
-    torch.manual_seed(config.seed)
-    parser = Parser(config.model)
-    parser.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(parser.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
-    net, optimiser = engine.prepare(parser, optimiser)
-    steps, ema = config.images // config.batch, Ema(parser, 0.998)
+class ParserTask(nn.Module):
+    """`parser_loss` of the parser's logits."""
 
-    def put(state: dict[str, Any]) -> None:
-        parser.load_state_dict(state["parser"])
-        optimiser.load_state_dict(state["optimiser"])
-        ema.state = state["ema"]
+    def __init__(self, parser: Parser) -> None:
+        super().__init__()
+        self.parser = parser
 
-    start = run.restore(put)
-    bar = tqdm(range(start, steps), initial=start, total=steps, desc="parser", disable=not engine.is_main_process)
-    for step in bar:
-        generator = seeded(config, step, engine.process_index)
-        x, y = batches.draw(generator)
-        for group in optimiser.param_groups:
-            group["lr"] = cosine(step, steps, config.lr, 1e-5, 200)
-        with engine.autocast():
-            logits = net(x.to(engine.device, memory_format=torch.channels_last))
-        loss = parser_loss(logits.float(), y.to(engine.device))
-        optimiser.zero_grad()
-        engine.backward(loss)
-        optimiser.step()
-        ema.update(parser, step)
-        done = step + 1
-        if done % config.log_steps == 0:
-            run.log(done, loss=loss.item())
-            bar.set_postfix(loss=f"{loss.item():.3f}")
-        state = {"parser": parser.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.state}
-        run.save(done, state, force=done == steps)
-    if engine.is_main_process:
-        parser.cpu().load_state_dict(ema.state)
-        parser.eval().requires_grad_(False)
-        measured = intersection_over_union(parser, *validation)
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(B, 3, S, S) in [0, 1] and (B, S, S) of long -> a scalar."""
+        return parser_loss(self.parser(images).float(), labels)
+
+
+class ParserStage(Stage[ParserTraining]):
+    """The face parser."""
+
+    title = "parser"
+
+    def __init__(self, config: ParserTraining, engine: Accelerator) -> None:
+        super().__init__(config, engine)
+        faces = load_faces(config.faces, config.cache, config.model.image_size)
+        self.batches, self.held_out = Batches(faces, config), held_out(faces, config.model.image_size)
+        torch.manual_seed(self.seed)
+        parser = Parser(config.model).to(memory_format=torch.channels_last)
+        self.steps = config.images // self.rows
+        self.add(
+            "parser",
+            parser,
+            torch.optim.AdamW(parser.parameters(), config.lr, weight_decay=config.weight_decay, fused=True),
+            cosine(self.steps, config.lr, 1e-5, 200),
+            task=ParserTask(parser),
+            average=follow(0.998),
+        )
+
+    def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
+        x, y = self.batches.draw(chance)
+        x = x.to(self.device, memory_format=torch.channels_last)
+        return {"loss": self.update("parser", x, y.to(self.device))}
+
+    def finish(self) -> str:
+        config, parser = self.config, self.averaged("parser").cpu()
+        measured = intersection_over_union(parser, *self.held_out)
         folder = config.out / "weights"
         save_config(folder, parser={**vars(config.model), "classes": list(config.model.classes)})
         save_module(folder, "parser", parser)
         write_json(config.out / "iou.json", measured)
-        print(", ".join(f"{name} {value:.3f}" for name, value in measured.items()), f"; weights in {folder}")
-    engine.end_training()
+        return ", ".join(f"{name} {value:.3f}" for name, value in measured.items()) + f"; weights in {folder}"
+
+
+@program
+def main() -> None:
+    train(ParserStage, parse(ParserTraining))
 
 
 if __name__ == "__main__":

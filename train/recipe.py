@@ -9,7 +9,7 @@
 
     [stages.vae]
     run = "vae"                     # see train.kinds
-    celeba = "@celeba"              # a folder of [data], or what a stage made; "@vae/log.csv": a file of it
+    celeba = "@celeba"              # a folder of [data], or what a stage made; "@vae/log.jsonl": a file of it
     images = 384_000
 
     [stages.vae2]
@@ -38,13 +38,12 @@ from pathlib import Path
 from typing import Any
 
 from train import provenance
+from train.engine import OPERATIONAL
 from train.kinds import KINDS, Kind, RecipeError, build, flags, paths
 
 __all__ = ["Data", "Job", "Recipe", "RecipeError", "Stage", "locate", "read"]
 
 FOLDER = Path(__file__).parent / "recipes"
-#: Settings that change how a stage runs and not what it makes.
-OPERATIONAL = {"threads", "device", "save_minutes", "log_steps"}
 _REFERENCE = re.compile(r"@([\w-]+)(?:/(.+))?")
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 

@@ -68,12 +68,12 @@ class Judges:
         return int(torch.randint(len(self.guides), (1,)))
 
     def features(self, images: Tensor, guide: int) -> Tensor:
-        """A guide's features (B, D) of pictures (B, 3, 64, 64), shifted a little so that no single pixel decides."""
+        """A guide's features (B, D) of pictures (B, 3, S, S), shifted a little so that no single pixel decides."""
         down, right = torch.randint(-2, 3, (2,)).tolist()
         return self.guides[guide].features(torch.roll(images, (down, right), dims=(2, 3)))
 
     def read(self, images: Tensor, guide: int) -> Tensor:
-        """A guide's logits (B, 10) of pictures (B, 3, 64, 64)."""
+        """A guide's logits (B, 10) of pictures (B, 3, S, S)."""
         return self.guides[guide].head(self.features(images, guide)).float()
 
 
@@ -89,7 +89,7 @@ class ActorBatch:
         realism: (B,), weight of -log D of each row.
         pairs: rows i and i + pairs, for i < pairs, are made-up faces for one label.
         guide: which guide judges.
-        unedited: (edits, 3, 64, 64), the faces that are edited.
+        unedited: (edits, 3, S, S), the faces that are edited.
         seen: (edits, 10) in [0, 1], what that guide reads in the unedited faces, to be held.
         back: (edits, 10) in [0, 1], what undoes the edits: the target that would bring the unedited faces back.
         photos: (N, D), that guide's features of photos drawn as the made-up faces' labels are.

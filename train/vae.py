@@ -12,9 +12,10 @@ similarity, Larsen et al. 2016), so that the latent has room for what a few pixe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,16 @@ from lc.classifier import Classifier, feature_distance
 from lc.critics import LatentStatistics
 from lc.losses import kl_divergence, pixel_nll
 from lc.vae import VAE, BottleneckBlock, ResidualBlock, VAEConfig
-from lc.weights import load_generator, save_generator, save_statistics
+from lc.weights import save_generator, save_statistics
 from train.classifier import load_perceptual
-from train.data import IMAGE_SIZE, MARGIN, augment, centre, load_celeba, load_packed
-from train.engine import Run, RunConfig, accelerator, cosine, parse, program, save_grid, seeded
+from train.data import IMAGE_SIZE, MARGIN, augment, centre, load_celeba, load_training
+from train.engine import RunConfig, parse, program, save_grid
+from train.inputs import load_vae
+from train.loop import Stage, cosine, train
 from train.metrics import psnr
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,12 @@ class Trainee(nn.Module):
         self._judge = [classifier]  # in a list, so that it becomes no part of this module
         self.register_buffer("weight", focus_map(focus, vae.image_size), persistent=False)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor, beta: float) -> Tensor:
+        """(B, 3, S, S) and the weight of the KL -> the loss, and its three parts as `losses` gives them: (4,) means."""
+        nll, unlike, kl = self.losses(images)
+        return torch.stack([(nll + unlike + beta * kl).mean(), *(x.detach().mean() for x in (nll, unlike, kl))])
+
+    def losses(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, S, S) -> pixel negative log-likelihood, weighted feature distance and KL, (B,) each, in nats."""
         posterior = self.vae.encode(images)
         reconstruction = self.vae.decode(posterior.sample())
@@ -221,67 +232,6 @@ def latent_statistics(vae: VAE, images: Tensor, batch: int = 256) -> LatentStati
     return LatentStatistics(mean.mean(0), (mean.var(0) + std.square().mean(0)).sqrt(), std.mean(0))
 
 
-@program
-def main() -> None:
-    config = parse(VAETraining, PRESETS)
-    engine = accelerator(config)
-    run = Run(config, engine)
-    size, margin = config.model.image_size, config.margin
-    crops = load_celeba(config.celeba, "train", config.limit, image_size=size, margin=margin)
-    extra = [load_packed(path).images[: config.limit] for path in config.extra]
-    images = torch.cat([crops.images, *extra]) if extra else crops.images  # which may be mapped from a file
-    validation = load_celeba(config.celeba, "validation", config.limit, image_size=size, margin=margin)
-    held_out = centre(validation.images[:HELD_OUT], size)
-    seen = centre(crops.images[: len(held_out)], size)
-    torch.manual_seed(config.seed)
-    vae = grow(load_generator(config.init), config.model) if config.init else VAE(config.model)
-    vae.to(memory_format=torch.channels_last)
-    classifier = load_perceptual(config.perceptual, engine.device)
-    optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr, fused=True)
-    trainee, optimiser = engine.prepare(Trainee(vae, config.sigma_x, config.focus, classifier, config.lpips), optimiser)
-    steps = config.images // (config.batch * engine.num_processes)
-
-    def put(state: dict[str, Any]) -> None:
-        vae.load_state_dict(state["vae"])
-        optimiser.load_state_dict(state["optimiser"])
-
-    start = run.restore(put)
-    bar = tqdm(range(start, steps), initial=start, total=steps, desc="vae", disable=not engine.is_main_process)
-    for step in bar:
-        generator = seeded(config, step, engine.process_index)
-        rows = torch.randint(len(images), (config.batch,), generator=generator)
-        x = augment(images[rows], generator, config.colour, config.zoom, image_size=size).to(
-            engine.device, memory_format=torch.channels_last
-        )
-        for group in optimiser.param_groups:
-            group["lr"] = cosine(step, steps, config.lr, config.lr_final, config.warmup)
-        vae.encoder.requires_grad_(step >= config.decoder_first).train(step >= config.decoder_first)
-        with engine.autocast():
-            nll, unlike, kl = trainee(x)
-        beta = config.beta * min(1.0, (step + 1) / config.beta_warmup)
-        optimiser.zero_grad()
-        engine.backward((nll + unlike + beta * kl).mean())
-        optimiser.step()
-        done = step + 1
-        if done % config.log_steps == 0 and engine.is_main_process:
-            values = {"nll": nll.mean().item(), "unlike": unlike.mean().item(), "kl": kl.mean().item(), "beta": beta}
-            bar.set_postfix({name: f"{value:.1f}" for name, value in values.items()})
-            if done % (10 * config.log_steps) == 0:
-                both = [reconstruction_psnr(vae, x[:256]) for x in (held_out, seen)]
-                bar.write("step {}: held-out {:.2f} dB, trained on {:.2f} dB".format(done, *both))
-                grid(vae, held_out, run.folder / "reconstructions.png")
-            run.log(done, **values)
-        run.save(done, {"vae": vae.state_dict(), "optimiser": optimiser.state_dict()}, force=done == steps)
-    if engine.is_main_process:
-        weights = config.out / "weights"
-        save_generator(weights, vae)
-        save_statistics(weights, latent_statistics(vae, images))
-        unseen, trained_on = (reconstruction_psnr(vae, x) for x in (held_out, seen))
-        print(f"held-out reconstruction {unseen:.2f} dB, trained on {trained_on:.2f} dB; weights in {weights}")
-    engine.wait_for_everyone()
-    engine.end_training()
-
-
 @torch.no_grad()
 def grid(vae: VAE, images: Tensor, path: Path) -> None:
     """Photos, reconstructions and prior samples, eight each."""
@@ -291,6 +241,62 @@ def grid(vae: VAE, images: Tensor, path: Path) -> None:
     prior = torch.randn(8, vae.latent, generator=torch.Generator().manual_seed(0)).to(device)
     save_grid(torch.cat([x, vae.decode(vae.encode(x).mean), vae.decode(prior)]), path)
     vae.train()
+
+
+class VAEStage(Stage[VAETraining]):
+    """The VAE, with nothing beside it."""
+
+    title = "vae"
+
+    def __init__(self, config: VAETraining, engine: Accelerator) -> None:
+        super().__init__(config, engine)
+        size, margin = config.model.image_size, config.margin
+        crops = load_training(config.celeba, config.extra, config.limit, image_size=size, margin=margin)
+        validation = load_celeba(config.celeba, "validation", config.limit, image_size=size, margin=margin)
+        self.images, self.size = crops.images, size
+        self.held_out = centre(validation.images[:HELD_OUT], size)
+        self.seen = centre(crops.images[: len(self.held_out)], size)
+        torch.manual_seed(self.seed)
+        self.vae = grow(load_vae(config.init, self.device), config.model) if config.init else VAE(config.model)
+        self.vae.to(memory_format=torch.channels_last)
+        classifier = load_perceptual(config.perceptual, self.device, size)
+        self.steps = config.images // self.rows
+        self.add(
+            "vae",
+            self.vae,
+            torch.optim.Adam(self.vae.parameters(), lr=config.lr, fused=True),
+            cosine(self.steps, config.lr, config.lr_final, config.warmup),
+            task=Trainee(self.vae, config.sigma_x, config.focus, classifier, config.lpips),
+        )
+
+    def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
+        config = self.config
+        rows = torch.randint(len(self.images), (config.batch,), generator=chance)
+        x = augment(self.images[rows], chance, config.colour, config.zoom, image_size=self.size)
+        learns = step >= config.decoder_first
+        self.vae.encoder.requires_grad_(learns).train(learns)
+        beta = config.beta * min(1.0, (step + 1) / config.beta_warmup)
+        _, nll, unlike, kl = self.update("vae", x.to(self.device, memory_format=torch.channels_last), beta)
+        return {"nll": nll, "unlike": unlike, "kl": kl, "beta": beta}
+
+    def measure(self, done: int) -> Mapping[str, float]:
+        if done % (10 * self.config.log_steps):
+            return {}
+        grid(self.vae, self.held_out, self.config.out / "reconstructions.png")
+        held_out, seen = (reconstruction_psnr(self.vae, x[:256]) for x in (self.held_out, self.seen))
+        return {"held_out_psnr": held_out, "trained_on_psnr": seen}
+
+    def finish(self) -> str:
+        weights = self.config.out / "weights"
+        save_generator(weights, self.vae)
+        save_statistics(weights, latent_statistics(self.vae, self.images))
+        held_out, seen = (reconstruction_psnr(self.vae, x) for x in (self.held_out, self.seen))
+        return f"held-out reconstruction {held_out:.2f} dB, trained on {seen:.2f} dB; weights in {weights}"
+
+
+@program
+def main() -> None:
+    train(VAEStage, parse(VAETraining, PRESETS))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     Returns:
         (B, latent).
     """
-    z, identity = problem.z, torch.ones_like(problem.z[:, 0])
+    z, identity = _by_exemplars(space, problem, scale), torch.ones_like(problem.z[:, 0])
     if problem.proposed.any():
         y = torch.where(problem.proposed, problem.target, problem.before)
         z = z + scale * problem.step_scale * (space.model.actor(z, y, problem.proposed, identity) - z)
@@ -48,6 +48,19 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     for one in problem.others.values():
         if isinstance(one, Taught):
             z = one.propose(z, scale)
+    return z
+
+
+def _by_exemplars(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
+    """What moves learned from pairs make of the latents, (B, latent): at the default identity all of a move."""
+    z, exemplars = problem.z, space.model.exemplars
+    if exemplars is None:
+        return z
+    share = scale / space.model.calibration.for_actor(0.5)
+    for name, rows in problem.moves.items():
+        move = exemplars.get(name, bool(problem.target[0, space.attributes.names.index(name)] >= 0.5))
+        assert move is not None
+        z = z + rows[:, None] * share * (move(z, problem.style) - z)
     return z
 
 

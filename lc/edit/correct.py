@@ -38,8 +38,9 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
     """
     decode, guidance, tuning = space.model.generator.decode, space.model.guidance, space.tuning
     # Where nothing is preserved there is nothing to take back, and strengthening alone only exaggerates. A strength is
-    # a place on the actor's line.
-    if guidance is None or not steps or problem.strengths or not problem.preserved.any():
+    # a place on the actor's line. A move learned from pairs changes nothing else, and needs no classifier to be seen.
+    kept = problem.strengths or not problem.preserved.any() or not problem.proposed.any()
+    if guidance is None or not steps or kept:
         with torch.no_grad():
             return proposal, decode(proposal)
     with torch.no_grad():
@@ -51,7 +52,7 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
         logits = guidance.beyond(decode(z.requires_grad_()))
         now = logits.detach()
         change = now - seen
-        short = -sign * F.relu(problem.target_margin - sign * now)
+        short = -sign * F.relu(problem.target_margin - sign * now) * problem.proposed
         amiss = torch.where(problem.edited, short, change * problem.preserved)  # (B, A)
         unasked = preservation * torch.where(seen * change > 0, tuning.surer_share, 1.0)
         weight = torch.where(problem.edited, tuning.undone_weight, unasked) * tuning.correction_decay**count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ class Problem:
         strengths: attributes wanted by a probability between 0 and 1.
         proposed: (B, A) bool, those of `edited` that the actor's one pass edits: not strengths, nor what only they
             imply.
+        moves: the rows, (B,) bool, of changes that a move learned from pairs makes, by name: those of an attribute that
+            D_attr does not read as wanted already.
+        style: which exemplar such moves follow.
         step_scale: how much longer than others that move is, see `lc.identity`.
         several: whether more than one change is made.
         pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
@@ -42,6 +45,8 @@ class Problem:
     target_margin: Tensor
     strengths: Mapping[str, float]
     proposed: Tensor
+    moves: Mapping[str, Tensor] = field(default_factory=dict)
+    style: int = 0
     step_scale: float = 1.0
     several: bool = False
     pictures: Tensor | None = None
@@ -151,6 +156,7 @@ def pose(
     constraints: Iterable[Constraint],
     preserve: Collection[str] | None = None,
     pictures: Tensor | None = None,
+    style: int = 0,
 ) -> Problem:
     """What constraints ask of latents.
 
@@ -160,6 +166,7 @@ def pose(
         constraints: see `constraints_of` for those that the actor serves: on `space.attribute_critic`.
         preserve: names of attributes to keep as they are; None: all that the constraints neither name nor imply.
         pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
+        style: see `Problem`.
 
     Raises:
         UnknownAttributeError: a name in `preserve` is no attribute.
@@ -174,6 +181,8 @@ def pose(
     if preserve is not None:
         preserved &= among.columns(among.changes(dict.fromkeys(preserve, True)).wanted, z.device)
     strengths, alone = changes.partial, changes.independent
+    moves = _moves(space, changes, before)
+    proposed = changes.outright.resolved.keys() - strengths.keys() - moves.keys()
     return Problem(
         z=z.clone(),
         before=before.clone(),
@@ -182,11 +191,26 @@ def pose(
         preserved=preserved,
         target_margin=_target_margins(space, changes, len(alone) > 1).to(z),
         strengths=strengths,
-        proposed=edited & among.columns(changes.outright.resolved.keys() - strengths.keys(), z.device),
+        proposed=edited & among.columns(proposed, z.device),
+        moves=moves,
+        style=style,
         step_scale=_step_scale(space, changes, alone),
         several=len(alone) > 1,
         pictures=pictures.clone() if pictures is not None else None,
     )
+
+
+def _moves(space: LatentSpace, changes: Changes, before: Tensor) -> dict[str, Tensor]:
+    """See `Problem.moves`."""
+    exemplars = space.model.exemplars
+    if exemplars is None:
+        return {}
+    columns = {name: space.attributes.names.index(name) for name in changes.wanted}
+    return {
+        name: (before[:, columns[name]] >= 0.5) != bool(value)
+        for name, value in changes.outright.wanted.items()
+        if exemplars.get(name, bool(value)) is not None
+    }
 
 
 def _attributes(

@@ -98,8 +98,9 @@ def refine_samples(
     others: Mapping[str, Constraint],
     realism: bool,
 ) -> Tensor:
-    """Generated latents (B, latent), optimised for the constraints that they do not meet yet. There is no distance term,
-    for a sample has no original.
+    """Generated latents (B, latent), optimised for the constraints that they do not meet yet.
+
+    There is no distance term, for a sample has no original.
 
     Args:
         space: of the model.

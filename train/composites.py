@@ -1,0 +1,153 @@
+"""Counterfactual pictures: the same person with another's glasses, hat, bald head or beard.
+
+Pictures are aligned crops, (S, S, 3) float32 in 0..255; maps are what `lc.parser` finds in them, (C, S, S) in [0, 1].
+What is laid on takes the skin tone and the light of whom it is laid onto: means and deviations of the skin in L*a*b*
+(Reinhard et al. 2001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lc.faces.tone import to_lab, to_rgb
+
+__all__ = ["COMPOSITES", "Face", "beard", "glasses", "hat", "scalp"]
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+# Rows of CelebA's framing, in parts of the crop's side: brows, tip of the nose.
+_BROWS, _NOSE = 0.42, 0.66
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A crop and its maps by class, `inner` of its side being the model's crop, the rest a margin."""
+
+    rgb: Floats
+    maps: Mapping[str, Floats]
+    inner: float = 1.0
+
+    def row(self, part: float) -> int:
+        """The row at a part of the model's crop."""
+        side = self.rgb.shape[0]
+        return round(side * ((1 - self.inner) / 2 + self.inner * part))
+
+    def sure(self, *names: str) -> npt.NDArray[np.bool_]:
+        """Where one of these classes is more probable than not."""
+        return np.asarray(sum(self.maps[name] for name in names) > 0.5)
+
+
+def _toned(donor: Face, onto: Face, part: slice = slice(None)) -> Floats:
+    """The donor's picture in the other's skin tone, judged by rows `part`."""
+    lab, wanted = to_lab(donor.rgb), to_lab(onto.rgb)
+    skins = [face.sure("skin")[part] for face in (donor, onto)]
+    if min(skin.sum() for skin in skins) < 50:
+        return donor.rgb
+    (mean, deviation), (new_mean, new_deviation) = (
+        (values[part][skin].mean(0), values[part][skin].std(0) + 1.0)
+        for values, skin in zip((lab, wanted), skins, strict=True)
+    )
+    gain = (new_deviation / deviation).clip(0.7, 1.4)
+    return to_rgb((lab - mean) * gain + new_mean)
+
+
+def _soft(mask: npt.NDArray[np.bool_] | Floats, sigma: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(np.asarray(mask, np.float32), (0, 0), sigma))
+
+
+def _without(face: Face, gone: npt.NDArray[np.bool_]) -> Floats:
+    """The picture with what is around carried on over `gone`, but for skin and what is on it."""
+    person = face.sure("skin", "hair", "hat", "glasses", "mouth", "brows", "eyes")
+    unknown = cv2.dilate((gone | person).astype(np.uint8), np.ones((5, 5), np.uint8))
+    if unknown.all():
+        return face.rgb
+    filled = cv2.inpaint(face.rgb.clip(0, 255).astype(np.uint8), unknown, 3, cv2.INPAINT_TELEA)
+    return np.asarray(cv2.GaussianBlur(filled, (0, 0), 1.5), dtype=np.float32)
+
+
+def glasses(donor: Face, onto: Face) -> Floats | None:
+    """The donor's glasses; None where they cannot be laid on. Through clear lenses the other's eyes are seen."""
+    cut = donor.maps["glasses"]
+    worn = cut > 0.5
+    if worn.sum() < 100 or onto.sure("glasses").sum() > 10:
+        return None
+    toned = _toned(donor, onto)
+    skin = float(np.median(to_lab(toned)[donor.sure("skin")][:, 0]))
+    clear = float(np.median(to_lab(toned)[worn][:, 0])) > 0.7 * skin
+    laid = np.minimum(toned, onto.rgb) if clear else toned
+    cover = _soft(cut, 0.6)[..., None]
+    return np.asarray(onto.rgb + cover * (laid - onto.rgb))
+
+
+def hat(donor: Face, onto: Face) -> Floats | None:
+    """The donor's hat; hair that would stand out over it gives way to what is behind."""
+    worn = donor.sure("hat")
+    if worn.sum() < 0.06 * worn.size or onto.sure("hat").sum() > 20:
+        return None
+    side = worn.shape[0]
+    rows = np.where(worn, np.arange(side)[:, None], -1).max(0)  # the lowest of each column
+    columns = np.flatnonzero(rows >= 0)
+    brim = np.interp(np.arange(side), columns, rows[columns])
+    above = (np.arange(side)[:, None] <= brim) & ~worn
+    hair = onto.sure("hair", "skin", "hat", "brows") & above
+    behind = _without(onto, hair)
+    result = onto.rgb + _soft(hair, 1.0)[..., None] * (behind - onto.rgb)
+    light = _light(onto) / _light(donor)
+    cover = _soft(donor.maps["hat"], 0.8)[..., None]
+    return np.asarray(result + cover * ((donor.rgb * light).clip(0, 255) - result))
+
+
+def _light(face: Face) -> float:
+    """How bright the skin is, between dark and light skin as much as between dark and light pictures: its root."""
+    skin = face.sure("skin")
+    return float(np.sqrt(face.rgb[skin].mean() + 10)) if skin.any() else 11.0
+
+
+def scalp(donor: Face, onto: Face) -> Floats | None:
+    """The donor's bald head, in the other's skin, and what is behind where hair was."""
+    if donor.sure("hair", "hat").mean() > 0.05 or onto.sure("hat").mean() > 0.01:
+        return None
+    side, brows = donor.rgb.shape[0], donor.row(_BROWS)
+    toned = _toned(donor, onto, slice(0, donor.row(_NOSE)))
+    head, hair = donor.sure("skin", "brows", "hair"), onto.sure("hair")
+    upper = (np.arange(side)[:, None] < brows - 4) & (onto.sure("hair", "skin"))
+    gone = hair | upper
+    behind = _without(onto, gone)
+    # Ears and sides of the head down to the nose; below, what is behind.
+    reach = np.arange(side)[:, None] < donor.row(_NOSE)
+    bald = (head & reach)[..., None]
+    new = np.where(_soft(bald[..., 0], 0.8)[..., None] > 0.5, toned, behind)
+    cover = _soft(gone | (head & (np.arange(side)[:, None] < brows - 4)), 2.0)[..., None]
+    # The person's own face stays, from the brows down.
+    own = onto.sure("brows", "eyes", "glasses", "mouth") | (onto.sure("skin") & (np.arange(side)[:, None] > brows))
+    cover = cover * (1 - _soft(own, 1.0)[..., None])
+    return np.asarray(onto.rgb + cover * (new - onto.rgb))
+
+
+def beard(donor: Face, onto: Face) -> Floats | None:
+    """The donor's lower face but for the mouth, in the other's skin tone."""
+    if onto.sure("hat", "glasses").mean() > 0.2:
+        return None
+    side, nose = donor.rgb.shape[0], donor.row(_NOSE)
+    upper = slice(donor.row(_BROWS), donor.row(_NOSE - 0.06))
+    toned = _toned(donor, onto, upper)
+    below = np.clip((np.arange(side, dtype=np.float32)[:, None] - nose) / (0.04 * side), 0, 1)
+    both = donor.maps["skin"] * onto.maps["skin"]
+    middle = np.abs(np.arange(side)[None] / side - 0.5) < 0.36
+    cover = below * _soft(both * middle, 1.2) * (1 - _soft(onto.sure("mouth"), 1.0))
+    return np.asarray(onto.rgb + cover[..., None] * (toned - onto.rgb))
+
+
+#: By the attribute that they change.
+COMPOSITES: dict[str, Callable[[Face, Face], Floats | None]] = {
+    "Eyeglasses": glasses,
+    "Wearing_Hat": hat,
+    "Bald": scalp,
+    "No_Beard": beard,
+}
