@@ -185,8 +185,9 @@ def learn(
     positives = read_examples(with_, crop, tick)
     negatives = None if without is None else read_examples(without, crop, tick)
     notes = check(positives, negatives)
-    found = (None if side is None else encode(space, _images(side.crops, space)) for side in (positives, negatives))
-    return fit(space, name, *found, notes=notes, begun=begun)
+    given = encode(space, _images(positives.crops, space))
+    against = None if negatives is None else encode(space, _images(negatives.crops, space))
+    return fit(space, name, given, against, notes=notes, begun=begun)
 
 
 def _images(crops: Sequence[Image.Image], space: LatentSpace) -> Tensor:

@@ -23,10 +23,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory, celeba: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bangs(folders: Path, tiny_weights: Path) -> Path:
+def bangs(folders: Path, contrasted_weights: Path) -> Path:
     out = folders / "bangs.safetensors"
     sides = ["--with", str(folders / "with"), "--without", str(folders / "without"), "--aligned"]
-    assert main(["teach", "Bangs", *sides, "--out", str(out), "--weights", str(tiny_weights)]) == 0
+    assert main(["teach", "Bangs", *sides, "--out", str(out), "--weights", str(contrasted_weights)]) == 0
     return out
 
 
@@ -35,11 +35,11 @@ def photo(folders: Path) -> str:
 
 
 def test_teaching_says_how_well_it_went(
-    folders: Path, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folders: Path, contrasted_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "bangs.safetensors"
     arguments = ["teach", "Bangs", "--with", str(folders / "with"), "--aligned", "--out", str(out)]
-    assert main([*arguments, "--weights", str(tiny_weights)]) == 0
+    assert main([*arguments, "--weights", str(contrasted_weights)]) == 0
     assert "balanced accuracy" in capsys.readouterr().out
     assert out.exists()
 
@@ -55,17 +55,17 @@ def test_teaching_says_how_well_it_went(
         ["--require", "warmer", "--forbid", "Bangs"],
     ],
 )
-def test_edits_take_it(folders: Path, bangs: Path, tiny_weights: Path, tmp_path: Path, asked: list[str]) -> None:
+def test_edits_take_it(folders: Path, bangs: Path, contrasted_weights: Path, tmp_path: Path, asked: list[str]) -> None:
     out = tmp_path / "edited.png"
     arguments = ["edit", photo(folders), "--aligned", "--stages", "--use", str(bangs), *asked]
-    assert main([*arguments, "--out", str(out), "--weights", str(tiny_weights)]) == 0
+    assert main([*arguments, "--out", str(out), "--weights", str(contrasted_weights)]) == 0
     assert json.loads(out.with_suffix(".json").read_text())["z_distance"] > 0
 
 
-def test_samples_take_rules_and_groups(bangs: Path, tiny_weights: Path, tmp_path: Path) -> None:
+def test_samples_take_rules_and_groups(bangs: Path, contrasted_weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.png"
     asked = ["--use", str(bangs), "--any", "Bangs,Smiling", "--require", "cooler", "--forbid", "Male"]
-    assert main(["sample", "--count", "3", *asked, "--out", str(out), "--weights", str(tiny_weights)]) == 0
+    assert main(["sample", "--count", "3", *asked, "--out", str(out), "--weights", str(contrasted_weights)]) == 0
     assert out.exists()
 
 
@@ -82,14 +82,14 @@ def test_samples_take_rules_and_groups(bangs: Path, tiny_weights: Path, tmp_path
 )
 def test_what_cannot_be_is_said_in_a_sentence(
     folders: Path,
-    tiny_weights: Path,
+    contrasted_weights: Path,
     tmp_path: Path,
     asked: list[str],
     sentence: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "edited.png"
-    arguments = ["edit", photo(folders), "--aligned", *asked, "--out", str(out), "--weights", str(tiny_weights)]
+    arguments = ["edit", photo(folders), "--aligned", *asked, "--out", str(out), "--weights", str(contrasted_weights)]
     assert main(arguments) == 2
     said = capsys.readouterr().err
     assert sentence in said
@@ -97,6 +97,6 @@ def test_what_cannot_be_is_said_in_a_sentence(
     assert not out.exists()
 
 
-def test_a_file_of_another_ending_is_refused(folders: Path, tiny_weights: Path, tmp_path: Path) -> None:
+def test_a_file_of_another_ending_is_refused(folders: Path, contrasted_weights: Path, tmp_path: Path) -> None:
     arguments = ["teach", "Bangs", "--with", str(folders / "with"), "--out", str(tmp_path / "bangs.pt")]
-    assert main([*arguments, "--weights", str(tiny_weights)]) == 2
+    assert main([*arguments, "--weights", str(contrasted_weights)]) == 2

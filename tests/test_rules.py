@@ -37,25 +37,25 @@ def test_every_rule_gives_a_number_per_picture() -> None:
         assert one(seen).isfinite().all()
 
 
-def test_a_rule_that_needs_masks_is_refused_without_a_parser(tiny_editor: FaceEditor) -> None:
+def test_a_rule_that_needs_masks_is_refused_without_a_parser(contrasted_editor: FaceEditor) -> None:
     with pytest.raises(LatentConstraintsError, match="no face parser"):
-        measure(tiny_editor.space, named_rule("darker_hair"))
+        measure(contrasted_editor.space, named_rule("darker_hair"))
 
 
-def test_an_unknown_rule_is_refused(tiny_editor: FaceEditor) -> None:
+def test_an_unknown_rule_is_refused(contrasted_editor: FaceEditor) -> None:
     with pytest.raises(UnknownAttributeError, match="choose from Bald"):
-        Vocabulary(tiny_editor.space).check([Wanted("wamer")])
+        Vocabulary(contrasted_editor.space).check([Wanted("wamer")])
     with pytest.raises(LatentConstraintsError, match="is no colour"):
-        Vocabulary(tiny_editor.space).check([Wanted("hair_like_zz")])
+        Vocabulary(contrasted_editor.space).check([Wanted("hair_like_zz")])
 
 
-def test_a_rule_that_says_nothing_is_refused(tiny_editor: FaceEditor) -> None:
+def test_a_rule_that_says_nothing_is_refused(contrasted_editor: FaceEditor) -> None:
     with pytest.raises(LatentConstraintsError, match="the same for all faces"):
-        measure(tiny_editor.space, NamedRule("flat", lambda seen: torch.zeros(len(seen.images))))
+        measure(contrasted_editor.space, NamedRule("flat", lambda seen: torch.zeros(len(seen.images))))
 
 
-def test_a_rule_is_followed_through_the_decoder(tiny_editor: FaceEditor) -> None:
-    space, chosen = tiny_editor.space, named_rule("warmer")
+def test_a_rule_is_followed_through_the_decoder(contrasted_editor: FaceEditor) -> None:
+    space, chosen = contrasted_editor.space, named_rule("warmer")
     z = contrast_of(space)[:4]
     rule = follow(space, chosen, measure(space, chosen), z)
     assert not evaluate(rule, z).met.any()  # each photo is to be warmer than it is
@@ -65,8 +65,8 @@ def test_a_rule_is_followed_through_the_decoder(tiny_editor: FaceEditor) -> None
     assert torch.equal(evaluate(rule.rows(torch.tensor([2])), z[2:3]).energy, evaluate(rule, z).energy[2:3])
 
 
-def test_a_stand_in_agrees_with_its_rule(tiny_editor: FaceEditor) -> None:
-    space, chosen = tiny_editor.space, named_rule("warmer")
+def test_a_stand_in_agrees_with_its_rule(contrasted_editor: FaceEditor) -> None:
+    space, chosen = contrasted_editor.space, named_rule("warmer")
     scale = measure(space, chosen)
     fitted = stand_in(space, chosen, scale)
     assert fitted.explained > 0.5  # an untrained decoder is nearly linear

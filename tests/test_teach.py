@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lc.constraints import Not, evaluate
-from lc.contrast import save_contrast
 from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError, WeightsError
 from lc.generator import Posterior
@@ -39,17 +38,8 @@ def posterior(seed: int, count: int, shift: float = 0.0) -> Posterior:
 
 
 @pytest.fixture(scope="module")
-def contrasted(tmp_path_factory: pytest.TempPathFactory) -> FaceEditor:
-    """A tiny model with a sample of latents."""
-    folder = write_tiny_weights(tmp_path_factory.mktemp("contrasted"))
-    statistics = load_model(folder, "cpu").statistics
-    save_contrast(folder, posterior(9, 300).mean, statistics)
-    return FaceEditor.load(folder, "cpu")
-
-
-@pytest.fixture(scope="module")
-def taught(contrasted: FaceEditor) -> TaughtAttribute:
-    return fit(contrasted.space, "Bangs", posterior(1, 40, 4.0), posterior(2, 40))
+def taught(contrasted_editor: FaceEditor) -> TaughtAttribute:
+    return fit(contrasted_editor.space, "Bangs", posterior(1, 40, 4.0), posterior(2, 40))
 
 
 @pytest.fixture
@@ -72,28 +62,28 @@ def test_what_can_be_told_apart_is_learned(taught: TaughtAttribute) -> None:
     assert (taught.probability(posterior(4, 200).mean) < 0.5).float().mean() > 0.9
 
 
-def test_accuracy_is_that_of_photos_left_out(contrasted: FaceEditor) -> None:
-    taught = fit(contrasted.space, "Nothing", posterior(5, 20), posterior(6, 20))
+def test_accuracy_is_that_of_photos_left_out(contrasted_editor: FaceEditor) -> None:
+    taught = fit(contrasted_editor.space, "Nothing", posterior(5, 20), posterior(6, 20))
     assert abs(taught.report.accuracy - 0.5) < 0.25  # on the photos themselves it is nearly 1
     seen = torch.cat([taught.probability(posterior(5, 20).mean), 1 - taught.probability(posterior(6, 20).mean)])
     assert (seen > 0.5).float().mean() > taught.report.accuracy
 
 
-def test_chance_is_said(contrasted: FaceEditor) -> None:
-    taught = fit(contrasted.space, "Nothing", posterior(7, 6), posterior(8, 6))
+def test_chance_is_said(contrasted_editor: FaceEditor) -> None:
+    taught = fit(contrasted_editor.space, "Nothing", posterior(7, 6), posterior(8, 6))
     assert any("no better than chance" in note for note in taught.report.notes)
 
 
-def test_without_photos_of_the_other_side_faces_in_general_are_the_contrast(contrasted: FaceEditor) -> None:
-    taught = fit(contrasted.space, "Bangs", posterior(1, 30, 4.0))
+def test_without_photos_of_the_other_side_faces_in_general_are_the_contrast(contrasted_editor: FaceEditor) -> None:
+    taught = fit(contrasted_editor.space, "Bangs", posterior(1, 30, 4.0))
     assert taught.report.negatives == 0
     assert taught.report.accuracy > 0.9
 
 
-def test_a_known_attribute_in_disguise_is_named(contrasted: FaceEditor) -> None:
-    space, contrast = contrasted.space, contrasted.model.contrast
+def test_a_known_attribute_in_disguise_is_named(contrasted_editor: FaceEditor) -> None:
+    space, contrast = contrasted_editor.space, contrasted_editor.model.contrast
     assert contrast is not None
-    order = space.attribute_critic(contrast)[:, contrasted.attributes.index("Male")].argsort()
+    order = space.attribute_critic(contrast)[:, contrasted_editor.attributes.index("Male")].argsort()
     sides = [Posterior(contrast[rows], torch.full((100, LATENT), 0.1)) for rows in (order[-100:], order[:100])]
     report = fit(space, "Tie", *sides).report
     assert report.like == "Male"
@@ -103,9 +93,9 @@ def test_a_known_attribute_in_disguise_is_named(contrasted: FaceEditor) -> None:
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), shift=st.floats(0, 5), count=st.integers(5, 30))
-def test_swapping_the_sides_is_the_negation(contrasted: FaceEditor, seed: int, shift: float, count: int) -> None:
+def test_swapping_the_sides_is_the_negation(contrasted_editor: FaceEditor, seed: int, shift: float, count: int) -> None:
     sides = posterior(seed, count, shift), posterior(seed + 1, count)
-    one, other = fit(contrasted.space, "One", *sides), fit(contrasted.space, "Other", *reversed(sides))
+    one, other = fit(contrasted_editor.space, "One", *sides), fit(contrasted_editor.space, "Other", *reversed(sides))
     z = posterior(0, 50).mean
     assert torch.nn.functional.cosine_similarity(one.weight, -other.weight, 0) > 0.999
     assert 0 <= one.report.accuracy <= 1
@@ -117,42 +107,44 @@ def test_swapping_the_sides_is_the_negation(contrasted: FaceEditor, seed: int, s
 
 @pytest.mark.parametrize("method", ["actor", "optimise"])
 def test_an_edit_gives_it_and_its_negation_takes_it(
-    contrasted: FaceEditor, taught: TaughtAttribute, astronaut: Path, method: str
+    contrasted_editor: FaceEditor, taught: TaughtAttribute, astronaut: Path, method: str
 ) -> None:
-    reading = contrasted.read(astronaut)
+    reading = contrasted_editor.read(astronaut)
     before = float(taught.probability(reading.z[None]))
-    given_ = contrasted.edit(reading, method=method, constraints=[taught.constraint()])  # type: ignore[arg-type]
-    taken = contrasted.edit(reading, method=method, constraints=[Not(taught.constraint())])  # type: ignore[arg-type]
+    given_ = contrasted_editor.edit(reading, method=method, constraints=[taught.constraint()])  # type: ignore[arg-type]
+    taken = contrasted_editor.edit(reading, method=method, constraints=[Not(taught.constraint())])  # type: ignore[arg-type]
     assert float(taught.probability(given_.z_edited[None])) > max(before, 0.7)
     assert float(taught.probability(taken.z_edited[None])) < min(before, 0.3) + 1e-3
 
 
-def test_a_strength_is_met(contrasted: FaceEditor, taught: TaughtAttribute, astronaut: Path) -> None:
-    reading = contrasted.read(astronaut)
-    edit = contrasted.edit(reading, method="optimise", constraints=[taught.constraint(0.6)])
+def test_a_strength_is_met(contrasted_editor: FaceEditor, taught: TaughtAttribute, astronaut: Path) -> None:
+    reading = contrasted_editor.read(astronaut)
+    edit = contrasted_editor.edit(reading, method="optimise", constraints=[taught.constraint(0.6)])
     assert edit.converged
     assert float(taught.probability(edit.z_edited[None])) == pytest.approx(0.6, abs=0.06)
 
 
-def test_it_works_beside_a_built_in_attribute(contrasted: FaceEditor, taught: TaughtAttribute, astronaut: Path) -> None:
-    reading = contrasted.read(astronaut)
-    edit = contrasted.edit(reading, {"Smiling": 1}, method="optimise", constraints=[taught.constraint()])
+def test_it_works_beside_a_built_in_attribute(
+    contrasted_editor: FaceEditor, taught: TaughtAttribute, astronaut: Path
+) -> None:
+    reading = contrasted_editor.read(astronaut)
+    edit = contrasted_editor.edit(reading, {"Smiling": 1}, method="optimise", constraints=[taught.constraint()])
     assert float(taught.probability(edit.z_edited[None])) > 0.5
     assert edit.after["Smiling"] > edit.before["Smiling"] - 1e-3
 
 
 def test_editing_again_replaces_what_was_asked_of_it(
-    contrasted: FaceEditor, taught: TaughtAttribute, astronaut: Path
+    contrasted_editor: FaceEditor, taught: TaughtAttribute, astronaut: Path
 ) -> None:
-    first = contrasted.edit(contrasted.read(astronaut), constraints=[taught.constraint(True)])
-    second = contrasted.edit(first, constraints=[taught.constraint(False)])
+    first = contrasted_editor.edit(contrasted_editor.read(astronaut), constraints=[taught.constraint(True)])
+    second = contrasted_editor.edit(first, constraints=[taught.constraint(False)])
     assert len(second.constraints) == 1
     assert float(taught.probability(second.z_edited[None])) < 0.5
 
 
-def test_generated_faces_have_it(contrasted: FaceEditor, taught: TaughtAttribute) -> None:
-    samples = contrasted.sample(8, seed=1, constraints=[taught.constraint()])
-    plain = contrasted.sample(8, seed=1)
+def test_generated_faces_have_it(contrasted_editor: FaceEditor, taught: TaughtAttribute) -> None:
+    samples = contrasted_editor.sample(8, seed=1, constraints=[taught.constraint()])
+    plain = contrasted_editor.sample(8, seed=1)
     z, z_plain = (torch.stack([one.z for one in some]) for some in (samples, plain))
     assert taught.probability(z).mean() > taught.probability(z_plain).mean()
 
@@ -243,8 +235,8 @@ def file(taught: TaughtAttribute, tmp_path: Path) -> Path:
     return tmp_path / "bangs.safetensors"
 
 
-def test_what_is_saved_is_loaded(taught: TaughtAttribute, contrasted: FaceEditor, file: Path) -> None:
-    loaded, z = load_taught(file, contrasted.model), posterior(1, 5).mean
+def test_what_is_saved_is_loaded(taught: TaughtAttribute, contrasted_editor: FaceEditor, file: Path) -> None:
+    loaded, z = load_taught(file, contrasted_editor.model), posterior(1, 5).mean
     assert (loaded.name, loaded.report, loaded.target) == (taught.name, taught.report, taught.target)
     torch.testing.assert_close(loaded.critic(z), taught.critic(z))
 
@@ -265,7 +257,9 @@ def test_the_same_folder_elsewhere_is_the_same_generator(tmp_path: Path) -> None
 
 @settings(max_examples=60)
 @given(data=st.data())
-def test_damage_is_refused_in_a_sentence(taught: TaughtAttribute, contrasted: FaceEditor, data: st.DataObject) -> None:
+def test_damage_is_refused_in_a_sentence(
+    taught: TaughtAttribute, contrasted_editor: FaceEditor, data: st.DataObject
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bangs.safetensors"
         taught.save(path)
@@ -278,26 +272,26 @@ def test_damage_is_refused_in_a_sentence(taught: TaughtAttribute, contrasted: Fa
             content[place] ^= 1 << data.draw(st.integers(0, 7))
         path.write_bytes(bytes(content))
         with pytest.raises(WeightsError) as caught:
-            load_taught(path, contrasted.model)
+            load_taught(path, contrasted_editor.model)
         assert "\n" not in str(caught.value)
 
 
-def test_a_pickle_is_refused(contrasted: FaceEditor, tmp_path: Path) -> None:
+def test_a_pickle_is_refused(contrasted_editor: FaceEditor, tmp_path: Path) -> None:
     path = tmp_path / "bangs.safetensors"
     path.write_bytes(pickle.dumps({"weight": np.zeros(LATENT)}))
     with pytest.raises(WeightsError, match="no taught attribute"):
-        load_taught(path, contrasted.model)
+        load_taught(path, contrasted_editor.model)
 
 
-def test_nan_is_refused(taught: TaughtAttribute, contrasted: FaceEditor, tmp_path: Path) -> None:
+def test_nan_is_refused(taught: TaughtAttribute, contrasted_editor: FaceEditor, tmp_path: Path) -> None:
     dataclasses.replace(taught, weight=torch.full((LATENT,), torch.nan)).save(tmp_path / "bangs.safetensors")
     with pytest.raises(WeightsError, match="NaN"):
-        load_taught(tmp_path / "bangs.safetensors", contrasted.model)
+        load_taught(tmp_path / "bangs.safetensors", contrasted_editor.model)
 
 
-def test_a_missing_file_is_said(contrasted: FaceEditor, tmp_path: Path) -> None:
+def test_a_missing_file_is_said(contrasted_editor: FaceEditor, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="missing"):
-        load_taught(tmp_path / "none.safetensors", contrasted.model)
+        load_taught(tmp_path / "none.safetensors", contrasted_editor.model)
 
 
 def test_another_ending_is_refused(taught: TaughtAttribute, tmp_path: Path) -> None:
@@ -305,12 +299,12 @@ def test_another_ending_is_refused(taught: TaughtAttribute, tmp_path: Path) -> N
         taught.save(tmp_path / "bangs.pkl")
 
 
-def test_other_safetensors_are_refused(contrasted: FaceEditor, tmp_path: Path) -> None:
+def test_other_safetensors_are_refused(contrasted_editor: FaceEditor, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     for metadata in (None, {"latent_constraints.taught": json.dumps([1])}, {"latent_constraints.taught": "{"}):
         path.write_bytes(safetensors.torch.save({"weight": torch.zeros(LATENT)}, metadata))
         with pytest.raises(WeightsError, match="no taught attribute"):
-            load_taught(path, contrasted.model)
+            load_taught(path, contrasted_editor.model)
 
 
 def test_photos_may_be_pictures_in_memory(tiny_editor: FaceEditor, pictures: Path) -> None:
