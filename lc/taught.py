@@ -101,7 +101,7 @@ class TaughtAttribute:
         name: letters, digits and _, as it is called on the command line.
         weight, bias: of its critic, logits = z @ weight + bias; (latent,) and a number.
         direction: (latent,), from photos without it to photos with it: along this an edit moves first.
-        target: the logit that photos with it have, as a rule; > 0.
+        target: the logit that this first move leads to; > 0.
         generator: what it was fitted on, see `generator_digest`.
         report: how well it was learned.
     """

@@ -19,7 +19,7 @@ from lc.contrast import save_contrast
 from lc.edit.space import LatentSpace
 from lc.teach import encode
 from lc.weights import load_model
-from train.data import centre, load_celeba, to_unit
+from train.data import centre, load_celeba
 from train.engine import parse, program
 
 __all__ = ["ContrastConfig", "main"]
@@ -45,7 +45,7 @@ def main() -> None:
     model = load_model(config.weights, "cpu")
     size = model.generator.image_size
     images = load_celeba(config.celeba, "train", config.count, image_size=size).images
-    mean = encode(LatentSpace(model), to_unit(centre(images, size))).mean
+    mean = encode(LatentSpace(model), centre(images, size)).mean
     save_contrast(config.weights, mean, model.statistics)
     print(f"{len(mean)} latents in {config.weights / 'contrast.safetensors'}")
 
