@@ -19,6 +19,6 @@ def test_the_page_moves_faces_of_a_foreign_decoder() -> None:
     generator, warmth = names["generator"], names["warmth"]
     assert (generator.latent, generator.image_size) == (12, 40)
     assert names["last"].done.all()
-    assert (warmth(generator.decode(names["last"].z)) >= 0.0199).all()
-    assert (warmth(generator.decode(names["back"].z)) < 0.0201).all()
-    assert (warmth(generator.decode(names["z"])) < 0.02).any()
+    assert (warmth(generator.decode(names["last"].z)) >= 0.0099).all()
+    assert (warmth(generator.decode(names["back"].z)) < 0.0101).all()
+    assert (warmth(generator.decode(names["z"])) < 0.01).any()
