@@ -266,7 +266,7 @@ def fit(
     scores = _cross_validated(given, against)
     scale, middle, target = _logits(*scores)
     # The boundary lies where the scores of photos left out say: those that a mean is made of lie too far out.
-    accuracy, spread, chance = _accuracy(*(one - middle for one in scores), fixed=negatives is None)
+    accuracy, spread, chance = _accuracy(scores[0] - middle, scores[1] - middle, fixed=negatives is None)
     like, likeness = _nearest(space, contrast, background_x @ weight)
     gain = statistics.gain.double().cpu()
     weight_z = scale * weight * gain
