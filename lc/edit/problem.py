@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lc.attributes import Changes, Strength
-from lc.constraints import And, Attribute, Attributes, Constraint, Distance, Not, Realism, evaluate
+from lc.constraints import And, Attribute, Attributes, Constraint, Distance, Not, Realism, Taught, evaluate
 from lc.edit.space import LatentSpace
 
 __all__ = ["Problem", "changes_of", "constraints_of", "pose", "wanted_changes"]
@@ -82,6 +82,12 @@ class Problem:
         }
 
     @property
+    def proposes(self) -> bool:
+        """Whether there is a proposal to begin with: by the actor, or along the direction of a taught attribute."""
+        taught = (one for one in self.others.values() if isinstance(one, Taught))
+        return bool(self.edited.any()) or any(one.direction is not None for one in taught)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is wanted."""
         return not self.others and not bool(self.edited.any())
@@ -108,7 +114,7 @@ def changes_of(
     """Constraints as those that the actor was trained for, by attribute name, and the others, by kind.
 
     An And counts as its parts, and the negation of a whole attribute as that attribute unwanted. Of several constraints
-    on one attribute the last counts.
+    on one attribute, built-in or taught, the last counts.
     """
     served: dict[str, Attribute] = {}
     others: dict[str, Constraint] = {}
@@ -116,6 +122,9 @@ def changes_of(
     for constraint in _flattened(constraints):
         if isinstance(constraint, Attribute) and constraint.critic in critics:
             served[space.attributes.names[constraint.column]] = constraint
+            continue
+        if isinstance(constraint, Taught) and constraint.name:
+            others[constraint.name] = constraint
             continue
         kind, count = type(constraint).__name__.lower(), 1
         while (name := kind if count == 1 else f"{kind} {count}") in others:
@@ -134,7 +143,7 @@ def _flattened(constraints: Iterable[Constraint]) -> Iterator[Constraint]:
         part = constraint.part if isinstance(constraint, Not) else None
         if isinstance(constraint, And) and constraint.weight == 1:
             yield from _flattened(constraint.parts)
-        elif isinstance(constraint, Not) and isinstance(part, Attribute) and part.wanted in (0, 1):
+        elif isinstance(constraint, Not) and isinstance(part, Attribute | Taught) and part.wanted in (0, 1):
             yield replace(part, wanted=1 - part.wanted, weight=constraint.weight)
         else:
             yield constraint
