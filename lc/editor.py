@@ -30,6 +30,7 @@ from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_pho
 from lc.faces.steering import Steering
 from lc.generator import from_prior
 from lc.invert import invert
+from lc.laid import Laid
 from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
 from lc.paths import DEFAULT_WEIGHTS
 from lc.results import Edit, Progress, Reading, Sample
@@ -65,6 +66,7 @@ class FaceEditor:
         self.model, self.space = model, LatentSpace(model)
         self.inversion_steps = tuning.inversion_steps if inversion_steps is None else inversion_steps
         self.correction_steps = tuning.correction_steps if correction_steps is None else correction_steps
+        self.layer = Laid(model)
         self.device = model.statistics.mean.device
         self.witness = Witness(model.witness, model.attributes) if model.witness else None
 
@@ -271,7 +273,17 @@ class FaceEditor:
     ) -> Problem:
         z = torch.stack([reading.z for reading in readings]).to(self.device)
         pictures = self._tensor([reading.reconstruction for reading in readings])
-        return pose(self.space, z, constraints, preserve, pictures, style)
+        changes = wanted_changes(self.space, changes_of(self.space, constraints)[0])
+        return pose(self.space, z, constraints, preserve, pictures, style, self._laid(readings, changes))
+
+    def _laid(self, readings: Sequence[Reading], changes: Changes) -> dict[str, Tensor]:
+        """See `Problem.laid`."""
+        found = [self.layer.shifts(reading, changes.wanted) if reading.maps is not None else {} for reading in readings]
+        none = torch.zeros(self.model.generator.latent)
+        return {
+            name: torch.stack([one.get(name, none) for one in found]).to(self.device)
+            for name in sorted(set().union(*found))
+        }
 
     @torch.inference_mode()
     def _edits(

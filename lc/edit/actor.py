@@ -60,7 +60,8 @@ def _by_exemplars(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     for name, rows in problem.moves.items():
         move = exemplars.get(name, bool(problem.target[0, space.attributes.names.index(name)] >= 0.5))
         assert move is not None
-        z = z + rows[:, None] * share * (move(z, problem.style) - z)
+        shift = problem.laid[name] if name in problem.laid else move(z, problem.style) - z
+        z = z + rows[:, None] * share * shift
     return z
 
 
