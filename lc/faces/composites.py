@@ -23,6 +23,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 # Rows of CelebA's framing, in parts of the crop's side: brows, tip of the nose.
 _BROWS, _NOSE = 0.42, 0.66
+_WIDER = 0.92  # of a donor's head, what spans the side after stretching
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,7 @@ def scalp_layer(donor: Face, onto: Face) -> Floats | None:
         return None
     side, brows = onto.rgb.shape[0], onto.row(_BROWS)
     rows = np.arange(side)[:, None]
-    donor = _as_wide(donor, onto)
+    donor = _wider(donor)
     toned = _toned(donor, onto, slice(0, donor.row(_NOSE)))
     head, hair = donor.sure("skin", "brows", "glasses"), onto.sure("hair", "hat")
     upper = (rows < brows - 4) & onto.sure("hair", "hat", "skin")
@@ -153,24 +154,17 @@ def scalp_layer(donor: Face, onto: Face) -> Floats | None:
     return np.concatenate([behind + bald * (toned - behind), cover[..., None]], 2)
 
 
-def _as_wide(donor: Face, onto: Face) -> Face:
-    """The donor's head stretched sideways to the other's width between temples."""
-    spans = []
-    for face in (donor, onto):
-        row = face.row(_BROWS)
-        columns = np.flatnonzero(face.sure("skin", "brows", "eyes", "glasses")[row - 1 : row + 4].any(0))
-        spans.append((columns[0], columns[-1]) if len(columns) > 10 else (0, face.rgb.shape[0] - 1))
-    (left, right), (new_left, new_right) = spans
-    factor = float(np.clip((right - left) / max(1, new_right - new_left), 0.75, 1.2))
-    shift = (left + right) / 2 - factor * (new_left + new_right) / 2
-    matrix = np.array([[factor, 0, shift], [0, 1, 0]], np.float32)  # from the stretched picture to the donor's
+def _wider(face: Face) -> Face:
+    """Stretched sideways about the middle: a generated bald head is a little narrower than a head with hair cut off."""
+    side = face.rgb.shape[0]
+    matrix = np.array([[_WIDER, 0, (1 - _WIDER) * side / 2], [0, 1, 0]], np.float32)  # from the result to the face
 
     def stretched(values: Floats) -> Floats:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        size = values.shape[1::-1]
+        size = (side, side)
         return np.asarray(cv2.warpAffine(values, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
-    return Face(stretched(donor.rgb), {name: stretched(one) for name, one in donor.maps.items()}, donor.inner)
+    return Face(stretched(face.rgb), {name: stretched(one) for name, one in face.maps.items()}, face.inner)
 
 
 def beard(donor: Face, onto: Face) -> Floats | None:
