@@ -163,9 +163,16 @@ def _add_edit(commands: _Commands, parents: list[_Parser]) -> None:
     )
     edit.add_argument("--method", choices=("actor", "optimise"), default="actor", help="one pass, or many steps")
     edit.add_argument(
+        "--style",
+        type=_checked(whole_number, 0, 1000),
+        default=0,
+        metavar="N",
+        help="which of several forms of glasses or hat, from 0; they go round (default: 0)",
+    )
+    edit.add_argument(
         "--blend",
         choices=("change", "crop"),
-        help="carry over only the change, or the model's whole 64x64 face, blurred as it is (default: change; crop "
+        help="carry over only the change, or the model's whole face, blurred as it is (default: change; crop "
         "where nothing is set, which shows the reconstruction)",
     )
     edit.add_argument(

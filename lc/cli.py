@@ -82,7 +82,7 @@ def _edit(arguments: argparse.Namespace) -> int:
     editor = _load(arguments)
     vocabulary = _vocabulary(editor, request, arguments)
     targets[0].parent.mkdir(parents=True, exist_ok=True)
-    settings = {name: getattr(arguments, name) for name in ("identity", "method", "seed")}
+    settings = {name: getattr(arguments, name) for name in ("identity", "method", "style", "seed")}
     settings |= {name: given for name in ("require", "forbid", "any") if (given := getattr(arguments, name))}
     asked = {**changes, **{one.name: one.strength for one in request.require}}
     warned: set[str] = set()
@@ -106,7 +106,14 @@ def _edit(arguments: argparse.Namespace) -> int:
         indices, readings = zip(*batch, strict=True)
         z = torch.stack([reading.z for reading in readings]).to(editor.device)
         constraints = vocabulary.constraints(request, z)
-        edits = editor.edit_many(readings, changes, arguments.identity, arguments.method, constraints=constraints)
+        edits = editor.edit_many(
+            readings,
+            changes,
+            arguments.identity,
+            arguments.method,
+            constraints=constraints,
+            style=arguments.style,
+        )
         for warning in {edit.warning for edit in edits if edit.warning} - warned:
             warned.add(warning)
             _say(warning)

@@ -1,0 +1,119 @@
+"""lc.faces.steering and blend: an edit acts on the parts that it is about, and on nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lc.attributes import Attribute, AttributeSet
+from lc.faces import Aligned, paste
+from lc.faces.steering import MARGIN, Steering, wide_crop
+from lc.parser import CLASSES
+from lc.steer import steering_of
+
+SIDE = 64
+WIDE = round(SIDE * (1 + 2 * MARGIN))
+
+
+def maps(side: int, **boxes: tuple[int, int, int, int]) -> np.ndarray:
+    """Class maps with these boxes (left, top, right, bottom) on background."""
+    found = np.zeros((len(CLASSES), side, side), np.uint8)
+    found[0] = 255
+    for name, (left, top, right, bottom) in boxes.items():
+        found[:, top:bottom, left:right] = 0
+        found[CLASSES.index(name), top:bottom, left:right] = 255
+    return found
+
+
+# A photo of 96x96 whose middle is the crop: hair above a face.
+PHOTO = Image.fromarray(np.random.default_rng(0).integers(90, 130, (96, 96, 3), dtype=np.uint8))
+MATRIX = np.array([[1.0, 0, 16], [0, 1, 16]])
+ALIGNED = Aligned(PHOTO.crop((16, 16, 80, 80)), MATRIX, 1.0)
+BEFORE = maps(WIDE, hair=(30, 20, 66, 40), skin=(34, 40, 62, 80))
+AFTER = maps(SIDE, hair=(14, 4, 50, 24), skin=(18, 24, 46, 64))
+
+
+def edited(steering: Steering, new: np.ndarray, old: np.ndarray | None = None) -> np.ndarray:
+    """The change of every pixel of the photo, (96, 96, 3)."""
+    old = np.asarray(ALIGNED.crop) if old is None else old
+    result = paste(PHOTO, Image.fromarray(new), ALIGNED, Image.fromarray(old), steering)
+    return np.asarray(result, np.int32) - np.asarray(PHOTO, np.int32)
+
+
+def test_the_wide_crop_is_the_crop_and_what_is_around_it() -> None:
+    wide = wide_crop(PHOTO, ALIGNED, SIDE)
+    assert wide.size == (WIDE, WIDE)
+    assert np.array_equal(np.asarray(wide)[16:80, 16:80], np.asarray(ALIGNED.crop))
+
+
+def test_an_edit_of_hair_leaves_face_and_background() -> None:
+    brighter = np.clip(np.asarray(ALIGNED.crop).astype(int) + 70, 0, 255).astype(np.uint8)
+    change = edited(Steering(CLASSES, BEFORE, AFTER, {"hair"}), brighter)
+    assert np.abs(change[24:36, 34:62]).mean() > 30
+    assert np.abs(change[50:, :]).max() <= 3  # face and below
+    assert np.abs(change[:, :22]).max() <= 3  # background
+
+
+def test_recoloured_hair_takes_the_colour_of_the_edit_beyond_the_crop_too() -> None:
+    before = maps(WIDE, hair=(30, 2, 66, 40), skin=(34, 40, 62, 80))  # hair that the crop cuts off
+    red = np.asarray(ALIGNED.crop).copy()
+    red[4:24, 14:50] = (170, 60, 50)
+    change = edited(Steering(CLASSES, before, AFTER, {"hair"}, "hair"), red)
+    assert change[26:36, 36:60, 0].mean() > 25
+    assert change[8:14, 38:58, 0].mean() > 15  # above the crop, which begins at 16
+    assert np.abs(change[52:]).max() <= 3
+
+
+def test_skin_keeps_its_tone() -> None:
+    pale = np.asarray(ALIGNED.crop).astype(int)
+    pale[24:, 18:46] += 30  # all of the skin alike
+    pale[40:46, 24:40] += 60  # and a mouth
+    change = edited(Steering(CLASSES, BEFORE, AFTER, {"skin", "mouth"}), np.clip(pale, 0, 255).astype(np.uint8))
+    assert np.abs(change[44:52, 36:58].mean()) < 6
+    assert change[57:61, 42:54].mean() > 25
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=15)
+def test_what_is_laid_over_a_face_only_darkens_it(seed: int) -> None:
+    new = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    change = edited(Steering(CLASSES, BEFORE, AFTER, {"skin"}, shades=True), new)
+    assert change.max() <= 4  # a little of the grain is kept
+    assert change.min() < -10
+
+
+def test_a_layer_is_laid_where_it_covers_and_alone() -> None:
+    layer = np.zeros((WIDE, WIDE, 4), np.float32)
+    layer[20:44, 30:66] = (250, 10, 10, 1)
+    noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    change = edited(Steering(CLASSES, BEFORE, AFTER, {"hair"}, laid=layer, alone=True), noise)
+    assert change[28:38, 38:60, 0].mean() > 100
+    assert np.abs(change[56:]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "acts_on", "recolours", "shades"),
+    [
+        ({"Blond": True}, {"hair"}, "hair", False),
+        ({"Glasses": True}, {"glasses"}, None, True),
+        ({"Glasses": False}, {"glasses"}, None, False),
+        ({"Glasses": True, "Blond": True}, {"glasses", "hair"}, "hair", False),
+        ({"Other": True}, set(CLASSES) - {"background"}, None, False),
+        ({}, set(CLASSES) - {"background"}, None, False),
+    ],
+)
+def test_what_the_attributes_say_steers(
+    changes: dict[str, bool], acts_on: set[str], recolours: str | None, shades: bool
+) -> None:
+    attributes = AttributeSet(
+        (
+            Attribute("Blond", "Blond", acts_on=("hair",), recolours="hair"),
+            Attribute("Glasses", "Glasses", acts_on=("glasses",), shades=True),
+            Attribute("Other", "Other"),
+        )
+    )
+    found = steering_of(attributes, CLASSES, changes, BEFORE, AFTER, {})
+    assert (set(found.acts_on), found.recolours, found.shades) == (acts_on, recolours, shades)

@@ -1,0 +1,59 @@
+"""lc.witness: what has come of an edit is read from the finished photo, by a net that took no part in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from lc.editor import FaceEditor
+from lc.weights import load_classifier
+from lc.witness import Seen
+
+ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
+
+
+def test_the_witness_is_none_of_the_nets_that_make_edits(editor: FaceEditor) -> None:
+    model = editor.model
+    assert model.witness is not None
+    first = next(model.witness.parameters())
+    for other in (model.guidance, model.perceptual):
+        assert other is not None
+        weights = next(other.parameters())
+        assert first.shape != weights.shape or not torch.equal(first, weights)
+
+
+def test_the_witness_reads_the_photo_and_not_the_model(editor: FaceEditor) -> None:
+    reading = editor.read(ASTRONAUT)
+    nothing = editor.edit(reading, {})
+    assert nothing.seen is not None
+    assert nothing.seen.before == nothing.seen.after
+    assert nothing.also_changed == ()
+    glasses = editor.edit(reading, {"Eyeglasses": True})
+    assert glasses.seen is not None
+    assert glasses.seen.before == nothing.seen.before
+    assert glasses.seen.after["Eyeglasses"] > glasses.seen.before["Eyeglasses"]
+    assert glasses.seen is glasses.seen  # pasted and read once
+
+
+def test_what_a_change_implies_is_not_also_changed(editor: FaceEditor) -> None:
+    edit = editor.edit(editor.read(ASTRONAUT), {"Blond_Hair": True})
+    assert not {"Black_Hair", "Brown_Hair", "Blond_Hair"} & set(edit.also_changed)
+
+
+def test_a_probability_that_hardly_moves_has_not_turned() -> None:
+    seen = Seen({"A": 0.45, "B": 0.1, "C": 0.9}, {"A": 0.55, "B": 0.8, "C": 0.6})
+    assert [name for name in seen.after if seen.turned(name)] == ["B"]
+
+
+def test_weights_without_a_witness_say_nothing(tiny_editor: FaceEditor) -> None:
+    reading = tiny_editor.read(ASTRONAUT)
+    edit = tiny_editor.edit(reading, {"Smiling": True})
+    assert edit.seen is None
+    assert edit.also_changed == ()
+
+
+def test_the_shipped_witness_is_the_evaluation_classifier(editor: FaceEditor) -> None:
+    judges = load_classifier(Path(__file__).parent.parent / "weights" / "judges-64", "reader")
+    assert editor.model.witness is not None
+    assert torch.equal(judges.head[1].weight, editor.model.witness.head[1].weight)
