@@ -95,17 +95,18 @@ class MakingHandlers:
         """Remember which face was clicked."""
         return inputs.whole(event.index, text("face.field"), 0, MOST_SHOWN - 1)
 
-    def edit_one(self, made: Sequence[Sample], chosen: int) -> tuple[Update, Shown]:
+    def edit_one(self, made: Sequence[Sample], chosen: int, request: gr.Request) -> tuple[Update, Shown]:
         """Take the chosen face to the first tab.
 
         Args:
             made: the faces on show.
             chosen: the place of one of them, from 0.
+            request: tells visitors apart.
         """
         if not chosen < len(made):
             gr.Warning(text("random.first"))
             return gr.skip(), Shown()
-        return gr.Tabs(selected="edit"), self.editing.open_sample(reading_of(made[chosen]))
+        return gr.Tabs(selected="edit"), self.editing.open_sample(reading_of(made[chosen]), request)
 
     def walk(self, made: Sequence[Sample], first: str | None, second: str | None) -> Update:
         """Show the faces between two faces.
