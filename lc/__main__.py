@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeAlias, TypeVar
 
 from lc.errors import LatentConstraintsError
 from lc.numbers import MAX_COUNT, MAX_FACE, number, whole_number
@@ -24,6 +24,7 @@ from lc.numbers import MAX_COUNT, MAX_FACE, number, whole_number
 __all__ = ["main", "parse"]
 
 _T = TypeVar("_T")
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,6 +47,31 @@ def _checked(check: Callable[..., _T], *limits: float) -> Callable[[str], _T]:
 
 
 def _parser() -> argparse.ArgumentParser:
+    summary, _, exit_codes = (__doc__ or "").partition("Exit codes")
+    parser = _Parser(
+        prog="python -m lc",
+        description="Edit face photos, or generate faces, by latent constraints.",
+        epilog=summary.partition("\n")[2] + "Exit codes" + exit_codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common, photos, change = _common(), _photos(), _change()
+    _add_edit(commands, [photos, change, common])
+    _add_sample(commands, [change, common])
+    commands.add_parser(
+        "describe",
+        parents=[photos, common],
+        allow_abbrev=False,
+        help="say what the model sees in photos",
+        description="Print a line of JSON per photo: where its faces are, the largest first, and the probability of "
+        "each attribute of the one taken.",
+    )
+    return parser
+
+
+def _common() -> _Parser:
+    """Options of every command."""
     common = _Parser(add_help=False, allow_abbrev=False)
     common.add_argument(
         "--weights",
@@ -54,7 +80,11 @@ def _parser() -> argparse.ArgumentParser:
         help="weights folder or Hub repository (default: $LC_WEIGHTS, or the folder that ships)",
     )
     common.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
+    return common
 
+
+def _photos() -> _Parser:
+    """Options of commands that read photos."""
     photos = _Parser(add_help=False, allow_abbrev=False)
     photos.add_argument("inputs", nargs="*", type=Path, metavar="INPUT", help="photos, or folders of photos")
     photos.add_argument(
@@ -69,7 +99,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="which face, 1 the largest (default: the largest that looks towards the camera)",
     )
+    return photos
 
+
+def _change() -> _Parser:
+    """Options of commands that make pictures."""
     change = _Parser(add_help=False, allow_abbrev=False)
     change.add_argument(
         "--set",
@@ -80,20 +114,13 @@ def _parser() -> argparse.ArgumentParser:
         help="attributes to take away or to give, such as Eyeglasses=1, or a strength: Smiling=0.6; may be repeated",
     )
     change.add_argument("--out", required=True, metavar="PATH", help="a picture file, or a folder, which may end in /")
+    return change
 
-    summary, _, exit_codes = (__doc__ or "").partition("Exit codes")
-    parser = _Parser(
-        prog="python -m lc",
-        description="Edit face photos, or generate faces, by latent constraints.",
-        epilog=summary.partition("\n")[2] + "Exit codes" + exit_codes,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+def _add_edit(commands: _Commands, parents: list[_Parser]) -> None:
     edit = commands.add_parser(
         "edit",
-        parents=[photos, change, common],
+        parents=parents,
         allow_abbrev=False,
         help="change attributes of photos",
         description="Change attributes of one face in each photo; those not set are preserved, and what the "
@@ -121,9 +148,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     edit.add_argument("--stages", action="store_true", help="write the 64x64 stages and the figures too")
 
+
+def _add_sample(commands: _Commands, parents: list[_Parser]) -> None:
     sample = commands.add_parser(
         "sample",
-        parents=[change, common],
+        parents=parents,
         allow_abbrev=False,
         help="generate faces",
         description="Generate faces. --out FOLDER gets 0000.png, 0001.png, ...; --out FILE.png gets them in a grid.",
@@ -135,16 +164,6 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--no-realism", action="store_true", help="leave the realism constraint out, to see what it does"
     )
-
-    commands.add_parser(
-        "describe",
-        parents=[photos, common],
-        allow_abbrev=False,
-        help="say what the model sees in photos",
-        description="Print a line of JSON per photo: where its faces are, the largest first, and the probability of "
-        "each attribute of the one taken.",
-    )
-    return parser
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

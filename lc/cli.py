@@ -320,6 +320,8 @@ def _save_stages(edit: Edit, target: Path, settings: dict[str, Any]) -> None:
         "z_distance": edit.z_distance,
         "steps": edit.steps,
         "converged": edit.converged,
+        "seen": edit.seen and edit.seen.after,
+        "also_changed": list(edit.also_changed),
         "seconds": edit.seconds,
         "warning": edit.warning,
     }

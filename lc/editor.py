@@ -34,6 +34,7 @@ from lc.paths import DEFAULT_WEIGHTS
 from lc.results import Edit, Progress, Reading, Sample
 from lc.steer import crop_maps, photo_maps, steering_of
 from lc.weights import Model, load_model
+from lc.witness import Witness
 
 __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Reading", "Sample"]
 
@@ -62,6 +63,7 @@ class FaceEditor:
         self.inversion_steps = tuning.inversion_steps if inversion_steps is None else inversion_steps
         self.correction_steps = tuning.correction_steps if correction_steps is None else correction_steps
         self.device = model.statistics.mean.device
+        self.witness = Witness(model.witness, model.attributes) if model.witness else None
 
     @property
     def attributes(self) -> AttributeSet:
@@ -301,6 +303,7 @@ class FaceEditor:
                 warning=self.attributes.warning(targets[row]) if bool(problem.edited[row].any()) else None,
                 constraints=tuple(_rows(list(problem.others.values()), row, 1, self.device)),
                 steering=steering[row],
+                witness=self.witness,
             )
             for row, reading in enumerate(readings)
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
@@ -15,6 +16,7 @@ from lc.constraints import Constraint
 from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
 from lc.faces.steering import Steering
 from lc.steer import Maps
+from lc.witness import Seen, Witness
 
 __all__ = ["Edit", "Progress", "Reading", "Sample", "animated"]
 
@@ -68,6 +70,7 @@ class Edit:
         warning: a sentence when nearly nobody in the training data has the wanted attributes.
         constraints: what was asked for beyond `changes`.
         steering: where the edit may act on the photo; None without a parser.
+        witness: who reads the finished photo; None where the weights hold none.
     """
 
     reading: Reading
@@ -83,6 +86,7 @@ class Edit:
     warning: str | None
     constraints: tuple[Constraint, ...] = ()
     steering: Steering | None = None
+    witness: Witness | None = None
 
     @property
     def before(self) -> dict[str, float]:
@@ -100,6 +104,25 @@ class Edit:
     def crop_result(self) -> Image.Image:
         """As `result`, with the model's whole face put in, as blurred as it is, and not only the change."""
         return self._pasted(None)
+
+    @cached_property
+    def seen(self) -> Seen | None:
+        """What the witness reads in the photo and in `result`; None without one. Pastes and reads once."""
+        if self.witness is None:
+            return None
+        photo, aligned = self.reading.photo, self.reading.aligned
+        with photo.held():
+            after = photo.to_srgb(self.result.convert("RGB"))
+            return Seen(self.witness.read(photo.rgb, aligned), self.witness.read(after, aligned))
+
+    @property
+    def also_changed(self) -> tuple[str, ...]:
+        """The attributes that nobody asked for and that the witness reads the other way round; empty without one."""
+        seen = self.seen
+        if self.witness is None or seen is None:
+            return ()
+        asked = self.witness.attributes.changes(self.changes).resolved
+        return tuple(name for name in seen.after if name not in asked and seen.turned(name))
 
     def _pasted(self, reconstruction: Image.Image | None) -> Image.Image:
         photo = self.reading.photo

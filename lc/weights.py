@@ -251,6 +251,7 @@ class Model:
         perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
         guidance: the guidance classifier, which corrects edits, where there is one (the folder's part "guide");
             `perceptual` where it is the only one.
+        witness: a classifier that takes no part in edits and reads what has come of them, where there is one.
         parser: the face parser, which steers the blend, where there is one.
         exemplars: moves learned from pairs, which take the actor's place, where there are some.
     """
@@ -269,6 +270,7 @@ class Model:
     config: dict[str, Any]
     perceptual: Classifier | None = None
     guidance: Classifier | None = None
+    witness: Classifier | None = None
     parser: Parser | None = None
     exemplars: Exemplars | None = None
 
@@ -343,9 +345,9 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
     parser, exemplars = load_parser(folder), load_exemplars(folder)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
-    perceptual, guidance = (
+    perceptual, guidance, witness = (
         classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
-        for name in ("perceptual", "guide")
+        for name in ("perceptual", "guide", "witness")
     )
     return Model(
         attributes=attributes,
@@ -360,6 +362,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         config=config,
         perceptual=perceptual,
         guidance=guidance or perceptual,
+        witness=witness,
         parser=parser.to(place) if parser else None,
         exemplars=exemplars.to(place) if exemplars else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,20 @@ def finish_here(arguments: list[str]) -> str:
     finally:
         torch.set_num_threads(threads)
     return printed.getvalue()
+
+
+def logged(folder: Path) -> list[dict[str, float]]:
+    """A run's log, without what depends on the time that it took."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert all(line["seconds"] > 0 for line in lines)
+    return [{k: v for k, v in line.items() if k != "seconds" and not k.endswith("_per_second")} for line in lines]
+
+
+def reached(folder: Path) -> dict[str, Any]:
+    """A run's checkpoint, likewise."""
+    state: dict[str, Any] = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert state.pop("seconds") > 0
+    return state
 
 
 def same(a: Any, b: Any) -> bool:

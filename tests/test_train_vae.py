@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from processes import finish, kill_in_the_middle, same
+from processes import finish, kill_in_the_middle, logged, reached, same
 
 from lc.classifier import Classifier, ClassifierConfig
 from lc.vae import VAE, VAEConfig
@@ -34,13 +35,13 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(celeba: Path, tmp_path:
     kill_in_the_middle(command(celeba, killed, "--save-minutes", "0"), killed)
     step = torch.load(killed / "checkpoint.pt", weights_only=True)["step"]
     assert 0 < step < STEPS
-    with (killed / "log.csv").open("a") as log:  # as if it had been killed after this row and before its checkpoint
-        log.write(f"{step + 1},0,0,0\n")
-    finish(command(celeba, killed, "--resume"))
+    with (killed / "log.jsonl").open("a") as log:  # as if it had been killed after this line, before its checkpoint
+        log.write(json.dumps({"step": step + 1, "nll": 0}) + "\n")
+    finish(command(celeba, killed, "--resume", "--save-minutes", "3"))
 
-    assert (killed / "log.csv").read_text() == (whole / "log.csv").read_text()
-    assert len((whole / "log.csv").read_text().splitlines()) == STEPS + 1
-    states = [torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (whole, killed)]
+    assert logged(killed) == logged(whole)
+    assert [line["step"] for line in logged(whole)] == list(range(1, STEPS + 1))
+    states = [reached(folder) for folder in (whole, killed)]
     assert states[0]["step"] == STEPS
     assert same(*states)
     for file in sorted((whole / "weights").iterdir()):
@@ -53,7 +54,7 @@ def test_two_processes_train_one_model(celeba: Path, tmp_path: Path) -> None:
     printed = finish([*launch, *command(celeba, tmp_path, "--no-bf16")])
     assert printed.count("held-out reconstruction") == 1  # only one of them reports
     # The same number of photos takes half the steps.
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == STEPS // 2 + 1
+    assert len(logged(tmp_path)) == STEPS // 2
     weights = tmp_path / "weights"
     vae = load_generator(weights)
     assert vae.config == MODEL
@@ -94,14 +95,14 @@ def test_a_classifier_teaches_the_encoder_and_learns_nothing() -> None:
     vae, classifier = VAE(MODEL), Classifier(ClassifierConfig((8, 8, 8, 8))).eval().requires_grad_(False)
     images = torch.rand(4, 3, 64, 64)
     trainee = Trainee(vae, 0.1, 0.0, classifier, 7.0)
-    _, unlike, _ = trainee(images)
+    _, unlike, _ = trainee.losses(images)
     assert unlike[:2].eq(0).all()
     assert unlike[2:].gt(0).all()
     assert len(list(trainee.parameters())) == len(list(vae.parameters()))
     unlike.sum().backward()
     gradients = [p.grad for p in vae.encoder.parameters() if p.grad is not None]
     assert sum(float(g.abs().sum()) for g in gradients) > 0
-    assert Trainee(vae, 0.1)(images)[1].eq(0).all()
+    assert Trainee(vae, 0.1).losses(images)[1].eq(0).all()
 
 
 def test_the_focus_favours_the_face_and_keeps_the_total() -> None:

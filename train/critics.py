@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from lc.actor import Actor
 from lc.critics import AttributeCritic, Critic, NetConfig
+from lc.errors import LatentConstraintsError
 from lc.invert import invert
 from lc.weights import bundled_classifier, load_module, load_statistics, save_editing_nets, save_tuning
 from train.attributes import ATTRIBUTE_SET
@@ -123,12 +124,21 @@ PRESETS = {
 
 
 def build(config: CriticsTraining) -> tuple[Actor, Critic, AttributeCritic]:
-    """The three nets, fresh or warm, whitened for the generator's latents."""
+    """The three nets, fresh or warm, whitened for the generator's latents.
+
+    Raises:
+        LatentConstraintsError: they are for latents of other dimensions.
+    """
     statistics = load_statistics(config.vae)
     nets = Actor(config.actor), Critic(config.critic), AttributeCritic(config.attribute_critic)
     names = ("actor", "critic", "attribute_critic")
     pairs: list[tuple[str, Actor | Critic | AttributeCritic]] = list(zip(names, nets, strict=True))
     for name, net in pairs:
+        if net.config.latent != len(statistics.mean):
+            raise LatentConstraintsError(
+                f"The latents of {config.vae} have {len(statistics.mean)} dimensions, and not {net.config.latent}: "
+                f"give --{name.replace('_', '-')}.latent {len(statistics.mean)}."
+            )
         if config.init:
             load_module(config.init, name, net)
         net.whiten.fit(statistics)

@@ -29,6 +29,7 @@ from lc.edit.actor import propose
 from lc.edit.correct import correct
 from lc.edit.problem import Problem, constraints_of, pose
 from lc.edit.space import LatentSpace
+from lc.errors import LatentConstraintsError
 from lc.files import write_bytes
 from lc.invert import invert
 from lc.weights import load_model, save_module
@@ -189,6 +190,8 @@ def load_or_search(config: DistilTraining, space: LatentSpace) -> Found:
         if not path.exists():
             photos = read_photos(config, space)
             batches = [vars(x) for x in tqdm(search(config, space, photos), total=config.searches, desc="search")]
+            if not batches:
+                raise LatentConstraintsError("No photo lacked what was wanted of it: edit more --photos, or search on.")
             tensors = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, safetensors.torch.save(tensors))

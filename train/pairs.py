@@ -11,26 +11,29 @@ to the one before.
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from lc.errors import LatentConstraintsError
-from lc.exemplars import Exemplars, ExemplarsConfig, Move, MoveConfig
+from lc.exemplars import Move, MoveConfig
 from lc.files import whole, write_json
 from lc.generator import EncodingGenerator
 from lc.parser import Parser
-from lc.weights import load_attributes, load_generator, load_parser, save_config, save_module
+from lc.weights import load_attributes, load_generator, load_parser
+from train.attributes import ATTRIBUTES
 from train.composites import COMPOSITES, Face
 from train.data import Crops, load_celeba
 from train.engine import parse, program
+from train.moves import add_moves
 
 # Attributes by the value of the label at which the thing is there.
 WORN = {"Eyeglasses": True, "Wearing_Hat": True, "Bald": True, "No_Beard": False}
@@ -107,10 +110,12 @@ def explained(found: Tensor, wanted: Tensor) -> float:
 
 @torch.inference_mode()
 def encoded(generator: EncodingGenerator, pictures: Sequence[np.ndarray], size: int) -> Tensor:
-    """Crops with a margin, floats of 0..255 -> the means of their posteriors, (N, latent)."""
-    edge = (pictures[0].shape[0] - size) // 2
+    """Crops of `size` pixels with a margin, floats of 0..255 -> the means of their posteriors, (N, latent)."""
+    edge, side = (pictures[0].shape[0] - size) // 2, generator.image_size
     x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()[..., edge : edge + size, edge : edge + size]
-    return torch.cat([generator.encode(part / 255).mean for part in x.split(32)])
+    if side != size:
+        x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
+    return torch.cat([generator.encode((part / 255).clamp(0, 1)).mean for part in x.split(32)])
 
 
 class Pairs:
@@ -239,32 +244,22 @@ def main() -> None:
     if parser is None or not isinstance(generator, EncodingGenerator):
         raise LatentConstraintsError(f"{config.weights} needs a face parser and a generator with an encoder.")
     load_attributes(config.weights)  # refuses a folder without
-    size = generator.image_size
+    size = parser.config.image_size  # composites are made at the parser's resolution, whatever the generator's
     margin = size // 16
     crops = load_celeba(config.celeba, "train", config.limit, image_size=size, margin=margin)
     assert crops.labels is not None
     gallery = Gallery(crops, parser, size)
     chosen: dict[str, list[str]] = {}
     if config.exemplars:
-        import json
-
         chosen = json.loads(Path(config.exemplars).read_text())
-    from train.attributes import ATTRIBUTES
-
-    moves: dict[str, Move] = {}
+    config.out.mkdir(parents=True, exist_ok=True)
     measured: dict[str, object] = {}
     for attribute in config.attributes:
         pairs = Pairs(gallery, attribute, crops.labels[:, ATTRIBUTES.index(attribute)], config)
         found, measured[attribute] = learn(attribute, pairs, chosen.get(attribute, ()), generator, config)
-        moves |= found
         print(attribute, measured[attribute], flush=True)
-    sizes = {name: MoveConfig(len(move.styles), move.down.shape[1]) for name, move in moves.items()}
-    exemplars = Exemplars(ExemplarsConfig(generator.latent, sizes))
-    for name, move in moves.items():
-        exemplars.moves[name] = move
-    save_config(config.weights, exemplars=dataclasses.asdict(exemplars.config))
-    save_module(config.weights, "exemplars", exemplars)
-    write_json(config.out / "measured.json", measured)
+        add_moves(config.weights, found)
+        write_json(config.out / "measured.json", measured)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
-from torchvision.ops import nms, roi_align
 
 from lc.errors import WeightsError
 from lc.faces.align import fit, warp
@@ -165,14 +164,14 @@ class FaceDetector:
             boxes = torch.cat([corner, corner + _CELL], 1)  # (n, 4)
             boxes = (boxes + offsets[0, :, row, column].T * _CELL) / scale
             score = face[0, 1, row, column]
-            keep = nms(boxes, score, 0.5)
+            keep = _nms(boxes, score, 0.5)
             found.append(boxes[keep])
             scores.append(score[keep])
             scale *= _PYRAMID_STEP
         if not found:
             return torch.zeros(0, 4)
         boxes = torch.cat(found)
-        return boxes[nms(boxes, torch.cat(scores), 0.7)[:_MAX_PROPOSALS]]
+        return boxes[_nms(boxes, torch.cat(scores), 0.7)[:_MAX_PROPOSALS]]
 
     def _refine(self, pixels: Tensor, boxes: Tensor) -> Tensor:
         """Let the second net throw out and adjust: (N, 4) -> (M, 4)."""
@@ -180,7 +179,7 @@ class FaceDetector:
         offsets, face = self.refine_net(_patches(pixels, boxes, 24))
         keep = face[:, 1] > _THRESHOLDS[1]
         boxes = _adjusted(boxes, offsets)[keep]
-        return boxes[nms(boxes, face[keep, 1], 0.7)]
+        return boxes[_nms(boxes, face[keep, 1], 0.7)]
 
     def _locate(self, pixels: Tensor, boxes: Tensor) -> list[Face]:
         """Let the third net decide, and place the landmarks."""
@@ -287,8 +286,18 @@ def _to_tensor(image: Image.Image) -> Tensor:
     return (pixels.float() - 127.5) / 128
 
 
+def _nms(boxes: Tensor, scores: Tensor, overlap: float) -> Tensor:
+    """Non-maximum suppression: which of boxes (N, 4) to keep, best first."""
+    from torchvision.ops import nms  # here: the import takes seconds
+
+    kept: Tensor = nms(boxes, scores, overlap)
+    return kept
+
+
 def _patches(pixels: Tensor, boxes: Tensor, size: int) -> Tensor:
     """(N, 3, size, size); each pixel the mean over its area, grey outside the image."""
+    from torchvision.ops import roi_align  # here: the import takes seconds
+
     patches: Tensor = roi_align(pixels, [boxes], size, aligned=True)
     return patches
 
