@@ -58,7 +58,7 @@ def tiles(made: dict[str, Any] | None, attributes: AttributeSet) -> gr.HTML:
             "off": one.off,
             "excludes": attributes.excluded_by(one.name) if not one.inverted else [],
         }
-        for one in attributes.attributes
+        for one in sorted(attributes.attributes, key=lambda one: one.name not in attributes.opening)
     ]
     return gr.HTML(
         made,
@@ -97,7 +97,7 @@ def _stage_labels() -> dict[str, str]:
         "download": text("edit.download"),
         "kind": text("edit.kind"),
         "history": text("edit.history"),
-        "entry": text("edit.entry"),
+        "entry": text("edit.entry", number="{number}"),
         "examples": text("photo.examples"),
         "details": text("status.details"),
         "restoring": text("stage.restoring"),

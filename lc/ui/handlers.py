@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeAlias
 import gradio as gr
 from PIL import Image
 
-from lc.attributes import AttributeSet, Strength
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError
 from lc.faces import Photo, PictureFormat, read_photo
@@ -93,7 +92,9 @@ class EditHandlers:
         # What everybody sees at a glance; the page goes through them until somebody does something.
         glance = (attributes.opening or attributes.names)[:3]
         loop = [self._moment(session.reading, tick(attributes, boxes, _toggled(boxes, name))) for name in glance]
-        session = session.add(next((moment for moment in loop if moment.edit.converged), loop[0]))
+        # The least change that is to be seen convinces most.
+        loop.sort(key=lambda moment: (not _seen(moment.edit), moment.edit.z_distance))
+        session = session.add(loop[0])
         tiles: dict[str, Any] = {}
         for batch in self._tiles(session):
             tiles |= batch
@@ -125,14 +126,16 @@ class EditHandlers:
         self._end(request)
         return self._full(self._begin(reading, None))
 
-    def restore(self, upload: dict[str, Any] | None, source: str | None, kept: object) -> Shown:
+    def restore(self, upload: dict[str, Any] | None, source: str | None, kept: object, request: gr.Request) -> Shown:
         """Bring back what the browser has kept: a photo or an example, and the edits of its faces.
 
         Args:
             upload: the photo, uploaded again; None for an example.
             source: the example's name.
             kept: see `Session.kept`.
+            request: tells visitors apart.
         """
+        self._end(request)
         if upload:
             with self.folder.open_upload(upload) as file:
                 photo, source = read_photo(file), None
@@ -233,6 +236,10 @@ class EditHandlers:
         latest.asked = mine
         latest.stopped.clear()
         wanted = tick(self.editor.attributes, session.now.boxes, boxes)
+        now = session.now
+        if (wanted, identity, strength, method) == (now.boxes, now.identity, now.strength, now.method):
+            yield self._edited(session, mine)  # asked for twice: nothing to add to the history
+            return
         if method == "optimise" and changes_of(self.editor.attributes, session.reading, wanted):
             yield from self._walk(session, Moment(wanted, identity, method, session.now.edit, strength), latest, mine)
             return
@@ -328,7 +335,8 @@ class EditHandlers:
             boxes = tick(attributes, seen, _toggled(seen, name))
             changes = changes_of(attributes, reading, boxes)
             edit = self._quick.edit(reading, changes, 0.5)
-            batch[name] = {"image": self.stage.tile(edit), "note": _note(attributes, edit, name)}
+            image, read = self.stage.tile(edit)
+            batch[name] = {"image": image, "note": _note(edit, read)}
             if len(batch) == _BATCH:
                 yield batch
                 batch = {}
@@ -399,14 +407,20 @@ def _toggled(boxes: Sequence[str], name: str) -> list[str]:
     return [box for box in boxes if box != name] if name in boxes else [*boxes, name]
 
 
-def _note(attributes: AttributeSet, edit: Edit, name: str) -> str:
+def _seen(edit: Edit) -> bool:
+    return _shows(edit, edit.seen.after if edit.seen else edit.after)
+
+
+def _shows(edit: Edit, read: Mapping[str, float]) -> bool:
+    """Whether all that was asked for is what is read."""
+    return all((read[name] >= 0.5) == (value >= 0.5) for name, value in edit.changes.items() if name in read)
+
+
+def _note(edit: Edit, read: Mapping[str, float]) -> str:
     """Why a change may not look real on this face; empty where nothing says so."""
     if edit.warning:
         return text("tiles.rare")
-    wanted: Strength | None = edit.changes.get(name)
-    if wanted is not None and (edit.after[name] >= 0.5) != (wanted >= 0.5):
-        return text("tiles.faint")
-    return ""
+    return "" if _shows(edit, read) else text("tiles.faint")
 
 
 def failed(error: LatentConstraintsError) -> Shown:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import mimetypes
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from lc.errors import LatentConstraintsError
 from lc.ui import desk
 from lc.ui import handlers as editing_tab
 from lc.ui import making as making_tab
+from lc.ui.card import figures, model_card
 from lc.ui.events import Events
 from lc.ui.handlers import EXAMPLES, EditHandlers, Shown
 from lc.ui.making import ANY, MOST_SHOWN, Endpoints, Faces, MakingHandlers
@@ -25,7 +23,7 @@ from lc.ui.storage import Folder
 from lc.ui.texts import text, use
 from lc.ui.visitors import Visitors
 
-__all__ = ["build_page", "model_card"]
+__all__ = ["build_page"]
 
 # A file component cannot be clicked by code before it has its new value: this gets the value itself.
 _SAVE = """(file) => { if (!file) return;
@@ -73,7 +71,9 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
             with gr.Tab(text("page.random_tab"), id="random") as random_tab:
                 _random_tab(making, events, random_tab, tabs, shown, model)
             with gr.Tab(text("page.card_tab"), id="card"):
-                gr.Markdown(model_card(weights), elem_classes="lc-card")
+                gr.HTML(figures(weights), elem_id="figures", padding=False)
+                with gr.Accordion(text("card.whole"), open=False):
+                    gr.Markdown(model_card(weights), elem_classes="lc-card")
         gr.Markdown(text("page.footer"), elem_classes="lc-footer")
         _endpoints(Endpoints(editor, folder), model)
     folder.keep_all()
@@ -169,7 +169,9 @@ def _random_tab(
     making: dict[str, Any] = {"show_progress_on": gallery, **_PRIVATE, **model}
     wrap = events.wrap
     make = wrap(handlers.make, making_tab.failed)
-    buttons["make"].click(make, wishes, faces, api_name="make", **making)
+    # A choice shows at once; of several made meanwhile, the last.
+    asks = [buttons["make"].click, wishes[0].release, wishes[1].submit, *(wish.input for wish in wishes[2:])]
+    gr.on(asks, make, wishes, faces, api_name="make", trigger_mode="always_last", **making)
     drawn = buttons["dice"].click(handlers.new_seed, None, wishes[1], api_name="new_seed", queue=False, **_PRIVATE)
     drawn.then(make, wishes, faces, api_name="make_anew", **making)
     tab.select(wrap(handlers.greet, making_tab.failed, begins=True), wishes, faces, api_name="greet", **making)
@@ -242,21 +244,3 @@ def _endpoints(handlers: Endpoints, model: dict[str, Any]) -> None:
     inputs = [photo, changes, identity, method, face]
     trigger.click(handlers.edit, inputs, [result, report], api_name="edit", **public)
     trigger.click(handlers.sample, [count, changes, seed, realism], [files, report], api_name="sample", **public)
-
-
-def model_card(weights: Path) -> str:
-    """The weights' README.md without its front matter, its local pictures put into the text."""
-    try:
-        card = (weights / "README.md").read_text(encoding="utf-8")
-    except OSError:
-        return text("page.no_card")
-    card = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
-
-    def inline(match: re.Match[str]) -> str:
-        picture = (weights / match[2]).resolve()
-        kind = mimetypes.guess_type(picture.name)[0] or ""
-        if not picture.is_relative_to(weights.resolve()) or not picture.is_file() or not kind.startswith("image/"):
-            return match[0][1:]  # a link: no picture is fetched from outside
-        return f"![{match[1]}](data:{kind};base64,{base64.b64encode(picture.read_bytes()).decode()})"
-
-    return re.sub(r"!\[([^\]]*)\]\(([^)\s]+)\)", inline, card)

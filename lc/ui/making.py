@@ -68,6 +68,10 @@ class MakingHandlers:
         asked = {title: inputs.choice(choice, title, _CHOICES) for title, choice in zip(titles, choices, strict=True)}
         shown = {title: choice == "yes" for title, choice in asked.items() if choice != ANY}
         wanted = dict(attributes.changes(shown).wanted)
+        for name in [name for name, value in wanted.items() if value]:
+            if others := [other for other in attributes.excluded_by(name) if wanted.get(other)]:
+                pair = attributes[name].title, attributes[others[0]].title
+                raise LatentConstraintsError(text("random.both", first=pair[0], second=pair[1]))
         number = inputs.seed(0 if seed in (None, "") else seed)
         many = inputs.count(count, MOST_SHOWN)
         made = self.editor.sample(many, wanted, number, realism=inputs.truth(realism, text("random.realism")))

@@ -17,6 +17,7 @@ from PIL import Image
 from lc.attributes import AttributeSet
 from lc.editor import Edit, Reading
 from lc.faces import Aligned, on_white, paste
+from lc.faces.steering import Steering
 from lc.ui import views
 from lc.ui.pictures import Pictures, encoded
 from lc.ui.session import Session, boxes_seen
@@ -125,15 +126,17 @@ class Stage:
         photo = edit.reading.photo
         return self._cut(photo.to_srgb(on_white(edit.result)), head(edit.reading), _LARGE)
 
-    def tile(self, edit: Edit) -> str:
-        """A thumbnail of an edit as data: it travels inside the answer."""
-        image = self.blended(edit.reading, edit.edited, _CLOSE, _TILE)
-        return "data:image/jpeg;base64," + base64.b64encode(encoded(image, "JPEG", quality=82)).decode()
+    def tile(self, edit: Edit) -> tuple[str, Mapping[str, float]]:
+        """A thumbnail of an edit as data, for it travels inside the answer; and what is read in it, by the witness
+        where there is one."""
+        image, aligned = self._blended(edit.reading, edit.edited, _CLOSE, _TILE, edit.steering)
+        read = edit.witness.read(image, aligned) if edit.witness else edit.after
+        return "data:image/jpeg;base64," + base64.b64encode(encoded(image, "JPEG", quality=82)).decode(), read
 
     def thumbnail(self, edit: Edit) -> str:
         """As `tile`, drawn once."""
         if edit not in self._small:
-            self._small[edit] = self.tile(edit)
+            self._small[edit], _ = self.tile(edit)
         return self._small[edit]
 
     def blended(self, reading: Reading, edited: Image.Image, room: float, side: int) -> Image.Image:
@@ -145,6 +148,12 @@ class Stage:
             room: see `head`.
             side: pixels of the cut-out, or as many as the photo has.
         """
+        return self._blended(reading, edited, room, side, None)[0]
+
+    def _blended(
+        self, reading: Reading, edited: Image.Image, room: float, side: int, steering: Steering | None
+    ) -> tuple[Image.Image, Aligned]:
+        """The cut-out, and the face's place in it."""
         box = head(reading, room)
         with reading.photo.held():
             small = _resized(reading.photo.rgb, box, side)
@@ -152,7 +161,7 @@ class Stage:
         matrix = reading.aligned.matrix.copy()
         matrix[:, 2] -= box[:2]
         aligned = Aligned(reading.aligned.crop, matrix * zoom, reading.aligned.scale * zoom)
-        return paste(small, edited, aligned, reading.reconstruction)
+        return paste(small, edited, aligned, reading.reconstruction, steering), aligned
 
     def _photo(self, reading: Reading) -> dict[str, Any]:
         """What stays as long as the photo and the face do."""

@@ -48,39 +48,42 @@ def status(attributes: AttributeSet, moment: Moment, wanted: Mapping[str, Streng
     edit = moment.edit
     if not wanted:
         return _line("", text("status.plain"))
-    witness: Mapping[str, float] | None = getattr(edit, "seen", None)
-    read = witness or edit.after
+    seen = edit.seen
+    read = seen.after if seen else edit.after
     met = {name: (read[name] >= 0.5) == (value >= 0.5) for name, value in wanted.items() if name in read}
-    said = ", ".join(_change(attributes, name, wanted[name] >= 0.5) for name, good in met.items() if good)
-    missing = ", ".join(_change(attributes, name, wanted[name] >= 0.5) for name, good in met.items() if not good)
-    sentences = [text("status.shows", changes=said)] if said else []
+    shows, missing = (
+        ", ".join(_change(attributes, name, wanted[name] >= 0.5) for name, good in met.items() if good == side)
+        for side in (True, False)
+    )
+    sentences = []
+    if shows:
+        sentences.append(text("status.seen", changes=shows) if seen else text("status.read", changes=shows))
     if missing:
         sentences.append(text("status.faint", changes=missing))
-    moved = [name for name in attributes.names if name not in edit.changes and _flipped(edit, name)]
-    if moved:
-        also = ", ".join(attributes[name].title.lower() for name in moved)
-        sentences.append(text("status.also", names=also))
+    turned = edit.also_changed if seen else [name for name in attributes.names if _turned(edit, name)]
+    if also := [attributes[name].title.lower() for name in turned if name not in wanted]:
+        sentences.append(text("status.also", names=", ".join(also)))
     if edit.warning:
         sentences.append(edit.warning)
     # Green is for what a reader that took no part sees on the photo: the model's own reading does not earn it.
-    kind = "warn" if missing or edit.warning else "ok" if witness else ""
+    kind = "warn" if missing or edit.warning else "ok" if seen else ""
     return _line(kind, " ".join(sentences))
 
 
 def _change(attributes: AttributeSet, name: str, wanted: bool) -> str:
-    """A change in a visitor's words, such as "Older", "Beard" or "not Smiling"."""
+    """A change in a visitor's words, such as "Older" or "Beard: yes"."""
     attribute = attributes[name]
-    words = attribute.on if wanted else attribute.off
-    if words:
-        return words.lower()
-    title = attribute.title.lower()
-    return title if wanted != attribute.inverted else text("status.without", title=title)
+    if words := attribute.on if wanted else attribute.off:
+        return words
+    if wanted != attribute.inverted:
+        return text("status.yes", title=attribute.title)
+    return text("status.no", title=attribute.title)
 
 
-def _flipped(edit: Edit, name: str) -> bool:
-    """Whether what nobody asked for reads otherwise than before, and clearly so."""
+def _turned(edit: Edit, name: str) -> bool:
+    """Whether what nobody asked for reads the other way round than before, and clearly so."""
     before, after = edit.before[name], edit.after[name]
-    return (before >= 0.5) != (after >= 0.5) and abs(before - after) > 0.25
+    return name not in edit.changes and (before >= 0.5) != (after >= 0.5) and abs(before - after) > 0.25
 
 
 def details(attributes: AttributeSet, moment: Moment, wanted: Mapping[str, Strength]) -> str:

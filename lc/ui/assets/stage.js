@@ -10,7 +10,7 @@ const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCode
 
 element.firstElementChild.innerHTML = `
   <section class="lc-frame" aria-label="${escaped(t.stage)}">
-    <img class="lc-after" alt="${escaped(t.after)}" draggable="false">
+    <img class="lc-after" alt="${escaped(t.after)}" title="${escaped(t.hold)}" draggable="false">
     <img class="lc-before" alt="${escaped(t.before)}" draggable="false">
     <span class="lc-tag lc-left" aria-hidden="true">${escaped(t.before)}</span>
     <span class="lc-tag lc-right" aria-hidden="true">${escaped(t.after)}</span>
@@ -190,7 +190,7 @@ function history() {
     button.onclick = () => lc.ask("go", [], i);
     return button;
   }));
-  strip.querySelector("[aria-current=true]")?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
+  strip.scrollLeft = (strip.querySelector("[aria-current=true]")?.offsetLeft ?? 0) - strip.clientWidth / 2;
   find("[data-do=undo]").disabled = !s.undo;
   find("[data-do=redo]").disabled = !s.redo;
   find("[data-do=reset]").disabled = s.at === 0;
@@ -209,11 +209,12 @@ function show() {
   }
   const old = lc.state, step = "step" in view;
   lc.state = step ? { ...old, ...view, walking: true } : { energies: "", ...view, walking: false };
+  if (step) whole = false;
   const fresh = old.face_key !== lc.state.face_key;
   if (!step) {
     lc.busy(false);
     if (fresh && !(old.name === view.name && old.size?.join() === view.size.join())) {
-      whole = view.faces.length > 1;
+      whole = view.faces.length > 1 && view.at === 0 && view.keep.length < 2;
       blob = arriving;
     }
     arriving = null;
