@@ -229,7 +229,8 @@ class EditHandlers:
         identity = inputs.share(identity, text("edit.identity"))
         strength = inputs.share(strength, text("edit.strength"), 0.5)
         method = inputs.choice(method, text("edit.method"), METHODS)
-        latest, mine = self._latest(request), inputs.moment(asked)
+        latest = self._latest(request)
+        mine = inputs.moment(asked) or latest.asked
         if mine < latest.asked:  # something newer waits behind this
             yield Shown()
             return

@@ -18,10 +18,9 @@ from lc.attributes import AttributeSet
 from lc.editor import Edit, Reading
 from lc.faces import Aligned, on_white, paste
 from lc.faces.steering import Steering
-from lc.ui import views
+from lc.ui import inputs, views
 from lc.ui.pictures import Pictures, encoded
 from lc.ui.session import Session, boxes_seen
-from lc.ui.texts import text
 
 __all__ = ["Box", "Stage", "finished", "head"]
 
@@ -185,15 +184,16 @@ class Stage:
     def _faces(self, session: Session) -> list[dict[str, Any]]:
         """Where each face is, in parts of the photo, and what it is called."""
         width, height = session.photo.size
+        names = inputs.face_names(len(session.reading.faces))
         return [
             {
                 "box": [face.box[0] / width, face.box[1] / height, face.box[2] / width, face.box[3] / height],
-                "name": text("face.name", number=number + 1),
-                "value": f"Face {number + 1}",
+                "name": name,
+                "value": value,
                 "chosen": number == session.number,
                 "edited": number in session.edited,
             }
-            for number, face in enumerate(session.reading.faces)
+            for number, (face, (name, value)) in enumerate(zip(session.reading.faces, names, strict=True))
         ]
 
     def _cut(self, image: Image.Image, box: Box, side: int) -> str:
