@@ -351,7 +351,7 @@ def test_wrong_numbers_are_a_sentence_everywhere(client: httpx.Client, page: Any
         assert said(call(client, number(page, "make"), [wishes[0], value, *wishes[2:]]))
     for event in ({"index": value}, {}, value):
         call(client, number(page, "open_example"), [], event_data=event)
-        call(client, number(page, "click_face"), [], event_data=event)
+        call(client, number(page, "go"), [], event_data=event)
 
 
 def test_private_functions_touch_only_the_session_that_asks(client: httpx.Client, page: Any, astronaut: Path) -> None:
