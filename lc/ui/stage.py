@@ -27,7 +27,7 @@ __all__ = ["Box", "Stage", "finished", "head"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the photo
 
 _LARGE, _WHOLE, _TILE = 760, 1280, 144  # pixels of a side: the face, the longer side of the whole photo, a tile
-_ROOM, _CLOSE, _UP = 2.4, 1.75, 0.1  # of the face's side: around it on the stage and on a tile; further up, for hair
+_ROOM, _CLOSE, _UP = 2.1, 1.75, 0.1  # of the face's side: around it on the stage and on a tile; further up, for hair
 
 
 def head(reading: Reading, room: float = _ROOM) -> Box:
