@@ -24,13 +24,13 @@ from benchmarks.reference import plain
 from lc.edit.problem import constraints_of, pose
 from lc.editor import FaceEditor, Method, Reading
 from lc.files import write_json, write_text
-from lc.weights import load_classifier
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
-from train.data import find, load_celeba
+from train.data import load_celeba
 from train.engine import parse
+from train.evaluate import edits as editing
+from train.evaluate.edits import Direction, tensor
+from train.evaluate.readers import Evaluators
 from train.identity import FaceEmbedding
-from train.latents import DIRECTIONS
-from train.rows import tensor
 
 
 @dataclass(frozen=True)
@@ -76,32 +76,27 @@ class Reach:
 
     def __init__(self, config: OptimiserConfig) -> None:
         self.editor = FaceEditor.load(config.weights, config.device)
-        self.reader, self.embedding = load_classifier(config.judges, "reader"), FaceEmbedding()
+        self.judges, self.embedding = Evaluators.load(config.judges), FaceEmbedding()
         names = load_celeba(config.celeba, config.part, config.pool).names
-        folder = find(config.celeba).photos
-        self.readings = self.editor.read_located([self.editor.locate(folder / n, aligned=True) for n in names])
+        self.readings = editing.read_framed(self.editor, config.celeba, names)
         copies = tensor([reading.reconstruction for reading in self.readings])
-        self.seen = self.read(copies)
-        lacking = [torch.nonzero(self.seen[:, ATTRIBUTES.index(n)] != w)[:, 0].tolist() for n, w in DIRECTIONS]
-        rows = sorted(choose(lacking, config.photos))
-        self.lacking = [[row for row in rows if row in set(candidates)] for candidates in lacking]
+        self.seen = self.judges.read(copies)
+        lacking = editing.lacking(self.seen)
+        rows = sorted(choose(list(lacking.values()), config.photos))
+        among = {direction: [row for row in rows if row in set(found)] for direction, found in lacking.items()}
+        self.lacking = {direction: found for direction, found in among.items() if found}
         self.photos, self.faces = len(rows), dict(zip(rows, self.embedding.crops(copies[rows]), strict=True))
         self.strangers = float(torch.pdist(torch.stack(list(self.faces.values()))).mean())
 
     @torch.no_grad()
-    def read(self, images: Tensor) -> Tensor:
-        """(N, 3, 64, 64) in [0, 1] -> bool (N, 10)."""
-        return torch.cat([self.reader.read(part) for part in images.split(128)])
-
-    @torch.no_grad()
-    def judge(self, rows: list[int], direction: int, images: Tensor, z: Tensor) -> dict[str, float]:
+    def judge(self, rows: list[int], direction: Direction, images: Tensor, z: Tensor) -> dict[str, float]:
         """Figures of edits of the photos `rows` in one direction, (N, 3, 64, 64) in [0, 1] and (N, latent)."""
-        name, wanted = DIRECTIONS[direction]
+        name, wanted = direction
         column, space = ATTRIBUTES.index(name), self.editor.space
         others = [
             i for i, other in enumerate(ATTRIBUTES) if other not in ATTRIBUTE_SET.changes({name: wanted}).resolved
         ]
-        got, seen = self.read(images), self.seen[rows]
+        got, seen = self.judges.read(images), self.seen[rows]
         z = z.to(self.editor.device)
         reached = (space.attribute_critic(z)[:, column] > 0) == wanted
         real = torch.sigmoid(space.critic(z)[:, 0]) > 0.3
@@ -117,25 +112,22 @@ class Reach:
     def edits(self, method: Method, identity: float, most: int | None = None) -> dict[str, Any]:
         """The twenty directions by one of the editor's backends."""
         directions: dict[str, Any] = {}
-        for i, (name, wanted) in enumerate(tqdm(DIRECTIONS, desc=f"{method} {identity:g}", leave=False)):
-            if not (rows := self.lacking[i][:most]):
-                continue
-            chosen: list[Reading] = [self.readings[row] for row in rows]
-            edits = self.editor.edit_many(chosen, {name: wanted}, identity, method)
-            images = tensor([edit.edited for edit in edits])
-            row = self.judge(rows, i, images, torch.stack([edit.z_edited for edit in edits]))
+        chosen = {direction: rows[:most] for direction, rows in self.lacking.items()}
+        for batch in editing.make(self.editor, self.readings, chosen, identity, method, f"{method} {identity:g}"):
+            edits, images = batch.edits, tensor([edit.edited for edit in batch.edits])
+            z = torch.stack([edit.z_edited for edit in edits])
+            row = self.judge(batch.rows, batch.direction, images, z)
             row["moved"] = sum(edit.z_distance for edit in edits) / len(edits)
             row["steps"] = sum(edit.steps for edit in edits) / len(edits)
             row["seconds"] = sum(edit.seconds for edit in edits) / len(edits)
-            directions[f"{name}={int(wanted)}"] = row
+            directions[editing.key(batch.direction)] = row
         return _with_mean(directions)
 
     def plain(self, most: int) -> dict[str, Any]:
         """The same by the paper's walk, from the photo, with its stop rule."""
         model, directions = self.editor.model, {}
-        for i, (name, wanted) in enumerate(tqdm(DIRECTIONS, desc="plain", leave=False)):
-            if not (rows := self.lacking[i][:most]):
-                continue
+        for (name, wanted), found in tqdm(self.lacking.items(), desc="plain", leave=False):
+            rows = found[:most]
             space, start = self.editor.space, torch.stack([self.readings[row].z for row in rows])
             problem = pose(space, start, constraints_of(space, {name: wanted}))
             target, mask = problem.target.round(), problem.edited
@@ -144,9 +136,9 @@ class Reach:
             seconds = (time.perf_counter() - begun) / len(rows)
             with torch.inference_mode():
                 images = (model.generator.decode(z).cpu() * 255).round() / 255
-            row = self.judge(rows, i, images, z)
+            row = self.judge(rows, (name, wanted), images, z)
             row |= {"steps": float(taken.mean()), "seconds": seconds}
-            directions[f"{name}={int(wanted)}"] = row
+            directions[editing.key((name, wanted))] = row
         return _with_mean(directions)
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lc.editor import Edit, FaceEditor, Reading, Sample
     from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError, WeightsError
     from lc.generator import Generator, Posterior
+    from lc.taught import TaughtAttribute, load_taught
     from lc.vae import VAE
     from lc.weights import load_model
 
@@ -36,12 +37,14 @@ __all__ = [
     "Rule",
     "Sample",
     "Taught",
+    "TaughtAttribute",
     "UnknownAttributeError",
     "WeightsError",
     "load_model",
+    "load_taught",
 ]
 
-_ROOMS = ("errors", "attributes", "constraints", "generator", "vae", "weights", "editor")
+_ROOMS = ("errors", "attributes", "constraints", "generator", "vae", "weights", "taught", "editor")
 
 
 def __getattr__(name: str) -> object:

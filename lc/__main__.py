@@ -4,6 +4,8 @@
     python -m lc edit photos/ --set Young=0 --method optimise --stages --out edited/
     python -m lc sample --count 64 --set Male=0 --seed 7 --out faces.png
     python -m lc describe photo.jpg
+    python -m lc teach Bangs --with photos/bangs --without photos/none --out bangs.safetensors
+    python -m lc edit photo.jpg --use bangs.safetensors --set Bangs=1 --require warmer --out edited.png
 
 Exit codes: 0 all done; 2 the command cannot be carried out as given; 3 some photos could not be used, and the others
 are done; 130 interrupted.
@@ -59,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     common, photos, change = _common(), _photos(), _change()
     _add_edit(commands, [photos, change, common])
     _add_sample(commands, [change, common])
+    _add_teach(commands, [common])
     commands.add_parser(
         "describe",
         parents=[photos, common],
@@ -113,6 +116,31 @@ def _change() -> _Parser:
         metavar="NAME=0|1",
         help="attributes to take away or to give, such as Eyeglasses=1, or a strength: Smiling=0.6; may be repeated",
     )
+    change.add_argument(
+        "--use",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a taught attribute, from the command teach, which the other options then know by name; may be repeated",
+    )
+    change.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an attribute, a taught one or a rule that is to hold, such as warmer; may be repeated",
+    )
+    change.add_argument(
+        "--forbid", action="append", default=[], metavar="NAME", help="one that is not to hold; may be repeated"
+    )
+    change.add_argument(
+        "--any",
+        action="append",
+        default=[],
+        metavar="A,B",
+        help="one of these at least is to hold, A=0 standing for not A; may be repeated",
+    )
     change.add_argument("--out", required=True, metavar="PATH", help="a picture file, or a folder, which may end in /")
     return change
 
@@ -166,14 +194,33 @@ def _add_sample(commands: _Commands, parents: list[_Parser]) -> None:
     )
 
 
+def _add_teach(commands: _Commands, parents: list[_Parser]) -> None:
+    teach = commands.add_parser(
+        "teach",
+        parents=parents,
+        allow_abbrev=False,
+        help="learn a new attribute from a few photos",
+        description="Learn a new attribute from 5 to 200 photos with it and, if there are, as many without it; else "
+        "faces in general are the contrast. Prints how well that went. Use it by: edit --use FILE --set NAME=1.",
+    )
+    teach.add_argument("name", metavar="NAME", help="what to call it: letters, digits and _")
+    teach.add_argument("--with", dest="with_", required=True, type=Path, metavar="FOLDER", help="photos with it")
+    teach.add_argument("--without", type=Path, metavar="FOLDER", help="photos without it")
+    teach.add_argument(
+        "--aligned", action="store_true", help="the photos are CelebA crops (178x218, 89x109): look for no face"
+    )
+    teach.add_argument("--out", required=True, type=Path, metavar="FILE", help="a .safetensors file")
+
+
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line. INPUTs may stand anywhere, which argparse alone does not allow beside subcommands."""
     parser = _parser()
     arguments, extra = parser.parse_known_args(argv)
-    unknown = [text for text in extra if text.startswith("-") or arguments.command == "sample"]
+    takes_photos = arguments.command in ("edit", "describe")
+    unknown = [text for text in extra if text.startswith("-") or not takes_photos]
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    if arguments.command != "sample":
+    if takes_photos:
         arguments.inputs += map(Path, extra)
         # `--set A=1 photo.jpg`: --set takes what follows it, the photo too.
         for text in filter(_is_path, list(getattr(arguments, "set", []))):

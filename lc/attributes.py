@@ -69,6 +69,7 @@ class Attribute:
             person.
         recolours: the part whose colour it is, and nothing else.
         colour: of that part where the attribute holds.
+        shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Attribute:
     acts_on: tuple[str, ...] = ()
     recolours: str = ""
     colour: Colour | None = None
+    shades: bool = False
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Attribute:

@@ -11,16 +11,16 @@ import os
 import re
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
 from PIL import Image
 from tqdm import tqdm
 
-from lc.attributes import Strength
 from lc.editor import DEFAULT_WEIGHTS, Edit, FaceEditor, Reading
 from lc.errors import LatentConstraintsError, PhotoError
 from lc.faces import (
@@ -36,6 +36,9 @@ from lc.faces import (
     save_picture,
 )
 from lc.files import write_json
+from lc.named import Request, Vocabulary, Wanted
+from lc.taught import load_taught, peek_name
+from lc.teach import gather
 from lc.weights import load_attributes
 
 __all__ = ["run"]
@@ -61,13 +64,15 @@ def run(arguments: argparse.Namespace) -> int:
         LatentConstraintsError: the command cannot be carried out as given.
         OSError: a result cannot be written.
     """
-    return {"edit": _edit, "sample": _sample, "describe": _describe}[arguments.command](arguments)
+    commands = {"edit": _edit, "sample": _sample, "describe": _describe, "teach": _teach}
+    return commands[arguments.command](arguments)
 
 
 def _edit(arguments: argparse.Namespace) -> int:
-    changes = _changes(arguments)
+    request = _request(arguments)
+    changes = request.set
     # With nothing set, the reconstruction is what the user wants to see.
-    blend = arguments.blend or ("change" if changes else "crop")
+    blend = arguments.blend or ("change" if request else "crop")
     single = len(arguments.inputs) == 1 and not arguments.inputs[0].is_dir()
     out, is_picture = Path(arguments.out), _is_picture(arguments.out, single)
     paths, failed = _photos(arguments.inputs, None if is_picture else out)
@@ -75,8 +80,11 @@ def _edit(arguments: argparse.Namespace) -> int:
         return 3
     targets = _targets(paths, out, is_picture, arguments.stages)
     editor = _load(arguments)
+    vocabulary = _vocabulary(editor, request, arguments)
     targets[0].parent.mkdir(parents=True, exist_ok=True)
     settings = {name: getattr(arguments, name) for name in ("identity", "method", "seed")}
+    settings |= {name: given for name in ("require", "forbid", "any") if (given := getattr(arguments, name))}
+    asked = {**changes, **{one.name: one.strength for one in request.require}}
     warned: set[str] = set()
 
     def save(index: int, edit: Edit) -> None:
@@ -84,7 +92,7 @@ def _edit(arguments: argparse.Namespace) -> int:
             picture = edit.result if blend == "change" else edit.crop_result
             save_picture(picture, targets[index], EDITED, edit.reading.photo)
             if arguments.stages:
-                _save_stages(edit, targets[index], {"input": str(paths[index]), "set": changes, **settings})
+                _save_stages(edit, targets[index], {"input": str(paths[index]), "set": asked, **settings})
         except PhotoError as error:
             _say(f"{paths[index]}: {error}")
             failed.append(paths[index])
@@ -96,7 +104,9 @@ def _edit(arguments: argparse.Namespace) -> int:
 
     def use(batch: list[tuple[int, Reading]]) -> None:
         indices, readings = zip(*batch, strict=True)
-        edits = editor.edit_many(readings, changes, arguments.identity, arguments.method)
+        z = torch.stack([reading.z for reading in readings]).to(editor.device)
+        constraints = vocabulary.constraints(request, z)
+        edits = editor.edit_many(readings, changes, arguments.identity, arguments.method, constraints=constraints)
         for warning in {edit.warning for edit in edits if edit.warning} - warned:
             warned.add(warning)
             _say(warning)
@@ -108,9 +118,13 @@ def _edit(arguments: argparse.Namespace) -> int:
 
 
 def _sample(arguments: argparse.Namespace) -> int:
-    changes = _changes(arguments)
+    request = _request(arguments)
     out, is_picture = Path(arguments.out), _is_picture(arguments.out)
-    samples = _load(arguments).sample(arguments.count, changes, arguments.seed, realism=not arguments.no_realism)
+    editor = _load(arguments)
+    constraints = _vocabulary(editor, request, arguments).constraints(request)
+    samples = editor.sample(
+        arguments.count, request.set, arguments.seed, constraints=constraints, realism=not arguments.no_realism
+    )
     (out.parent if is_picture else out).mkdir(parents=True, exist_ok=True)
     if is_picture:
         save_picture(_grid([sample.image for sample in samples]), out, GENERATED)
@@ -146,6 +160,31 @@ def _describe(arguments: argparse.Namespace) -> int:
     return 3 if failed else 0
 
 
+def _teach(arguments: argparse.Namespace) -> int:
+    out = arguments.out
+    if out.suffix.lower() != ".safetensors":
+        raise LatentConstraintsError(f"{out} must end with .safetensors: a taught attribute is such a file.")
+    gather(arguments.with_)  # counted before the networks are loaded
+    if arguments.without:
+        gather(arguments.without)
+    editor = _load(arguments)
+    with tqdm(unit="photo", leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        taught = editor.teach(
+            arguments.name, arguments.with_, arguments.without, aligned=arguments.aligned, progress=progress
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    taught.save(out)
+    print(f"{taught.name}: {taught.report}")
+    for note in taught.report.notes:
+        print(note)
+    return 0
+
+
 def _say(text: str) -> None:
     """A line on stderr, above the progress bar."""
     tqdm.write(text, file=sys.stderr)
@@ -154,9 +193,42 @@ def _say(text: str) -> None:
 # --- in ------------------------------------------------------------------------------------------------------------
 
 
-def _changes(arguments: argparse.Namespace) -> Mapping[str, Strength]:
-    """What --set asks for, known before the networks are loaded: a mistyped name need not wait for them."""
-    return load_attributes(arguments.weights or DEFAULT_WEIGHTS).parse(arguments.set).wanted
+def _request(arguments: argparse.Namespace) -> Request:
+    """What --set, --require, --forbid and --any ask for, known before the networks are loaded: a mistyped name of an
+    attribute need not wait for them."""
+    attributes = load_attributes(arguments.weights or DEFAULT_WEIGHTS)
+    taught = {peek_name(path).lower() for path in arguments.use}
+    own = [text for text in arguments.set if _name(text) not in taught]
+    required = [text for text in arguments.set if _name(text) in taught] + arguments.require
+    either = [[text for text in group.split(",") if text.strip()] for group in arguments.any]
+    if short := [group for group, texts in zip(arguments.any, either, strict=True) if len(texts) < 2]:
+        raise LatentConstraintsError(
+            f"--any {short[0]} names one only: give two or more with commas between, or --require."
+        )
+    # What the actor serves goes to it: a required attribute is one that is set.
+    wanted = [Wanted.parse(text) for text in required]
+    forbidden = [Wanted.parse(text) for text in arguments.forbid]
+    simple = [(one, one.strength) for one in wanted] + [(one, 1 - one.strength) for one in forbidden]
+    known = {name.lower() for one in attributes.attributes for name in (one.name, one.title.replace(" ", "_"))}
+    changes = attributes.parse(own).wanted
+    mine = {one.name: strength for one, strength in simple if _name(one.name) in known and strength in (0, 1)}
+    return Request(
+        set={**changes, **attributes.changes(mine).wanted},
+        require=tuple(one for one in wanted if one.name not in mine),
+        forbid=tuple(one for one in forbidden if one.name not in mine),
+        either=tuple(tuple(map(Wanted.parse, texts)) for texts in either),
+    )
+
+
+def _name(text: str) -> str:
+    """The name in NAME=0|1, as names are compared."""
+    return text.partition("=")[0].strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _vocabulary(editor: FaceEditor, request: Request, arguments: argparse.Namespace) -> Vocabulary:
+    vocabulary = Vocabulary(editor.space, [load_taught(path, editor.model) for path in arguments.use])
+    vocabulary.check(request.names)
+    return vocabulary
 
 
 def _load(arguments: argparse.Namespace) -> FaceEditor:

@@ -244,20 +244,50 @@ class Taught:
 
     Attributes:
         critic: z (B, latent) -> logits (B, 1) or (B,), a module.
-        threshold: the logit from which on it says yes.
+        threshold: the logit from which on it says yes; a number, or (B,).
         margin: how many logits beyond the threshold settle it.
+        wanted, tolerance: see `Attribute`.
+        direction: (latent,), where an edit moves first; None leaves everything to descent.
+        target: how many logits beyond the threshold that first move leads; > 0.
+        name: what messages call it.
     """
 
     critic: Net
-    threshold: float = 0.0
+    threshold: float | Tensor = 0.0
     weight: float = 1.0
     margin: float = 1.0
+    wanted: float = 1.0
+    tolerance: float = 0.05
+    direction: Tensor | None = None
+    target: float = 1.0
+    name: str = ""
 
     def evaluate(self, at: Point) -> Evaluation:
-        return _of_logit(at.run(self.critic).flatten() - self.threshold, self.margin)
+        logit = at.run(self.critic).flatten() - self.threshold
+        if self.wanted in (0, 1):
+            return _of_logit(logit if self.wanted else -logit, self.margin)
+        target = torch.full_like(logit, self.wanted)
+        met, refuted = _met_and_refuted(logit.detach(), target, self.margin, self.tolerance)
+        return Evaluation(attribute_loss(logit[:, None], target[:, None]), met, refuted)
+
+    def propose(self, z: Tensor, scale: float = 1.0) -> Tensor:
+        """Along the direction to where a critic that is linear reads what is wanted, or a part `scale` of that way.
+
+        (B, latent) -> (B, latent). Rows that are as wanted stay.
+        """
+        if self.direction is None:
+            return z
+        logit = self.critic(z).flatten() - self.threshold
+        slope = self.critic(z + self.direction).flatten() - self.threshold - logit
+        if self.wanted in (0, 1):
+            sign = self.wanted * 2 - 1
+            step = sign * (self.target - sign * logit).clamp_min(0)
+        else:
+            step = torch.logit(torch.full_like(logit, self.wanted)) - logit
+        return z + scale * (step / slope)[:, None] * self.direction
 
     def rows(self, index: Tensor) -> Taught:
-        return self
+        return replace(self, threshold=self.threshold[index]) if isinstance(self.threshold, Tensor) else self
 
 
 @dataclass(frozen=True)
@@ -274,14 +304,15 @@ class Rule:
         decode: z (B, latent) -> pictures (B, 3, S, S) in [0, 1], differentiable.
         function: pictures -> (B,). One that is not differentiable can be evaluated but not descended: fit a critic to
             it, and use `Taught`.
-        level: in the function's unit; met from there on. For "at most", negate the function, or use `Not`.
+        level: in the function's unit, a number or (B,); met from there on. For "at most", negate the function, or use
+            `Not`.
         scale: in the same unit, how much of it counts as a logit; > 0.
         margin: how many of these logits beyond the level settle it.
     """
 
     decode: Net
     function: Callable[[Tensor], Tensor]
-    level: float
+    level: float | Tensor
     scale: float
     weight: float = 1.0
     margin: float = 0.0
@@ -290,7 +321,7 @@ class Rule:
         return _of_logit((self.function(at.run(self.decode)) - self.level) / self.scale, self.margin)
 
     def rows(self, index: Tensor) -> Rule:
-        return self
+        return replace(self, level=self.level[index]) if isinstance(self.level, Tensor) else self
 
 
 # --- algebra -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
@@ -29,10 +30,13 @@ from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_pho
 from lc.faces.steering import Steering
 from lc.generator import from_prior
 from lc.invert import invert
+from lc.laid import Laid
 from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
 from lc.paths import DEFAULT_WEIGHTS
 from lc.results import Edit, Progress, Reading, Sample
 from lc.steer import crop_maps, photo_maps, steering_of
+from lc.taught import TaughtAttribute
+from lc.teach import Cancelled, gather, learn
 from lc.weights import Model, load_model
 from lc.witness import Witness
 
@@ -62,6 +66,7 @@ class FaceEditor:
         self.model, self.space = model, LatentSpace(model)
         self.inversion_steps = tuning.inversion_steps if inversion_steps is None else inversion_steps
         self.correction_steps = tuning.correction_steps if correction_steps is None else correction_steps
+        self.layer = Laid(model)
         self.device = model.statistics.mean.device
         self.witness = Witness(model.witness, model.attributes) if model.witness else None
 
@@ -268,7 +273,17 @@ class FaceEditor:
     ) -> Problem:
         z = torch.stack([reading.z for reading in readings]).to(self.device)
         pictures = self._tensor([reading.reconstruction for reading in readings])
-        return pose(self.space, z, constraints, preserve, pictures, style)
+        changes = wanted_changes(self.space, changes_of(self.space, constraints)[0])
+        return pose(self.space, z, constraints, preserve, pictures, style, self._laid(readings, changes))
+
+    def _laid(self, readings: Sequence[Reading], changes: Changes) -> dict[str, Tensor]:
+        """See `Problem.laid`."""
+        found = [self.layer.shifts(reading, changes.wanted) if reading.maps is not None else {} for reading in readings]
+        none = torch.zeros(self.model.generator.latent)
+        return {
+            name: torch.stack([one.get(name, none) for one in found]).to(self.device)
+            for name in sorted(set().union(*found))
+        }
 
     @torch.inference_mode()
     def _edits(
@@ -321,6 +336,46 @@ class FaceEditor:
             else steering_of(self.attributes, parser.config.classes, changes, reading.maps, maps)
             for reading, maps in zip(readings, after, strict=True)
         ]
+
+    # --- new attributes ----------------------------------------------------------------------------------------
+
+    def teach(
+        self,
+        name: str,
+        with_: str | Path | Sequence[Source],
+        without: str | Path | Sequence[Source] | None = None,
+        *,
+        aligned: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> TaughtAttribute:
+        """Learn an attribute from a few photos; `TaughtAttribute.constraint` is what `edit` and `sample` take.
+
+        Args:
+            name: what to call it: letters, digits and _.
+            with_, without: a folder of 5 to 200 photos, or such photos, with the attribute and without it. None: faces
+                in general are the contrast.
+            aligned: see `read`.
+            progress: told how many photos are read, and how many there are.
+            stop: asked before each photo; True ends it.
+
+        Raises:
+            LatentConstraintsError: the name is taken, too few photos show a face, or the two sides share photos.
+            Cancelled: `stop` said so.
+        """
+        sides = gather(with_), None if without is None else gather(without)
+        total, read = sum(len(side or ()) for side in sides), count()
+
+        def tick() -> None:
+            if stop is not None and stop():
+                raise Cancelled("Teaching was cancelled; nothing was kept.")
+            if progress is not None:
+                progress(next(read), total)
+
+        def crop(photo: Source) -> Image.Image:
+            return self.locate(photo, aligned=aligned)[-1].crop
+
+        return learn(self.space, name, *sides, crop=crop, tick=tick)
 
     # --- generated faces -------------------------------------------------------------------------------------------
 

@@ -25,20 +25,15 @@ __all__ = ["Edit", "Progress", "Reading", "Sample", "animated"]
 class Reading:
     """A photo as the model reads it; S is the image size of its generator. Read once, edit many times.
 
-        Attributes:
-            photo: the photo, which is decoded again whenever its pixels are asked for.
-            faces: what the detector found, largest first; empty for an already aligned crop.
-            face: which of them was taken, or None for an aligned crop.
-            aligned: the crop, S x S pixels, and its place in the photo.
-            z: (latent,), on the CPU; see `lc.invert`.
-    <<<<<<< HEAD
-            reconstruction: decode(z), 64x64.
-            attributes: the critic's ten probabilities.
-            maps: what the face parser finds around the face, see `lc.steer.photo_maps`; None without a parser.
-    =======
-            reconstruction: decode(z), S x S.
-            attributes: D_attr's probabilities.
-    >>>>>>> house
+    Attributes:
+        photo: the photo, which is decoded again whenever its pixels are asked for.
+        faces: what the detector found, largest first; empty for an already aligned crop.
+        face: which of them was taken, or None for an aligned crop.
+        aligned: the crop, S x S pixels, and its place in the photo.
+        z: (latent,), on the CPU; see `lc.invert`.
+        reconstruction: decode(z), S x S.
+        attributes: D_attr's probabilities.
+        maps: what the face parser finds around the face, see `lc.steer.photo_maps`; None without a parser.
     """
 
     photo: Photo

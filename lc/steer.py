@@ -59,4 +59,5 @@ def steering_of(
             recolours = entry.recolours
             wanted = changes[entry.name]
             colour = entry.colour if isinstance(wanted, bool) and wanted else colour
-    return Steering(classes, before, after, frozenset(acts_on), recolours, colour)
+    shades = bool(entries) and all(entry.shades and changes[entry.name] is True for entry in entries)
+    return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades)

@@ -22,6 +22,7 @@ from lc.actor import Actor
 from lc.attributes import AttributeSet
 from lc.checksums import load_config, read_file, save_config, save_files
 from lc.classifier import Classifier, ClassifierConfig
+from lc.contrast import load_contrast
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.errors import WeightsError
 from lc.exemplars import Exemplars, ExemplarsConfig
@@ -253,6 +254,8 @@ class Model:
             `perceptual` where it is the only one.
         witness: a classifier that takes no part in edits and reads what has come of them, where there is one.
         parser: the face parser, which steers the blend, where there is one.
+        contrast: (K, latent), latents of a sample of the training photos, where there is one: what an attribute that is
+            taught from a few photos is contrasted with.
         exemplars: moves learned from pairs, which take the actor's place, where there are some.
     """
 
@@ -272,6 +275,7 @@ class Model:
     guidance: Classifier | None = None
     witness: Classifier | None = None
     parser: Parser | None = None
+    contrast: Tensor | None = None
     exemplars: Exemplars | None = None
 
     def distance_weight(self, identity: float) -> float:
@@ -344,6 +348,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
     parser, exemplars = load_parser(folder), load_exemplars(folder)
+    contrast = load_contrast(folder, statistics)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
     perceptual, guidance, witness = (
         classifier.to(place) if (classifier := bundled_classifier(folder, name)) else None
@@ -364,6 +369,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         guidance=guidance or perceptual,
         witness=witness,
         parser=parser.to(place) if parser else None,
+        contrast=None if contrast is None else contrast.to(place),
         exemplars=exemplars.to(place) if exemplars else None,
     )
 

@@ -14,11 +14,12 @@ from PIL import Image
 
 from lc.actor import Actor
 from lc.attributes import AttributeSet
+from lc.contrast import save_contrast
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.tuning import Tuning
 from lc.vae import VAE, VAEConfig
-from lc.weights import save_editing_nets, save_generator, save_statistics, save_tuning
+from lc.weights import load_statistics, save_editing_nets, save_generator, save_statistics, save_tuning
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.tuning import LEGACY_TUNING
 
@@ -84,6 +85,20 @@ def write_tiny_weights(
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
+def contrasted_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a sample of latents."""
+    folder = write_tiny_weights(tmp_path_factory.mktemp("contrasted"))
+    chance = torch.Generator().manual_seed(9)
+    save_contrast(folder, torch.randn(300, LATENT, generator=chance), load_statistics(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def contrasted_editor(contrasted_weights: Path) -> FaceEditor:
+    return FaceEditor.load(contrasted_weights, device="cpu")
 
 
 @pytest.fixture(scope="session")

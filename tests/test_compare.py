@@ -12,7 +12,7 @@ from PIL import Image
 from processes import finish_here
 
 from lc.editor import FaceEditor
-from train.compare import CompareConfig, editors, faces, page, read, sheet
+from train.compare import CompareConfig, editors, faces, measured, page, read, sheet
 
 
 def test_faces_go_in_as_they_are(tiny_editor: FaceEditor) -> None:
@@ -22,6 +22,16 @@ def test_faces_go_in_as_they_are(tiny_editor: FaceEditor) -> None:
     assert all(np.array_equal(r.aligned.crop, crop) for r, crop in zip(readings, crops, strict=True))
     again = faces(tiny_editor, CompareConfig(count=2))
     assert all(np.array_equal(a, b) for a, b in zip(crops, again, strict=True))
+
+
+def test_a_face_of_another_size_is_resampled_for_the_model(tiny_editor: FaceEditor) -> None:
+    large = Image.fromarray(np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8))
+    (reading,) = read(tiny_editor, [large])
+    assert reading.aligned.crop.size == (64, 64)
+    assert reading.aligned.scale == 2
+    assert measured([large], [large], None)["PSNR"] == 100
+    small = [reading.reconstruction]
+    assert measured([large], small, None)["PSNR"] < 100
 
 
 def test_a_sheet_has_a_row_for_each_title() -> None:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from processes import finish
 
 from lc.checksums import save_files
+from lc.classifier import Classifier, ClassifierConfig
 from lc.edit.problem import constraints_of, pose
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.errors import WeightsError
 from lc.identity import FILE, Calibration, load_calibration, save_calibration
+from lc.weights import save_classifier
 from train.attributes import ATTRIBUTES
 
 places = st.floats(0, 1)
@@ -139,7 +141,10 @@ def test_a_folder_is_calibrated(celeba: Path, tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(DEFAULT_WEIGHTS, weights)
     (weights / FILE).unlink()
-    options = ["--celeba", str(celeba), "--skip", "0", "--edits", "1", "--tried", "2", "--guide", str(weights)]
+    guide = tmp_path / "guide"
+    torch.manual_seed(0)
+    save_classifier(guide, "guide", Classifier(ClassifierConfig(widths=(8, 8, 8, 8))).eval())
+    options = ["--celeba", str(celeba), "--skip", "0", "--edits", "1", "--tried", "2", "--guide", str(guide)]
     options += ["--reach", "0.6", "1.4", "--sure", "1", "4", "--least", "Smiling=1", "9"]
     options += ["--actor", "1.6", "0.4", "--optimiser", "1.6", "0.4", "--steps", "3", "--device", "cpu"]
     finish(["train.calibrate", "--weights", str(weights), *options])

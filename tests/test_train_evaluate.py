@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lc.classifier import Classifier, ClassifierConfig
+from lc.parser import Parser, ParserConfig
 from lc.ui.layout import model_card
-from lc.weights import load_tuning, save_classifier, save_tuning
-from train import report
+from lc.weights import load_tuning, save_classifier, save_config, save_module, save_tuning
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
-from train.evaluate import EvaluateConfig, main, measure
-from train.identity import MissingEmbeddingError
+from train.evaluate import report
+from train.evaluate.__main__ import EvaluateConfig, main, measure, write
+from train.evaluate.crops import SAME_PERSON_DIRECTIONS, _leak, _turned, spread
+from train.evaluate.plots import write_plots
+from train.evaluate.tables import finished_tables
+from train.identity import FaceEmbedding, MissingEmbeddingError
 from train.mixture import Density, DensityConfig, save_density
-from train.plots import write_plots
-from train.rows import SAME_PERSON_DIRECTIONS, FaceEmbedding, _leak, _turned, spread
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +53,27 @@ def weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def config(celeba: Path, weights: Path, judges: Path) -> EvaluateConfig:
+def parser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained parser, as train.parser writes one."""
+    folder, sizes = tmp_path_factory.mktemp("parser"), ParserConfig(image_size=32, widths=(8, 8, 8, 8))
+    torch.manual_seed(0)
+    save_config(folder, parser={**vars(sizes), "classes": list(sizes.classes)})
+    save_module(folder, "parser", Parser(sizes).eval())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(celeba: Path, weights: Path, judges: Path, parser: Path) -> EvaluateConfig:
     return EvaluateConfig(
         weights,
         judges,
         celeba,
+        count=5,
+        parser=parser,
+        masks_photos=6,
+        outside=False,
+        grey=1,
+        crops=True,
         plain=weights,
         seeds=(0, 1),
         thorough=True,
@@ -80,6 +98,48 @@ def test_every_row_is_there(figures: dict[str, Any]) -> None:
     assert set(figures) >= {*report.ROWS, "edits_actor", "edits_optimise", "sweep", "sweep_optimise", "samples"}
     assert set(figures["samples"]) == set(figures["sweep"]) == {"0.0", "0.5", "1.0"}
     assert figures["samples"]["0.0"] == figures["actor"]
+
+
+def test_finished_photos_are_measured_by_every_role_that_is_there(figures: dict[str, Any]) -> None:
+    found = figures["finished"]
+    assert found["photos"] == 5
+    assert found["readers"]["evaluation"]
+    assert not found["readers"]["outside"]
+    assert set(found["masks"]["agreement"]) >= {"Eyeglasses", "Bald", "Wearing_Hat"}
+    (place,) = found["places"].values()
+    for groups in place["directions"].values():
+        assert groups["all"]["edits"] <= 5
+        assert {"held", "converged", "background"} <= set(groups["all"])
+        assert "outside" not in groups["all"]
+    text = finished_tables(json.loads(json.dumps(found, default=str)))
+    assert all(f"| {name} | " in text for name in place["directions"])
+    assert "all roles side by side" in text
+    assert "What nobody asked for" in text
+
+
+def test_without_a_parser_the_card_says_so(figures: dict[str, Any]) -> None:
+    text = finished_tables({**figures["finished"], "masks": None})
+    assert "nothing was measured by masks" in text
+    assert "What nobody asked for" not in text
+
+
+def test_finished_photos_alone_leave_the_crops_figures_as_they_were(
+    config: EvaluateConfig, figures: dict[str, Any], tmp_path: Path
+) -> None:
+    there = dataclasses.replace(config, weights=tmp_path)
+    write(there, report.short(figures))
+    card = (tmp_path / "README.md").read_text()
+    assert {"<!-- evaluation -->", "<!-- finished -->"} <= set(card.splitlines())
+    again = report.short({"finished": {**figures["finished"], "photos": 77}})
+    write(dataclasses.replace(there, crops=False), again)
+    known = json.loads((tmp_path / "evaluation.json").read_text())
+    assert known["finished"]["photos"] == 77
+    assert known["reach"]["psnr"] == report.short(figures)["reach"]["psnr"]
+    after = (tmp_path / "README.md").read_text()
+    assert "77 photos" in after
+    assert after.split("<!-- evaluation -->")[1].split("<!-- /")[0] in card
+    write(there, report.short({k: v for k, v in figures.items() if k != "several"}))
+    assert "several" not in json.loads((tmp_path / "evaluation.json").read_text())
 
 
 def test_places_of_the_slider_are_compared_by_the_same_photos(figures: dict[str, Any]) -> None:
@@ -183,7 +243,7 @@ def test_the_command_writes_json_card_and_plots(
     shutil.copytree(config.weights, weights, ignore=shutil.ignore_patterns("README.md", "plots"))
     where = ["--weights", str(weights), "--judges", str(config.judges), "--celeba", str(config.celeba)]
     few = ["--edits", "1", "--optimised", "1", "--swept", "1", "--seeds", "0"]
-    few += ["--sweep", "0.5", "--limit", "4", "--device", "cpu"]
+    few += ["--sweep", "0.5", "--limit", "4", "--device", "cpu", "--crops", "--count", "2", "--no-outside"]
     monkeypatch.setattr(sys, "argv", ["evaluate", *where, *few])
     main()
     printed, card = capsys.readouterr().out, (weights / "README.md").read_text()
@@ -199,7 +259,7 @@ def test_the_command_writes_json_card_and_plots(
 
 def test_tables_have_as_many_cells_as_columns(figures: dict[str, Any]) -> None:
     widths: list[int] = []
-    for line in report.markdown(figures).splitlines():
+    for line in [*report.markdown(figures).splitlines(), *finished_tables(figures["finished"]).splitlines()]:
         if not line.startswith("|"):
             widths = []
             continue
@@ -214,7 +274,9 @@ def test_without_the_face_embedding_the_rest_is_measured(
         raise MissingEmbeddingError("Install it.")
 
     monkeypatch.setattr(FaceEmbedding, "__init__", missing)
-    short = EvaluateConfig(**{**vars(config), "seeds": (0,), "sweep": (0.0, 1.0), "limit": 4, "plain": None})
+    short = EvaluateConfig(
+        **{**vars(config), "seeds": (0,), "sweep": (0.0, 1.0), "limit": 4, "count": 2, "plain": None}
+    )
     figures = measure(short)
     assert "Install it." in capsys.readouterr().out
     assert not any("person" in name or "embedding" in name for name in figures["edits_actor"]["directions"]["Bald=1"])

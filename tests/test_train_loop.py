@@ -155,9 +155,9 @@ def test_the_average_follows_faster_at_first_and_holds_buffers() -> None:
         decay = min(0.8, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * step
         count = step
-    assert torch.allclose(average.module.weight, expected)
+    assert torch.allclose(average.module.get_parameter("weight"), expected)
     assert average.module.num_batches_tracked == count
-    assert average.module.running_mean[0] < -30
+    assert average.module.get_buffer("running_mean")[0] < -30
 
 
 def test_a_frozen_net_has_no_part_in_anothers_update(tmp_path: Path) -> None:
@@ -214,7 +214,13 @@ def taught(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
 def sharpen(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
     weights = write_tiny_weights(place / "weights")
     options: dict[str, Any] = {"images": 4 * STEPS, "batch": 4, "width": 8, "detail": 4, "imagined": 4, "made": 0.5}
-    paths = {"celeba": celeba, "vae": weights, "weights": weights, "perceptual": judge, "editor": weights}
+    paths: dict[str, Any] = {
+        "celeba": celeba,
+        "vae": weights,
+        "weights": weights,
+        "perceptual": judge,
+        "editor": weights,
+    }
     return Sharpening, SharpenTraining(place / "run", **paths, **options, **SMALL), weights
 
 

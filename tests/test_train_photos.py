@@ -1,4 +1,4 @@
-"""train.evaluate_photos: its figures say what they claim to."""
+"""train.evaluate.photos: its figures say what they claim to."""
 
 from __future__ import annotations
 
@@ -6,14 +6,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 pytest.importorskip("train.identity", exc_type=ImportError)
 
+from lc.classifier import Classifier, ClassifierConfig
+from lc.editor import FaceEditor
 from lc.faces import Aligned
 from lc.faces.blend import REACH as SHARE
-from train.evaluate_photos import grid, large_photo, markdown, missed, outside, seam
-from train.report import write_card
+from lc.weights import save_classifier
+from train.evaluate.photos import (
+    Judges,
+    Measurement,
+    PhotosConfig,
+    grid,
+    kinds,
+    large_photo,
+    markdown,
+    missed,
+    outside,
+    seam,
+)
+from train.evaluate.report import write_card
 
 REACH = round(64 * SHARE)  # in pixels of these tests' crops
 
@@ -77,3 +92,23 @@ def test_the_card_gets_the_table_and_keeps_the_rest(tmp_path: Path) -> None:
     assert "megapixels" not in text
     large = {"megapixels": 12.0, "seconds": 0.5, "peak_gigabytes": 0.1}
     assert "12 megapixels takes 0.50 s" in markdown(report | {"large": large})
+
+
+def test_a_photo_is_put_through_all_its_edits(tiny_editor: FaceEditor, astronaut: Path, tmp_path: Path) -> None:
+    for seed, kind in enumerate(("reader", "realism")):
+        torch.manual_seed(seed)
+        save_classifier(tmp_path, kind, Classifier(ClassifierConfig(widths=(8, 8, 8, 8))).eval())
+    config = PhotosConfig(photos=tmp_path, compare=1)
+    measurement = Measurement(tiny_editor, Judges(tmp_path), config)
+    reading = tiny_editor.read(astronaut)
+    measurement.photo(reading)
+    asked = kinds(reading)
+    assert sorted(asked.values()) == ["Eyeglasses", "Hair_Colour", "No_Beard", "Smiling"]
+    assert all((reading.attributes[name] >= 0.5) != wanted for name, wanted in asked)
+    table = measurement.summary()
+    assert table["nothing"]["unchanged"] == 0
+    for kind in asked.values():
+        change, crop = table[f"{kind}/change"], table[f"{kind}/crop"]
+        assert change["outside"] == crop["outside"] == 0
+        assert 0 <= change["distance"] < 2
+        assert {"moved", "moved_after_return", "read"} <= set(change)  # there and back, and read on the way

@@ -24,21 +24,25 @@ from PIL import Image
 from torchvision.transforms.v2.functional import to_pil_image
 from tqdm import tqdm
 
+from lc.attributes import Strength
 from lc.checksums import forget_missing
 from lc.classifier import Classifier
 from lc.edit.actor import propose_corrected
 from lc.edit.problem import Problem, constraints_of, pose
 from lc.edit.space import LatentSpace
 from lc.editor import Edit, FaceEditor, Method, Reading
-from lc.faces import frame_crop, paste
+from lc.faces import paste
+from lc.faces.steering import Steering
 from lc.identity import FILE, Calibration, save_calibration
+from lc.steer import crop_maps, steering_of
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.classifier import load_guide
-from train.data import find, load_celeba
+from train.data import load_celeba
 from train.engine import parse, program
+from train.evaluate import edits as editing
+from train.evaluate.edits import tensor
+from train.evaluate.readers import check_calibration, resized
 from train.identity import FaceEmbedding
-from train.latents import DIRECTIONS
-from train.rows import tensor
 from train.tuning import LEGACY_TUNING
 
 __all__ = ["CalibrateConfig", "Curve", "lay_out", "similarity_by_distance"]
@@ -150,19 +154,17 @@ class Measurement:
     def __init__(self, config: CalibrateConfig) -> None:
         self.editor, self.embedding = FaceEditor.load(config.weights, config.device), FaceEmbedding()
         names = load_celeba(config.celeba, config.part, config.limit).names[config.skip :]
-        folder = find(config.celeba).photos
-        self.readings = self.editor.read_located([self.editor.locate(folder / n, aligned=True) for n in names])
-        if len(self.readings) < 2:
+        if len(names) < 2:
             raise SystemExit(f"--skip {config.skip} leaves no photos to calibrate with: lower it.")
-        self.chosen = [(n, w, self._lacking(n, w)[: config.edits]) for n, w in DIRECTIONS]
-        everyone = {id(reading): reading for *_, readings in self.chosen for reading in readings}
-        faces = self.embedding.crops(tensor([reading.reconstruction for reading in everyone.values()]))
+        self.readings = editing.read_framed(self.editor, config.celeba, names)
+        has = torch.tensor([[reading.attributes[name] >= 0.5 for name in ATTRIBUTES] for reading in self.readings])
+        self.lacking = editing.lacking(has)
+        self.chosen = {direction: rows[: config.edits] for direction, rows in self.lacking.items()}
+        everyone = list(dict.fromkeys(row for rows in self.chosen.values() for row in rows))
+        faces = self.embedding.crops(tensor([self.readings[row].reconstruction for row in everyone]))
         self.faces = dict(zip(everyone, faces, strict=True))
         # CelebA's people are in no order: nearly all pairs are of two.
         self.strangers = float(torch.pdist(faces).mean())
-
-    def _lacking(self, name: str, wanted: bool) -> list[Reading]:
-        return [reading for reading in self.readings if (reading.attributes[name] >= 0.5) != wanted]
 
     @torch.inference_mode()
     def lengths(self, config: CalibrateConfig, guides: Sequence[Classifier]) -> dict[str, float]:
@@ -211,37 +213,58 @@ class Measurement:
         self, config: CalibrateConfig, space: LatentSpace, title: str
     ) -> Iterator[tuple[str, list[Reading], Problem]]:
         """Each change, photos that lack it, and what is wanted of them."""
-        for name, wanted in tqdm(DIRECTIONS, desc=title, leave=False):
-            if readings := self._lacking(name, wanted)[: config.tried]:
-                start = torch.stack([reading.z for reading in readings]).to(self.editor.device)
-                yield f"{name}={int(wanted)}", readings, pose(space, start, constraints_of(space, {name: wanted}))
+        for (name, wanted), rows in tqdm(self.lacking.items(), desc=title, leave=False):
+            readings = [self.readings[row] for row in rows[: config.tried]]
+            start = torch.stack([reading.z for reading in readings]).to(self.editor.device)
+            yield editing.key((name, wanted)), readings, pose(space, start, constraints_of(space, {name: wanted}))
 
     def _seen(
         self, change: str, readings: Sequence[Reading], pictures: torch.Tensor, guides: Sequence[Classifier]
     ) -> float:
         """The share of a change that guides see in decoded faces (B, 3, 64, 64), put into their photos."""
-        pasted = tensor([_pasted(*pair) for pair in zip(readings, pictures.cpu(), strict=True)]).to(self.editor.device)
-        ((name, wanted),) = ATTRIBUTE_SET.parse([change]).wanted.items()
-        read = torch.stack([guide.read(pasted)[:, ATTRIBUTES.index(name)] for guide in guides])
+        changes = ATTRIBUTE_SET.parse([change]).wanted
+        steering = self._steering(readings, changes, pictures)
+        triples = zip(readings, pictures.cpu(), steering, strict=True)
+        pasted = tensor([_pasted(*triple) for triple in triples]).to(self.editor.device)
+        ((name, wanted),) = changes.items()
+        read = torch.stack(
+            [guide.read(resized(pasted, guide.config.image_size))[:, ATTRIBUTES.index(name)] for guide in guides]
+        )
         return float((read == bool(wanted)).float().mean())
+
+    def _steering(
+        self, readings: Sequence[Reading], changes: Mapping[str, Strength], pictures: torch.Tensor
+    ) -> list[Steering | None]:
+        """What steers the blend of decoded faces, as `FaceEditor` has it steered."""
+        parser = self.editor.model.parser
+        if parser is None:
+            return [None] * len(readings)
+        pairs, classes = zip(readings, crop_maps(parser, pictures), strict=True), parser.config.classes
+        return [
+            None if r.maps is None else steering_of(self.editor.attributes, classes, changes, r.maps, after)
+            for r, after in pairs
+        ]
 
     def at(self, calibration: Calibration, method: Method) -> tuple[np.ndarray, np.ndarray, float]:
         """Distances and similarities (N,) of the edits with a slider that stands still, and how many converged."""
         editor = FaceEditor(dataclasses.replace(self.editor.model, calibration=calibration))
         edits: list[Edit] = []
-        for name, wanted, readings in self.chosen:
-            edits += editor.edit_many(readings, {name: wanted}, 0.5, method)
+        rows: list[int] = []
+        for batch in editing.make(editor, self.readings, self.chosen, 0.5, method):
+            edits += batch.edits
+            rows += batch.rows
         after = self.embedding.crops(tensor([edit.edited for edit in edits]))
-        before = torch.stack([self.faces[id(edit.reading)] for edit in edits])
+        before = torch.stack([self.faces[row] for row in rows])
         similar = 1 - (after - before).norm(dim=1) / self.strangers
         converged = sum(edit.converged for edit in edits) / len(edits)
         return np.array([edit.z_distance for edit in edits]), similar.numpy(), converged
 
 
-def _pasted(reading: Reading, picture: torch.Tensor) -> Image.Image:
-    """The face as a user gets it: (3, 64, 64) in [0, 1], put into the photo, cut out again."""
-    pasted = paste(reading.photo.rgb, to_pil_image(picture), reading.aligned, reading.reconstruction)
-    return frame_crop(pasted, reading.aligned.crop.width).crop
+def _pasted(reading: Reading, picture: torch.Tensor, steering: Steering | None) -> Image.Image:
+    """The face as a user gets it: (3, S, S) in [0, 1], put into the photo, cut out again."""
+    edited = to_pil_image(picture)
+    pasted = paste(reading.photo.rgb, edited, reading.aligned, reading.reconstruction, steering)
+    return editing.cut(pasted, reading, reading.aligned.crop.width)
 
 
 @program
@@ -255,6 +278,7 @@ def main() -> None:
     lengths, shown = before.step_scales, before.target_margins
     if config.guide:
         guides = [load_guide(folder).to(measurement.editor.device) for folder in config.guide]
+        check_calibration(measurement.editor.model, config.guide, guides)
         lengths = measurement.lengths(config, guides)
         shown = measurement.shown(config, guides, lengths)
     knobs: dict[Method, tuple[float, ...]] = {"actor": config.actor, "optimise": config.optimiser}

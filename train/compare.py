@@ -20,14 +20,15 @@ import torch
 from PIL import Image, ImageDraw
 
 from lc.editor import FaceEditor, Reading
-from lc.faces import Aligned, read_photo
+from lc.faces import Aligned, Face, Photo, read_photo
 from lc.files import whole, write_text
 from lc.weights import load_generator
 from train.engine import parse, program
+from train.evaluate.edits import tensor
+from train.evaluate.readers import resized
+from train.evaluate.tables import table
 from train.identity import FaceEmbedding, MissingEmbeddingError
 from train.metrics import gradient_energy, psnr
-from train.report import table
-from train.rows import tensor
 
 ASTRONAUT = Path(__file__).resolve().parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 
@@ -46,7 +47,7 @@ class CompareConfig:
     """Made-up faces beside the astronaut."""
     identity: float = 0.5
     side: int = 64
-    """Pixels that a face of 64 is shown at."""
+    """Pixels that a face is shown at."""
     device: str = "auto"
     threads: int = 0
 
@@ -64,15 +65,21 @@ def editors(config: CompareConfig) -> dict[str, FaceEditor]:
 
 
 def faces(editor: FaceEditor, config: CompareConfig) -> list[Image.Image]:
-    """The faces to show, 64x64 each; the astronaut comes last."""
+    """The faces to show, at the first model's size; the astronaut comes last."""
     made = [sample.image for sample in editor.sample(config.count, seed=config.seed)] if config.count else []
     return [*made, editor.read(ASTRONAUT).aligned.crop]
 
 
 def read(editor: FaceEditor, crops: list[Image.Image]) -> list[Reading]:
-    """64x64 faces, as they are, into readings."""
-    whole = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    return editor.read_located([(read_photo(crop), [], None, Aligned(crop, whole, 1.0)) for crop in crops])
+    """Faces in the product's framing, as they are, into readings; of another size than the model's, resampled."""
+    size = editor.model.generator.image_size
+    located: list[tuple[Photo, list[Face], Face | None, Aligned]] = []
+    for crop in crops:
+        scale = crop.width / size
+        fitted = crop if scale == 1 else crop.resize((size, size), Image.Resampling.BICUBIC)
+        whole = np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]])
+        located.append((read_photo(crop), [], None, Aligned(fitted, whole, scale)))
+    return editor.read_located(located)
 
 
 def rows(editor: FaceEditor, crops: list[Image.Image], config: CompareConfig) -> dict[str, list[Image.Image]]:
@@ -90,8 +97,9 @@ def rows(editor: FaceEditor, crops: list[Image.Image], config: CompareConfig) ->
 
 
 def measured(crops: list[Image.Image], copies: list[Image.Image], embedding: FaceEmbedding | None) -> dict[str, float]:
-    """How near the faces come out of a model: means over them."""
-    before, after = tensor(crops), tensor(copies)
+    """How near the faces come out of a model: means over them, at the larger of both sizes."""
+    side = max(crops[0].width, copies[0].width)
+    before, after = (resized(tensor(pictures), side) for pictures in (crops, copies))
     figures = {
         "PSNR": float(psnr(after, before).mean()),
         "gradient energy": float((gradient_energy(after) / gradient_energy(before)).mean()),

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from lc.faces import Aligned
 from lc.files import write_bytes, write_text
 from train.attributes import ATTRIBUTES
 from train.layouts import CROPS, PARTS, DataError, Layout, find, framed_side, say
@@ -35,6 +36,7 @@ __all__ = [
     "augment",
     "centre",
     "find",
+    "framed_crop",
     "load_celeba",
     "load_packed",
     "load_training",
@@ -97,6 +99,25 @@ def read_crop(path: Path, image_size: int = IMAGE_SIZE, margin: int = MARGIN) ->
     except Exception:  # Pillow's readers let through whatever a broken file makes them meet
         return None
     return square_crop(image, framed_side(*image.size, path.parent.name), image_size, margin)
+
+
+def framed_crop(rgb: Image.Image, folder: str, image_size: int) -> Aligned:
+    """What the product would see of a picture whose framing is known, and where it lies in it.
+
+    Args:
+        rgb: the picture: framed as CelebA's, or a square crop with a margin.
+        folder: name of the folder that it lies in, see `train.layouts.framed_side`.
+        image_size: side of the crop, in pixels.
+
+    Raises:
+        DataError: it has another framing.
+    """
+    side = framed_side(*rgb.size, folder)
+    left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
+    box = (left, top, left + side, top + side)
+    crop = rgb.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
+    scale = side / image_size
+    return Aligned(crop, np.array([[scale, 0.0, left], [0.0, scale, top]]), scale)
 
 
 def to_tensor(images: list[Image.Image]) -> Tensor:

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lc.errors import LatentConstraintsError
 from train.data import centre, find, read_crop, to_tensor
 from train.engine import parse, program
 from train.metrics import separation
@@ -53,7 +54,7 @@ _BLOCKS = (
 )
 
 
-class MissingEmbeddingError(RuntimeError):
+class MissingEmbeddingError(LatentConstraintsError):
     """The package with the weights is not installed; the message is a sentence that says what to install."""
 
 

@@ -27,7 +27,7 @@ class Kind:
     """A program that a stage runs.
 
     Attributes:
-        module: started as `python -m MODULE`.
+        module: started as `python -m MODULE`; of a package its `__main__`, which holds the settings.
         config: name of the frozen dataclass in it that its command line fills.
         out: the setting that says where it writes; the recipe's engine fills it in. Empty: it has none.
         file: the file below the stage's folder that `out` names; empty: the folder itself.
@@ -60,9 +60,9 @@ KINDS: dict[str, Kind] = {
     "distil": Kind("train.distil", "DistilTraining", copies="weights"),
     "calibrate": Kind("train.calibrate", "CalibrateConfig", out="", copies="weights"),
     "parser": Kind("train.parser", "ParserTraining"),
-    "evaluate": Kind("train.evaluate", "EvaluateConfig", out="", copies="weights"),
-    "evaluate_photos": Kind("train.evaluate_photos", "PhotosConfig", file="photos.json", copies="weights"),
-    "report": Kind("train.report", "ReportConfig", out="", copies="weights"),
+    "evaluate": Kind("train.evaluate.__main__", "EvaluateConfig", out="", copies="weights"),
+    "evaluate_photos": Kind("train.evaluate.photos", "PhotosConfig", file="photos.json", copies="weights"),
+    "report": Kind("train.evaluate.report", "ReportConfig", out="", copies="weights"),
     "compare": Kind("train.compare", "CompareConfig", result=""),
 }
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from lc.exemplars import Exemplars, ExemplarsConfig, Move, MoveConfig
+from lc.exemplars import Exemplars, ExemplarsConfig, Move
 from lc.weights import load_exemplars, save_config, save_module
 
 __all__ = ["add_moves"]
@@ -25,7 +26,7 @@ def add_moves(folder: Path, moves: Mapping[str, Move]) -> None:
     sizes = {}
     for name, move in every.items():
         assert isinstance(move, Move)
-        sizes[name] = MoveConfig(len(move.styles), move.down.shape[1])
+        sizes[name] = replace(move.config, styles=len(move.styles), rank=move.down.shape[1])
     exemplars = Exemplars(ExemplarsConfig(latent, sizes))
     for name, move in every.items():
         exemplars.moves[name] = move

@@ -2,7 +2,7 @@
 
     python -m train.pairs --weights runs/critics/weights --celeba data/celebahq --out runs/pairs
 
-The weights folder has a face parser and an encoder. Pairs come from `train.composites`; no classifier has a say in
+The weights folder has a face parser and an encoder. Pairs come from `lc.faces.composites`; no classifier has a say in
 them. For each exemplar of an attribute, its style is the mean of what laying it onto many people adds to their latents;
 what it takes away from each is a map of low rank, fitted by ridge regression to what is left (reduced-rank regression,
 Izenman 1975). The way back, glasses off or hair in place of a bald head, is the same regression from the latent after
@@ -25,18 +25,23 @@ from tqdm import tqdm
 
 from lc.errors import LatentConstraintsError
 from lc.exemplars import Move, MoveConfig
+from lc.faces.composites import COMPOSITES, Face, turned
 from lc.files import whole, write_json
 from lc.generator import EncodingGenerator
 from lc.parser import Parser
 from lc.weights import load_attributes, load_generator, load_parser
 from train.attributes import ATTRIBUTES
-from train.composites import COMPOSITES, Face
 from train.data import Crops, load_celeba
 from train.engine import parse, program
 from train.moves import add_moves
 
-# Attributes by the value of the label at which the thing is there.
-WORN = {"Eyeglasses": True, "Wearing_Hat": True, "Bald": True, "No_Beard": False}
+# Attributes by what is laid on and the value of the label at which it is there.
+WORN = {
+    "Eyeglasses": ("glasses", True),
+    "Wearing_Hat": ("hat", True),
+    "Bald": ("scalp", True),
+    "No_Beard": ("beard", False),
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class PairsTraining:
     celeba: Path = Path("data/celebahq")
     out: Path = Path("runs/pairs")
     """Folder for sheets of composites to look at and for what was measured."""
-    attributes: tuple[str, ...] = tuple(COMPOSITES)
+    attributes: tuple[str, ...] = ("Eyeglasses", "Wearing_Hat")
     exemplars: str = ""
     """JSON file: attribute -> names of the photos whose glasses, hats, ... become styles; else those that are laid on
     most often without failing."""
@@ -86,12 +91,6 @@ class Gallery:
         return Face(rgb, dict(zip(names, maps, strict=True)), self.size / image.shape[-1])
 
 
-def turned(face: Face) -> float:
-    """How far a head is turned: the skin's centre from the middle, in parts of the crop."""
-    skin = face.sure("skin")
-    return float(np.nonzero(skin)[1].mean() / skin.shape[0] - 0.5) if skin.any() else 1.0
-
-
 def ridge(x: Tensor, y: Tensor, rank: int, penalty: float) -> tuple[Tensor, Tensor]:
     """Reduced-rank ridge regression of y (N, D) on x (N, D), both about their means: (D, rank) and (rank, D)."""
     count = len(x)
@@ -122,8 +121,9 @@ class Pairs:
     """Makes pairs for one attribute."""
 
     def __init__(self, gallery: Gallery, attribute: str, labels: Tensor, config: PairsTraining) -> None:
-        self.gallery, self.compose, self.config = gallery, COMPOSITES[attribute], config
-        has = (labels > 0.5) == WORN[attribute]
+        name, value = WORN[attribute]
+        self.gallery, self.compose, self.config = gallery, COMPOSITES[name], config
+        has = (labels > 0.5) == value
         self.wearers, self.others = has.nonzero()[:, 0].tolist(), (~has).nonzero()[:, 0].tolist()
         self.chance = np.random.default_rng(config.seed)
         self.people: list[tuple[int, Face, float]] = []
@@ -206,7 +206,7 @@ def learn(
     styles = torch.stack([delta[of == k].mean(0) for k in range(len(used))])
     there, back, figures = _fit(z, moved, of, styles, centre, config)
     sheet(rows, config.out / f"{attribute}.png")
-    value = int(WORN[attribute])
+    value = int(WORN[attribute][1])
     return {f"{attribute}={value}": there, f"{attribute}={1 - value}": back}, {"exemplars": used, **figures}
 
 

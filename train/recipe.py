@@ -132,7 +132,8 @@ class Recipe:
                     f"Stage {stage.name!r}: {name} is {path}, which its folder says nothing of: list it under [data], "
                     f'or name a stage, and write {name} = "@NAME".'
                 )
-        return Job(stage, folder, config, [kind.module, *flags(settings)], copy)
+        module = kind.module.removesuffix(".__main__")
+        return Job(stage, folder, config, [module, *flags(settings)], copy)
 
     def _place(self, stage: Stage, reference: str) -> Path:
         name, below = _parsed(reference)

@@ -1,7 +1,8 @@
 """The actor's proposal: one pass from latents to latents that have the wanted attributes.
 
-The actor serves attributes, see `lc.edit.problem.changes_of`. Every other constraint (Taught, Rule, Or, ...) leaves the
-proposal as it is; see `lc.edit.solve` for what is made of it.
+The actor serves attributes, see `lc.edit.problem.changes_of`. A taught attribute with a direction moves the proposal
+along it. Every other constraint (Rule, Or, ...) leaves the proposal as it is; see `lc.edit.solve` for what is made of
+it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lc.constraints import Taught
 from lc.edit.correct import correct
 from lc.edit.problem import Problem
 from lc.edit.space import LatentSpace
@@ -30,8 +32,9 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
 
     Args:
         space: of the model.
-        problem: what is wanted; constraints that are no attributes leave z where it is.
+        problem: what is wanted; constraints that are no attributes, built-in or taught, leave z where it is.
         scale: how far to follow the actor's line, in the problem's step scale; 1 is its own proposal where that is 1.
+            Of the way along a taught attribute's direction, the same part.
 
     Returns:
         (B, latent).
@@ -42,6 +45,9 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
         z = z + scale * problem.step_scale * (space.model.actor(z, y, problem.proposed, identity) - z)
     for name, probability in problem.strengths.items():
         z = _to_strength(space, z, space.attributes.names.index(name), probability, identity)
+    for one in problem.others.values():
+        if isinstance(one, Taught):
+            z = one.propose(z, scale)
     return z
 
 
@@ -54,7 +60,8 @@ def _by_exemplars(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     for name, rows in problem.moves.items():
         move = exemplars.get(name, bool(problem.target[0, space.attributes.names.index(name)] >= 0.5))
         assert move is not None
-        z = z + rows[:, None] * share * (move(z, problem.style) - z)
+        shift = problem.laid[name] if name in problem.laid else move(z, problem.style) - z
+        z = z + rows[:, None] * share * shift
     return z
 
 

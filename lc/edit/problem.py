@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lc.attributes import Changes, Strength
-from lc.constraints import And, Attribute, Attributes, Constraint, Distance, Not, Realism, evaluate
+from lc.constraints import And, Attribute, Attributes, Constraint, Distance, Not, Realism, Taught, evaluate
 from lc.edit.space import LatentSpace
 
 __all__ = ["Problem", "changes_of", "constraints_of", "pose", "wanted_changes"]
@@ -32,6 +32,8 @@ class Problem:
         moves: the rows, (B,) bool, of changes that a move learned from pairs makes, by name: those of an attribute that
             D_attr does not read as wanted already.
         style: which exemplar such moves follow.
+        laid: what some of them add to the latents instead, (B, latent), by name, see `lc.laid`; zeros in rows onto
+            which nothing could be laid.
         step_scale: how much longer than others that move is, see `lc.identity`.
         several: whether more than one change is made.
         pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
@@ -47,6 +49,7 @@ class Problem:
     proposed: Tensor
     moves: Mapping[str, Tensor] = field(default_factory=dict)
     style: int = 0
+    laid: Mapping[str, Tensor] = field(default_factory=dict)
     step_scale: float = 1.0
     several: bool = False
     pictures: Tensor | None = None
@@ -82,6 +85,12 @@ class Problem:
         }
 
     @property
+    def proposes(self) -> bool:
+        """Whether there is a proposal to begin with: by the actor, or along the direction of a taught attribute."""
+        taught = (one for one in self.others.values() if isinstance(one, Taught))
+        return bool(self.edited.any()) or any(one.direction is not None for one in taught)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is wanted."""
         return not self.others and not bool(self.edited.any())
@@ -108,7 +117,7 @@ def changes_of(
     """Constraints as those that the actor was trained for, by attribute name, and the others, by kind.
 
     An And counts as its parts, and the negation of a whole attribute as that attribute unwanted. Of several constraints
-    on one attribute the last counts.
+    on one attribute, built-in or taught, the last counts.
     """
     served: dict[str, Attribute] = {}
     others: dict[str, Constraint] = {}
@@ -116,6 +125,9 @@ def changes_of(
     for constraint in _flattened(constraints):
         if isinstance(constraint, Attribute) and constraint.critic in critics:
             served[space.attributes.names[constraint.column]] = constraint
+            continue
+        if isinstance(constraint, Taught) and constraint.name:
+            others[constraint.name] = constraint
             continue
         kind, count = type(constraint).__name__.lower(), 1
         while (name := kind if count == 1 else f"{kind} {count}") in others:
@@ -134,7 +146,7 @@ def _flattened(constraints: Iterable[Constraint]) -> Iterator[Constraint]:
         part = constraint.part if isinstance(constraint, Not) else None
         if isinstance(constraint, And) and constraint.weight == 1:
             yield from _flattened(constraint.parts)
-        elif isinstance(constraint, Not) and isinstance(part, Attribute) and part.wanted in (0, 1):
+        elif isinstance(constraint, Not) and isinstance(part, Attribute | Taught) and part.wanted in (0, 1):
             yield replace(part, wanted=1 - part.wanted, weight=constraint.weight)
         else:
             yield constraint
@@ -148,6 +160,7 @@ def pose(
     preserve: Collection[str] | None = None,
     pictures: Tensor | None = None,
     style: int = 0,
+    laid: Mapping[str, Tensor] | None = None,
 ) -> Problem:
     """What constraints ask of latents.
 
@@ -157,7 +170,7 @@ def pose(
         constraints: see `constraints_of` for those that the actor serves: on `space.attribute_critic`.
         preserve: names of attributes to keep as they are; None: all that the constraints neither name nor imply.
         pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
-        style: see `Problem`.
+        style, laid: see `Problem`.
 
     Raises:
         UnknownAttributeError: a name in `preserve` is no attribute.
@@ -172,8 +185,13 @@ def pose(
     if preserve is not None:
         preserved &= among.columns(among.changes(dict.fromkeys(preserve, True)).wanted, z.device)
     strengths, alone = changes.partial, changes.independent
-    moves = _moves(space, changes, before)
-    proposed = changes.outright.resolved.keys() - strengths.keys() - moves.keys()
+    moves = _moves(space, changes, before, laid or {})
+    by_actor = changes.outright.resolved.keys() - strengths.keys() - moves.keys()
+    proposed = edited & among.columns(by_actor, z.device)
+    for name, shift in (laid or {}).items():  # the actor serves those photos onto which nothing could be laid
+        column, there = among.names.index(name), shift.any(1)
+        proposed[:, column] = edited[:, column] & ~there
+        moves[name] = moves[name] & there
     return Problem(
         z=z.clone(),
         before=before.clone(),
@@ -182,16 +200,17 @@ def pose(
         preserved=preserved,
         target_margin=_target_margins(space, changes, len(alone) > 1).to(z),
         strengths=strengths,
-        proposed=edited & among.columns(proposed, z.device),
+        proposed=proposed,
         moves=moves,
         style=style,
+        laid={name: shift.clone() for name, shift in (laid or {}).items()},
         step_scale=_step_scale(space, changes, alone),
         several=len(alone) > 1,
         pictures=pictures.clone() if pictures is not None else None,
     )
 
 
-def _moves(space: LatentSpace, changes: Changes, before: Tensor) -> dict[str, Tensor]:
+def _moves(space: LatentSpace, changes: Changes, before: Tensor, laid: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """See `Problem.moves`."""
     exemplars = space.model.exemplars
     if exemplars is None:
@@ -200,7 +219,7 @@ def _moves(space: LatentSpace, changes: Changes, before: Tensor) -> dict[str, Te
     return {
         name: (before[:, columns[name]] >= 0.5) != bool(value)
         for name, value in changes.outright.wanted.items()
-        if exemplars.get(name, bool(value)) is not None
+        if (move := exemplars.get(name, bool(value))) is not None and (name in laid or not move.config.lays)
     }
 
 

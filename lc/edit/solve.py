@@ -65,7 +65,7 @@ def act(space: LatentSpace, problem: Problem, identity: float, correction_steps:
 def trajectory(space: LatentSpace, problem: Problem, identity: float) -> Iterator[Step]:
     """By the optimiser: along the actor's line, then by descent until every constraint is met, one yield per step.
 
-    Where no attribute is wanted, descent begins at the photo's own latent.
+    Where no attribute is wanted, built-in or taught, descent begins at the photo's own latent.
 
     Args:
         space: of the model.
@@ -73,7 +73,7 @@ def trajectory(space: LatentSpace, problem: Problem, identity: float) -> Iterato
         identity: place of the identity slider, in [0, 1].
     """
     tuning, proposal = space.tuning, None
-    if problem.edited.any():
+    if problem.proposes:
         scale = space.model.calibration.for_optimiser(identity)
         with torch.inference_mode():
             corrected, _ = propose_corrected(space, problem, scale, tuning.correction_steps)

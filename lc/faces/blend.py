@@ -47,6 +47,10 @@ _SHIFT = (60.0, 100.0)  # so does a change of tone by this much
 _EDGE = 8.0  # contrast in the photo from which on the change follows its edges
 _SHARPENING = 0.7
 _FEATHER = 0.15  # part of the crop's side over which a whole crop fades in from each border
+_DARK = 6.0  # grey levels at which light is too little to be compared
+_SHADE = (0.06, 0.2)  # parts of the light that are lost by chance, and for sure
+_EDGED = 2.5  # sharpening of what is laid over a face: frames have edges
+_DEEPER = 1.4  # power of the light that is left: frames of a few pixels come out too faint
 _GRAIN = 1.5  # standard deviations of the photo's grain that are kept where matter is replaced
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
@@ -154,10 +158,13 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
         if steering.recolours is not None:
             recoloured = _recoloured(canvas, seen, new, old, reach, steering, parts)
             kept = kept * (1 - parts.kept(steering.recolours))
+    mask = (_enlarged(kept, side).clip(0, 1) * _fade(side, (reach + 2 * unit) / whole))[..., None]
+    if steering is not None and steering.shades:
+        cover = mask * (1 - _shade(new, old, side, reach))
+        return _Layers(np.zeros_like(canvas), cover, smooth, None, tint_of(seen))
     shift = _guided(_enlarged(change, side), canvas @ _LUMA, max(1, round(1.5 * unit * side / whole)))
     cover = _enlarged(replaced, side).clip(0, 1)[..., None]
     matter = _as_sharp(matter, canvas, cover[..., 0])
-    mask = (_enlarged(kept, side).clip(0, 1) * _fade(side, (reach + 2 * unit) / whole))[..., None]
     added = mask * ((1 - cover) * shift + cover * matter)
     return _Layers(added, mask * cover, smooth, recoloured, tint_of(seen) if steering else None)
 
@@ -168,6 +175,14 @@ def _own_skin(new: _Floats, old: _Floats, skin: _Floats) -> _Floats:
     if not sure.any():
         return new
     return np.asarray(new - skin[..., None] * np.median((new - old)[sure], axis=0))
+
+
+def _shade(new: _Floats, old: _Floats, side: int, reach: int) -> _Floats:
+    """How much light an edit leaves, (side, side, 1) in [0, 1], crisp at the canvas's resolution; it only darkens."""
+    left = ((new @ _LUMA + _DARK) / (old @ _LUMA + _DARK)).clip(0, 1)
+    left = 1 - _step(1 - left, *_SHADE) * (1 - left**_DEEPER)
+    left = np.pad(left, reach, constant_values=1)
+    return _crisp(left[..., None], side, _EDGED)
 
 
 def _on_background(matter: _Floats, photo: _Floats, parts: Parts) -> _Floats:
@@ -275,16 +290,22 @@ def _spread(values: _Floats, weight: _Floats) -> _Floats:
 def _as_sharp(matter: _Floats, canvas: _Floats, cover: _Floats) -> _Floats:
     """Enlarge the model's face to the canvas, and sharpen it as far as the photo is sharp where it is covered."""
     side = canvas.shape[0]
-    soft = _enlarged(matter, side)
-    crisp = _enlarged(matter, min(side, 2 * matter.shape[0]))
+    soft, crisp = _enlarged(matter, side), _crisp(matter, side)
+    steepness = [float((_gradient(image) * cover).sum()) for image in (soft, crisp, canvas)]
+    part = (steepness[2] - steepness[0]) / max(steepness[1] - steepness[0], 1e-3)
+    return np.asarray(soft + float(np.clip(part, 0, 1)) * (crisp - soft))
+
+
+def _crisp(values: _Floats, side: int, sharpening: float = _SHARPENING) -> _Floats:
+    """Enlarge (S, S, C) by doublings, each sharpened within what its neighbours have, so that there are no halos."""
+    shape = (side, side, values.shape[2])
+    crisp = _enlarged(values, min(side, 2 * values.shape[0]))
     while crisp.shape[0] < side:
         crisp = _enlarged(crisp, min(side, 2 * crisp.shape[0]))
         neighbours = np.ones((3, 3), np.uint8)
         low, high = cv2.erode(crisp, neighbours), cv2.dilate(crisp, neighbours)
-        crisp = (crisp + _SHARPENING * (crisp - _blurred(crisp, 1.2))).clip(low, high)  # clipped: no halos
-    steepness = [float((_gradient(image) * cover).sum()) for image in (soft, crisp, canvas)]
-    part = (steepness[2] - steepness[0]) / max(steepness[1] - steepness[0], 1e-3)
-    return np.asarray(soft + float(np.clip(part, 0, 1)) * (crisp - soft))
+        crisp = (crisp + sharpening * (crisp - _blurred(crisp, 1.2))).clip(low, high)
+    return crisp.reshape(shape)
 
 
 def _clipped(grain: _Floats) -> _Floats:

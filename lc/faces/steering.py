@@ -55,6 +55,7 @@ class Steering:
         acts_on: the classes that the edit may change or make; empty: all but the background.
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
         colour: what it is to become, where that is known.
+        shades: whether the edit lays something over the face that only darkens it.
     """
 
     classes: Sequence[str]
@@ -63,6 +64,7 @@ class Steering:
     acts_on: Collection[str] = ()
     recolours: str | None = None
     colour: Colour | None = None
+    shades: bool = False
 
     def found(self, side: int, reach: int) -> Parts:
         """The maps on a square of `side` crop pixels and `reach` more around it."""

@@ -1,6 +1,6 @@
 """Measure edits of whole photos, at their own size: is it the same person, is the change there, is the rest untouched?
 
-    python -m train.evaluate_photos --photos data/lfw --count 200 --out runs/photos.json
+    python -m train.evaluate.photos --photos data/lfw --count 200 --out runs/photos.json
 
 Each photo has its smile, glasses, beard and hair colour changed, from what the attribute critic sees in it, as a
 visitor of the page would. The result is then cropped and reduced again for the judge, a pixel classifier that no edit
@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,19 +26,19 @@ from PIL import Image
 from tqdm import tqdm
 
 from lc.editor import Edit, FaceEditor, Method, Reading
-from lc.errors import LatentConstraintsError, PhotoError
-from lc.faces import EDITED, Aligned, detector, encode_picture, iter_photos
-from lc.faces.align import warp
+from lc.errors import PhotoError
+from lc.faces import EDITED, Aligned, detector, encode_picture
 from lc.faces.blend import REACH
 from lc.files import whole, write_text
-from lc.weights import load_classifier
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.engine import parse, program
-from train.identity import CHIP, SAME, FaceEmbedding, MissingEmbeddingError, chips
-from train.report import write_card
-from train.rows import tensor
+from train.evaluate import edits as editing
+from train.evaluate.edits import Direction, tensor, view
+from train.evaluate.readers import Evaluators
+from train.evaluate.report import write_card
+from train.identity import CHIP, SAME, FaceEmbedding, chips
 
-ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
+ASTRONAUT = Path(__file__).parents[2] / "lc" / "ui" / "examples" / "astronaut.jpg"
 
 # Targets: the figure's name, its bound, and whether it is a least one.
 TARGETS = {"same_person": (0.97, True), "read": (0.85, True), "outside": (0, False), "unchanged": (0, False)}
@@ -71,38 +70,31 @@ class PhotosConfig:
     """Size of the photo that is timed; 0 leaves it out."""
 
 
-def kinds(reading: Reading) -> dict[str, dict[str, bool]]:
-    """The edits a photo is put through, by their names."""
+def kinds(reading: Reading) -> dict[Direction, str]:
+    """The edits a photo is put through, and what kind each is."""
     seen = {name: value >= 0.5 for name, value in reading.attributes.items()}
     colours = [name for name in ATTRIBUTE_SET.one_of[0] if not seen[name]]
     colour = random.Random(reading.photo.name).choice(colours or list(ATTRIBUTE_SET.one_of[0]))
-    toggles = {name: {name: not seen[name]} for name in ("Smiling", "Eyeglasses", "No_Beard")}
-    return {**toggles, "Hair_Colour": {colour: True}}
-
-
-def at(photo: Image.Image, aligned: Aligned, side: int) -> Image.Image:
-    """The photo under a crop, at another size."""
-    matrix = aligned.matrix.copy()
-    matrix[:, :2] *= aligned.crop.width / side
-    return warp(photo.convert("RGB"), matrix, side)
+    toggles = {(name, not seen[name]): name for name in ("Smiling", "Eyeglasses", "No_Beard")}
+    return {**toggles, (colour, True): "Hair_Colour"}
 
 
 class Judges:
-    """What the figures rest on."""
+    """What the figures rest on: the evaluation reader, and dlib's embedding."""
 
     def __init__(self, folder: Path) -> None:
-        self.reader, self.embedding = load_classifier(folder, "reader"), FaceEmbedding()
+        evaluators = Evaluators.load(folder)
+        self.reader, self.embedding = evaluators.reader, evaluators.embedding or FaceEmbedding()
 
     @torch.no_grad()
     def read(self, photo: Image.Image, aligned: Aligned) -> dict[str, bool]:
-        values = self.reader.read(tensor([at(photo, aligned, 64)]))[0].tolist()
+        values = self.reader.read(tensor([view(photo, aligned, self.reader.config.image_size)]))[0].tolist()
         return dict(zip(ATTRIBUTES, values, strict=True))
 
     @torch.no_grad()
     def person(self, photo: Image.Image, aligned: Aligned) -> torch.Tensor:
         """(128,), of a chip drawn from the photo at its full resolution."""
-        side = 2 * CHIP
-        return self.embedding(chips(tensor([at(photo, aligned, side)])))[0]
+        return self.embedding(chips(tensor([view(photo, aligned, 2 * CHIP)])))[0]
 
 
 def outside(before: Image.Image, after: Image.Image, aligned: Aligned) -> int:
@@ -149,12 +141,13 @@ class Measurement:
         kept = self.editor.edit(reading, {}, self.config.identity, self.config.method).result
         self.values["nothing"]["unchanged"].append(float(_difference(photo, kept).max()))
         before, person = self.judges.read(photo, aligned), self.judges.person(photo, aligned)
-        for kind, changes in kinds(reading).items():
-            edit = self.editor.edit(reading, changes, self.config.identity, self.config.method)
-            ((name, wanted),) = changes.items()
-            results = {"change": edit.result}
+        asked = kinds(reading)
+        rows = {direction: [0] for direction in asked}
+        for batch in editing.make(self.editor, [reading], rows, self.config.identity, self.config.method):
+            (edit,), kind, (name, wanted) = batch.edits, asked[batch.direction], batch.direction
+            results = {"change": edit.result.convert("RGB")}
             if len(self.values["nothing"]["unchanged"]) <= self.config.compare:
-                results["crop"] = edit.crop_result
+                results["crop"] = edit.crop_result.convert("RGB")
             for way, result in results.items():
                 figures = self.values[f"{kind}/{way}"]
                 distance = float((self.judges.person(result, aligned) - person).norm())
@@ -169,7 +162,7 @@ class Measurement:
                     figures["seam"].append(ratio)
             self.there_and_back(edit, name, wanted, self.values[f"{kind}/change"])
             if len(self.pairs[kind]) < 30:
-                self.pairs[kind].append((at(photo, aligned, 200), at(edit.result, aligned, 200)))
+                self.pairs[kind].append((view(photo, aligned, 200), view(results["change"], aligned, 200)))
 
     def there_and_back(self, edit: Edit, name: str, wanted: bool, figures: dict[str, list[float]]) -> None:
         """Edit the result back, as a photo of its own, and compare with the photo under the crop."""
@@ -178,10 +171,11 @@ class Measurement:
             again = self.editor.read(edit.result)
         except PhotoError:  # counted by its absence: there are fewer of these figures than photos
             return
-        back = self.editor.edit(again, {name: not wanted}, self.config.identity, self.config.method).result
+        rows, size = {(name, not wanted): [0]}, reading.aligned.crop.width
+        (batch,) = editing.make(self.editor, [again], rows, self.config.identity, self.config.method)
         first, there, back_again = (
-            np.asarray(at(image, reading.aligned, 64), dtype=np.float64)
-            for image in (reading.photo.rgb, edit.result, back)
+            np.asarray(view(image.convert("RGB"), reading.aligned, size), dtype=np.float64)
+            for image in (reading.photo.rgb, edit.result, batch.edits[0].result)
         )
         figures["moved"].append(float(np.abs(there - first).mean()))
         figures["moved_after_return"].append(float(np.abs(back_again - first).mean()))
@@ -294,23 +288,14 @@ def markdown(report: dict[str, Any]) -> str:
 @program
 def main() -> None:
     config = parse(PhotosConfig)
-    try:
-        editor, judges = FaceEditor.load(config.weights, "cpu"), Judges(config.judges)
-    except (LatentConstraintsError, MissingEmbeddingError) as error:
-        sys.exit(str(error))
+    editor, judges = FaceEditor.load(config.weights, "cpu"), Judges(config.judges)
     detector()
     report: dict[str, Any] = {"identity": config.identity, "method": config.method}
     if config.megapixels:
         report["large"] = {"megapixels": config.megapixels, **time_large(editor, config)}
-    paths = iter_photos([config.photos])
-    random.Random(config.seed).shuffle(paths)
-    measurement, refused = Measurement(editor, judges, config), []
-    for path in tqdm(paths[: config.count], desc="photos"):
-        try:
-            reading = editor.read(path)
-        except PhotoError as error:
-            refused.append(str(error))
-            continue
+    readings, refused = editing.read_photos(editor, config.photos, config.count, config.seed)
+    measurement = Measurement(editor, judges, config)
+    for reading in tqdm(readings, desc="photos"):
         measurement.photo(reading)
     report |= {"refused": refused, "edits": measurement.summary()}
     report["missed"] = missed(report["edits"])

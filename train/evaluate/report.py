@@ -2,13 +2,13 @@
 
 Functions of the figures alone, so that a card can be written again from evaluation.json:
 
-    python -m train.report --weights weights/celeba-64
+    python -m train.evaluate.report --weights weights/celeba-64
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +17,12 @@ from typing import Any
 from lc.files import write_text
 from train.attributes import ATTRIBUTES
 from train.engine import parse, program
+from train.evaluate.plots import write_plots
+from train.evaluate.tables import finished_tables, table
 from train.identity import SAME
 from train.latents import DIRECTIONS
-from train.plots import write_plots
 
-__all__ = ["judges_table", "markdown", "reach", "short", "table", "write_card"]
+__all__ = ["judges_table", "markdown", "reach", "short", "write_card"]
 
 Figures = Mapping[str, Any]
 
@@ -207,11 +208,6 @@ def _cell(row: Figures | None, name: str, digits: int = 2) -> str:
     return _number(row[name], digits) + (f" +- {wide:.{digits}f}" if wide else "")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table."""
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
-
-
 def judges_table(figures: Figures) -> str:
     """How well the judges see photos and reconstructions of them."""
     real, copies = figures["real"], figures["reconstruction"]
@@ -385,8 +381,11 @@ class ReportConfig:
 def main() -> None:
     folder = parse(ReportConfig).weights
     figures = json.loads((folder / "evaluation.json").read_text())
-    write_plots(folder / "plots", figures)
-    write_card(folder / "README.md", markdown(figures))
+    if "finished" in figures:
+        write_card(folder / "README.md", finished_tables(figures["finished"]), "finished")
+    if "edits_actor" in figures:  # crops were measured
+        write_plots(folder / "plots", figures)
+        write_card(folder / "README.md", markdown(figures))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What `train.evaluate` measures: the held-out photos, read once, the judges of them, and the rows made from them.
+"""The tables of the model's own crops: held-out photos, read once, and rows of pictures made from them.
 
-Everything goes through FaceEditor, as a user's photo would.
+Everything goes through FaceEditor, as a user's photo would. What people get, the finished photo, is `finished`'s.
 """
 
 from __future__ import annotations
@@ -8,33 +8,31 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from lc.classifier import Classifier
 from lc.edit.actor import generate
 from lc.edit.optimiser import rms
 from lc.edit.problem import constraints_of, pose
 from lc.edit.solve import trajectory
-from lc.editor import Edit, FaceEditor, Method, Reading
-from lc.faces import frame_crop
+from lc.editor import Edit, FaceEditor, Method
 from lc.generator import EncodingGenerator, Generator
 from lc.invert import invert
-from lc.weights import load_classifier
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
-from train.data import centre, find, load_celeba, to_tensor, to_unit
-from train.identity import SAME, FaceEmbedding, MissingEmbeddingError
+from train.data import centre, load_celeba
+from train.evaluate import edits as editing
+from train.evaluate.edits import recut, tensor
+from train.evaluate.readers import Evaluators
+from train.identity import SAME
 from train.latents import DIRECTIONS
 from train.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
 from train.mixture import Density
 
-__all__ = ["SAME_PERSON_DIRECTIONS", "Evaluation", "Judge", "Source", "Walk", "spread"]
+__all__ = ["SAME_PERSON_DIRECTIONS", "Evaluation", "Source", "Walk", "spread"]
 
 Source = Literal["prior", "density"]
 Walk = Literal["none", "actor", "optimise"]
@@ -48,44 +46,6 @@ _SEVERAL = (2, 3, 4)  # changes at once
 SAME_PERSON_DIRECTIONS: tuple[str, ...] = tuple(
     f"{name}={int(wanted)}" for name, wanted in DIRECTIONS if name not in ("Male", "Young", "Wearing_Hat")
 )
-
-
-@dataclass
-class Judge:
-    """Reads attributes, measures realism, tells people apart. No other part of the project has seen these nets."""
-
-    reader: Classifier
-    realism: Classifier
-    embedding: FaceEmbedding | None
-
-    @classmethod
-    def load(cls, folder: Path) -> Judge:
-        """The classifiers of a folder, and the face embedding where it is installed."""
-        try:
-            embedding = FaceEmbedding()
-        except MissingEmbeddingError as error:
-            tqdm.write(str(error))
-            embedding = None
-        return cls(load_classifier(folder, "reader"), load_classifier(folder, "realism"), embedding)
-
-    @torch.no_grad()
-    def read(self, images: Tensor) -> Tensor:
-        """(N, 3, 64, 64) in [0, 1] -> bool (N, 10)."""
-        return torch.cat([self.reader.read(x) for x in images.split(_BATCH)])
-
-    @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
-        """(N, 3, 64, 64) in [0, 1] -> (N, D)."""
-        return torch.cat([self.realism.features(x) for x in images.split(_BATCH)])
-
-    def embed(self, images: Tensor) -> Tensor | None:
-        """(N, 3, 64, 64) in [0, 1] -> (N, 128), or None without the face embedding."""
-        return self.embedding.crops(images) if self.embedding else None
-
-
-def tensor(pictures: Sequence[Image.Image]) -> Tensor:
-    """64x64 pictures -> (N, 3, 64, 64) in [0, 1]."""
-    return to_unit(to_tensor(list(pictures)))
 
 
 def rounded(images: Tensor) -> Tensor:
@@ -106,19 +66,18 @@ class Evaluation:
     def __init__(
         self,
         editor: FaceEditor,
-        judge: Judge,
+        judge: Evaluators,
         celeba: Path,
         part: str,
         limit: int | None,
         density: Density | None = None,
     ) -> None:
         self.editor, self.judge, self.density = editor, judge, density
-        crops = load_celeba(celeba, part, limit)
+        self.image_size = editor.model.generator.image_size
+        crops = load_celeba(celeba, part, limit, image_size=self.image_size, margin=0)
         assert crops.labels is not None
         self.labels = crops.labels.bool()
-        folder = find(celeba).photos
-        names = tqdm(crops.names, desc="read photos", leave=False)
-        self.readings = editor.read_located([editor.locate(folder / name, aligned=True) for name in names])
+        self.readings = editing.read_framed(editor, celeba, crops.names)
         self.photos = tensor([reading.aligned.crop for reading in self.readings])
         self.copies = tensor([reading.reconstruction for reading in self.readings])
         self.real = judge.features(self.photos)
@@ -148,8 +107,8 @@ class Evaluation:
 
     def frechet_floor(self, celeba: Path, part: str) -> float:
         """Real against real: the held-out photos against as many of another part."""
-        crops = load_celeba(celeba, part, len(self.labels))
-        return frechet_distance(self.judge.features(centre(crops.images)), self.real)
+        crops = load_celeba(celeba, part, len(self.labels), image_size=self.image_size)
+        return frechet_distance(self.judge.features(centre(crops.images, self.image_size)), self.real)
 
     def made_up(
         self, seed: int, walk: Walk, identity: float = 0.0, source: Source = "prior", decoder: Generator | None = None
@@ -201,13 +160,11 @@ class Evaluation:
             count: photos per direction, the first in whose reconstruction the reader does not see what is wanted.
             identity: place of the identity slider.
         """
-        directions = {}
-        bar = tqdm(DIRECTIONS, desc=f"edits, {method}, identity {identity:g}", leave=False)
-        for name, wanted in bar:
-            rows = torch.nonzero(self.seen[:, ATTRIBUTES.index(name)] != wanted)[:, 0][:count]
-            if not len(rows):
-                continue  # among few photos, nobody may be left to change
-            directions[f"{name}={int(wanted)}"] = self._direction(name, wanted, method, rows, identity)
+        rows, title = editing.lacking(self.seen, count), f"edits, {method}, identity {identity:g}"
+        directions: dict[str, Columns] = {}
+        for batch in editing.make(self.editor, self.readings, rows, identity, method, title):
+            asked = [dict([batch.direction])] * len(batch.rows)
+            directions[editing.key(batch.direction)] = self._measured(batch.edits, torch.tensor(batch.rows), asked)
         return directions
 
     def several(self, method: Method, count: int, identity: float) -> dict[str, Any]:
@@ -259,12 +216,6 @@ class Evaluation:
             "directions": {name: {"photos": len(directions[name]["success"]), **row} for name, row in figures.items()},
         }
 
-    def _direction(self, name: str, wanted: bool, method: Method, rows: Tensor, identity: float) -> Columns:
-        """Edit the photos of `rows`: what is measured of each edit."""
-        chosen: list[Reading] = [self.readings[i] for i in rows.tolist()]
-        edits = self.editor.edit_many(chosen, {name: wanted}, identity, method)
-        return self._measured(edits, rows, [{name: wanted}] * len(rows))
-
     def _measured(self, edits: Sequence[Edit], rows: Tensor, asked: Sequence[Mapping[str, bool]]) -> dict[str, Tensor]:
         """What is measured of edits of the photos of `rows`, for which the changes `asked` were wanted: (N, ...).
 
@@ -274,7 +225,7 @@ class Evaluation:
         photo with the change put into it, which is what a user gets. Success is read off the latter too.
         """
         images = tensor([edit.edited for edit in edits])
-        pasted = tensor([frame_crop(edit.result, edit.edited.width).crop for edit in edits])
+        pasted = tensor([recut(edit) for edit in edits])
         before, after = self.seen[rows], self.judge.read(images)
         named, others = _among(asked), ~_among([ATTRIBUTE_SET.changes(changes).resolved for changes in asked])
         wanted = _among([[name for name, value in changes.items() if value] for changes in asked])

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from lc.faces.tone import to_lab, to_rgb
 
-__all__ = ["COMPOSITES", "Face", "beard", "glasses", "hat", "scalp"]
+__all__ = ["COMPOSITES", "Face", "beard", "glasses", "hat", "scalp", "turned"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -41,6 +41,12 @@ class Face:
     def sure(self, *names: str) -> npt.NDArray[np.bool_]:
         """Where one of these classes is more probable than not."""
         return np.asarray(sum(self.maps[name] for name in names) > 0.5)
+
+
+def turned(face: Face) -> float:
+    """How far a head is turned: the skin's centre from the middle, in parts of the crop."""
+    skin = face.sure("skin")
+    return float(np.nonzero(skin)[1].mean() / skin.shape[0] - 0.5) if skin.any() else 1.0
 
 
 def _toned(donor: Face, onto: Face, part: slice = slice(None)) -> Floats:
@@ -111,7 +117,7 @@ def _light(face: Face) -> float:
 
 def scalp(donor: Face, onto: Face) -> Floats | None:
     """The donor's bald head, in the other's skin, and what is behind where hair was."""
-    if donor.sure("hair", "hat").mean() > 0.05 or onto.sure("hat").mean() > 0.01:
+    if donor.sure("hair", "hat").mean() > 0.1 or onto.sure("hat").mean() > 0.01:
         return None
     side, brows = donor.rgb.shape[0], donor.row(_BROWS)
     toned = _toned(donor, onto, slice(0, donor.row(_NOSE)))
@@ -144,10 +150,10 @@ def beard(donor: Face, onto: Face) -> Floats | None:
     return np.asarray(onto.rgb + cover[..., None] * (toned - onto.rgb))
 
 
-#: By the attribute that they change.
+#: By name.
 COMPOSITES: dict[str, Callable[[Face, Face], Floats | None]] = {
-    "Eyeglasses": glasses,
-    "Wearing_Hat": hat,
-    "Bald": scalp,
-    "No_Beard": beard,
+    "glasses": glasses,
+    "hat": hat,
+    "scalp": scalp,
+    "beard": beard,
 }

@@ -1,0 +1,267 @@
+"""A taught attribute: a critic of latents that was fitted to a few photos, on its own in one file.
+
+The file is safetensors with JSON in its header, and says by checksum for which generator it was fitted: on another
+one's latents it would read nonsense.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from lc.checksums import digest, parse_json
+from lc.constraints import Taught
+from lc.errors import LatentConstraintsError, WeightsError
+from lc.files import write_bytes
+from lc.generator import registered
+from lc.tensors import check_finite, parse_tensors
+from lc.weights import Model
+
+__all__ = [
+    "LinearCritic",
+    "TaughtAttribute",
+    "TeachingReport",
+    "checked_name",
+    "generator_digest",
+    "load_taught",
+    "peek_name",
+]
+
+_KEY, _FORMAT = "latent_constraints.taught", 1
+_MOST_BYTES = 4_000_000
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+
+
+class LinearCritic(nn.Module):
+    """z (B, latent) -> logits (B, 1), linear in z.
+
+    Args:
+        weight: (latent,).
+        bias: the logit at z = 0.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor | float) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.detach().clone())
+        self.register_buffer("bias", torch.as_tensor(bias, dtype=weight.dtype).detach().clone())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (z @ self.weight + self.bias)[:, None]
+
+
+@dataclass(frozen=True)
+class TeachingReport:
+    """How well an attribute was learned.
+
+    Attributes:
+        positives: photos with it.
+        negatives: photos without it; 0 where the contrast sample of the weights folder stood in.
+        accuracy: balanced accuracy in [0, 1] on photos left out of the fit, averaged over repeated cross-validation.
+        spread: standard error of it, from the number of photos.
+        likeness: how much it is one of the model's own attributes: correlation of its logits with theirs, [0, 1].
+        like: which of them, the nearest.
+        seconds: that teaching took.
+        notes: sentences that a user should read; empty where there is nothing to say.
+    """
+
+    positives: int
+    negatives: int
+    accuracy: float
+    spread: float
+    likeness: float
+    like: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        against = f"{self.negatives} without" if self.negatives else "the weights' own sample of faces"
+        return (
+            f"{self.positives} photos with it against {against}: balanced accuracy {self.accuracy:.2f} "
+            f"(+/- {self.spread:.2f}) on photos left out, in {self.seconds:.1f} s."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtAttribute:
+    """An attribute that was taught after training.
+
+    Attributes:
+        name: letters, digits and _, as it is called on the command line.
+        weight, bias: of its critic, logits = z @ weight + bias; (latent,) and a number.
+        direction: (latent,), from photos without it to photos with it: along this an edit moves first.
+        target: the logit that this first move leads to; > 0.
+        generator: what it was fitted on, see `generator_digest`.
+        report: how well it was learned.
+    """
+
+    name: str
+    weight: Tensor
+    bias: float
+    direction: Tensor
+    target: float
+    generator: str
+    report: TeachingReport
+
+    @cached_property
+    def critic(self) -> LinearCritic:
+        """z (B, latent) -> logits (B, 1); one object, so that constraints on it run it once."""
+        return LinearCritic(self.weight, self.bias)
+
+    def constraint(self, wanted: bool | float = True, weight: float = 1.0) -> Taught:
+        """It is to hold, or not to hold, or to be read with a probability between.
+
+        Raises:
+            LatentConstraintsError: `wanted` is no number from 0 to 1.
+        """
+        if not 0 <= wanted <= 1:
+            raise LatentConstraintsError(f"{self.name} cannot be {wanted}: choose a number from 0 to 1.")
+        return Taught(
+            self.critic,
+            weight=weight,
+            wanted=float(wanted),
+            direction=self.direction,
+            target=self.target,
+            name=self.name,
+        )
+
+    @torch.no_grad()
+    def probability(self, z: Tensor) -> Tensor:
+        """(B, latent) -> (B,), how probable it is there."""
+        return torch.sigmoid(self.critic(z)[:, 0])
+
+    def to(self, device: torch.device) -> TaughtAttribute:
+        """The same on another device."""
+        return replace(self, weight=self.weight.to(device), direction=self.direction.to(device))
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file that ends with .safetensors.
+
+        Raises:
+            LatentConstraintsError: another ending.
+            OSError: the file cannot be written.
+        """
+        if Path(path).suffix.lower() != ".safetensors":
+            raise LatentConstraintsError(f"{path} must end with .safetensors: a taught attribute is such a file.")
+        tensors = {key: getattr(self, key).float().cpu().contiguous() for key in ("weight", "direction")}
+        facts = {
+            "format": _FORMAT,
+            "name": self.name,
+            "bias": self.bias,
+            "target": self.target,
+            "generator": self.generator,
+            "report": asdict(self.report),
+            "checksum": _checksum(tensors),
+        }
+        write_bytes(path, safetensors.torch.save(tensors, {_KEY: json.dumps(facts)}))
+
+
+def checked_name(name: str, taken: Mapping[str, str]) -> str:
+    """A name that a taught attribute can have.
+
+    Args:
+        name: what the user calls it; spaces and hyphens become _.
+        taken: names in lower case that mean something already -> what.
+
+    Raises:
+        LatentConstraintsError: it cannot be a name, or is taken.
+    """
+    plain = re.sub(r"[\s-]+", "_", name.strip())
+    if not _NAME.fullmatch(plain):
+        raise LatentConstraintsError(
+            f"{name[:60]!r} cannot be a name: take up to 40 letters, digits and _, a letter first, such as Bangs."
+        )
+    if plain.lower() in taken:
+        raise LatentConstraintsError(f"{plain} is {taken[plain.lower()]} already: choose another name.")
+    return plain
+
+
+def generator_digest(model: Model) -> str:
+    """A checksum of what gives latents their meaning: the generator's sizes, weights and statistics."""
+    section, files = model.config["generator"], model.config.get("files", {})
+    parts = (*registered(section["class"]).parts, "statistics")
+    own = {name: value for name, value in files.items() if name.partition(".")[0].partition("-0")[0] in parts}
+    return digest(json.dumps([section, own], sort_keys=True).encode())
+
+
+def peek_name(path: str | Path) -> str:
+    """The name of a taught attribute in a file, before any network is loaded; raises WeightsError."""
+    path = Path(path)
+    name = _parts(path)[1].get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise WeightsError(f"{path} is damaged: teach it again, or fetch it again.")
+    return name
+
+
+def load_taught(path: str | Path, model: Model) -> TaughtAttribute:
+    """Read what `TaughtAttribute.save` wrote, onto the model's device.
+
+    Raises:
+        WeightsError: it is missing, damaged, none, or was taught to another generator.
+    """
+    path = Path(path)
+    tensors, facts = _parts(path)
+    latent = model.generator.latent
+    try:
+        report = TeachingReport(**{**facts["report"], "notes": tuple(map(str, facts["report"]["notes"]))})
+        found = TaughtAttribute(
+            name=checked_name(facts["name"], {}),
+            weight=tensors["weight"],
+            bias=float(facts["bias"]),
+            direction=tensors["direction"],
+            target=float(facts["target"]),
+            generator=str(facts["generator"]),
+            report=report,
+        )
+        if facts["checksum"] != _checksum(tensors) or set(tensors) != {"weight", "direction"} or found.target <= 0:
+            raise ValueError("not as it was written")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{path} is damaged: teach it again, or fetch it again.") from error
+    for key, tensor in tensors.items():
+        check_finite(tensor, f"{path} ({key})")
+    shapes = {tuple(tensor.shape) for tensor in tensors.values()}
+    if found.generator != generator_digest(model) or shapes != {(latent,)}:
+        raise WeightsError(
+            f"{path} was taught to another generator than that of these weights: give those with --weights, or teach "
+            f"{found.name} again."
+        )
+    return found.to(model.statistics.mean.device)
+
+
+def _parts(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a file; raises WeightsError."""
+    wrong = WeightsError(f"{path} is no taught attribute, or is damaged: give a file that python -m lc teach wrote.")
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise wrong
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"{path} is missing or cannot be read: give a file that python -m lc teach wrote."
+        ) from error
+    try:
+        tensors = parse_tensors(data, path)
+        header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts = parse_json(header["__metadata__"][_KEY].encode())
+        if facts["format"] != _FORMAT:
+            raise WeightsError(f"{path} was made by another version of this program: update it, or teach again.")
+    except WeightsError as error:
+        raise (wrong if "another version" not in str(error) else error) from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise wrong from error
+    return tensors, facts
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    return digest(b"".join(tensors[key].contiguous().numpy().tobytes() for key in sorted(tensors)))

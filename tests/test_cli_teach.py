@@ -1,0 +1,102 @@
+"""`python -m lc teach`, and --use, --require, --forbid and --any."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lc.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, celeba: Path) -> Path:
+    root = tmp_path_factory.mktemp("taught")
+    photos = sorted((celeba / "img_align_celeba").iterdir())
+    for name, chosen in (("with", photos[:8]), ("without", photos[8:16])):
+        (root / name).mkdir()
+        for photo in chosen:
+            shutil.copy(photo, root / name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def bangs(folders: Path, contrasted_weights: Path) -> Path:
+    out = folders / "bangs.safetensors"
+    sides = ["--with", str(folders / "with"), "--without", str(folders / "without"), "--aligned"]
+    assert main(["teach", "Bangs", *sides, "--out", str(out), "--weights", str(contrasted_weights)]) == 0
+    return out
+
+
+def photo(folders: Path) -> str:
+    return str(sorted((folders / "with").iterdir())[0])
+
+
+def test_teaching_says_how_well_it_went(
+    folders: Path, contrasted_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "bangs.safetensors"
+    arguments = ["teach", "Bangs", "--with", str(folders / "with"), "--aligned", "--out", str(out)]
+    assert main([*arguments, "--weights", str(contrasted_weights)]) == 0
+    assert "balanced accuracy" in capsys.readouterr().out
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["--set", "Bangs=1"],
+        ["--set", "Bangs=1", "Smiling=1"],
+        ["--set", "bangs=0.6", "--method", "optimise"],
+        ["--require", "Bangs", "--forbid", "Smiling"],
+        ["--any", "Bangs,Smiling=0"],
+        ["--require", "warmer", "--forbid", "Bangs"],
+    ],
+)
+def test_edits_take_it(folders: Path, bangs: Path, contrasted_weights: Path, tmp_path: Path, asked: list[str]) -> None:
+    out = tmp_path / "edited.png"
+    arguments = ["edit", photo(folders), "--aligned", "--stages", "--use", str(bangs), *asked]
+    assert main([*arguments, "--out", str(out), "--weights", str(contrasted_weights)]) == 0
+    assert json.loads(out.with_suffix(".json").read_text())["z_distance"] > 0
+
+
+def test_samples_take_rules_and_groups(bangs: Path, contrasted_weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "faces.png"
+    asked = ["--use", str(bangs), "--any", "Bangs,Smiling", "--require", "cooler", "--forbid", "Male"]
+    assert main(["sample", "--count", "3", *asked, "--out", str(out), "--weights", str(contrasted_weights)]) == 0
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (["--require", "wamer"], "Nothing is called 'wamer'"),
+        (["--require", "darker_hair"], "no face parser"),
+        (["--any", "Smiling"], "names one only"),
+        (["--forbid", "Smiling=x"], "Write 'Smiling=x'"),
+        (["--use", "nowhere.safetensors"], "missing"),
+        (["--set", "Bangs=1"], "no attribute 'Bangs'"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(
+    folders: Path,
+    contrasted_weights: Path,
+    tmp_path: Path,
+    asked: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "edited.png"
+    arguments = ["edit", photo(folders), "--aligned", *asked, "--out", str(out), "--weights", str(contrasted_weights)]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_file_of_another_ending_is_refused(folders: Path, contrasted_weights: Path, tmp_path: Path) -> None:
+    arguments = ["teach", "Bangs", "--with", str(folders / "with"), "--out", str(tmp_path / "bangs.pt")]
+    assert main([*arguments, "--weights", str(contrasted_weights)]) == 2

@@ -1,0 +1,5 @@
+"""Measure edits and generated faces: one program makes the edits, readers in separate roles judge them.
+
+edits.py makes them, readers.py says who may judge, metrics.py measures pixels by masks; crops.py, finished.py and
+photos.py are the tables, report.py and tables.py write them down, grid.py lays edits out to be looked at.
+"""
