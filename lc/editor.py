@@ -274,16 +274,13 @@ class FaceEditor:
         z = torch.stack([reading.z for reading in readings]).to(self.device)
         pictures = self._tensor([reading.reconstruction for reading in readings])
         changes = wanted_changes(self.space, changes_of(self.space, constraints)[0])
-        return pose(self.space, z, constraints, preserve, pictures, style, self._laid(readings, changes))
-
-    def _laid(self, readings: Sequence[Reading], changes: Changes) -> dict[str, Tensor]:
-        """See `Problem.laid`."""
-        found = [self.layer.shifts(reading, changes.wanted) if reading.maps is not None else {} for reading in readings]
-        none = torch.zeros(self.model.generator.latent)
-        return {
-            name: torch.stack([one.get(name, none) for one in found]).to(self.device)
-            for name in sorted(set().union(*found))
+        laid = [self.layer.on(reading, changes.wanted) for reading in readings]
+        none = torch.zeros(self.model.generator.latent, device=self.device)
+        shifts = {
+            name: torch.stack([one[name].shift if name in one else none for one in laid])
+            for name in sorted({name for one in laid for name in one})
         }
+        return pose(self.space, z, constraints, preserve, pictures, style, shifts)
 
     @torch.inference_mode()
     def _edits(
@@ -333,7 +330,9 @@ class FaceEditor:
         return [
             None
             if reading.maps is None
-            else steering_of(self.attributes, parser.config.classes, changes, reading.maps, maps)
+            else steering_of(
+                self.attributes, parser.config.classes, changes, reading.maps, maps, self.layer.on(reading, changes)
+            )
             for reading, maps in zip(readings, after, strict=True)
         ]
 

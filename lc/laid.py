@@ -7,6 +7,7 @@ latents is that of this very photo: encode(photo with it) - encode(photo).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,13 +17,26 @@ from torch import Tensor
 
 from lc.attributes import Strength
 from lc.exemplars import Move
-from lc.faces.align import warp
-from lc.faces.composites import COMPOSITES, Face, turned
+from lc.faces.composites import LAYERS, Face, Floats, turned
+from lc.faces.steering import MARGIN, wide_crop
 from lc.generator import EncodingGenerator
 from lc.results import Reading
 from lc.weights import Model
 
-__all__ = ["Laid"]
+__all__ = ["Laid", "Layer"]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What is laid onto one photo.
+
+    Attributes:
+        pixels: (W, W, 4) on the photo's `wide_crop`: RGB of 0..255, and the part of the photo that it covers.
+        shift: (latent,), what that adds to the photo's latent.
+    """
+
+    pixels: Floats
+    shift: Tensor
 
 
 class Laid:
@@ -41,54 +55,64 @@ class Laid:
         exemplars, found = self._model.exemplars, dict[str, list[Face]]()
         for name, move in exemplars.moves.items() if exemplars else ():
             assert isinstance(move, Move)
-            if move.config.lays in COMPOSITES:
+            if move.config.lays in LAYERS:
                 pictures = self._model.generator.decode(move.styles)
                 found[name] = [self._face(one) for picture in pictures for one in (picture, picture.flip(2))]
         return found
 
     def _face(self, picture: Tensor) -> Face:
-        """(3, S, S) in [0, 1] at the parser's size, parsed."""
+        """(3, S, S) in [0, 1] -> at the parser's size, parsed, with a margin as `wide_crop` has it."""
         parser = self._model.parser
         assert parser is not None
         side = parser.config.image_size
         x = F.interpolate(picture[None], (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
         maps = parser.parse(x)[0].cpu().numpy()
         rgb = np.ascontiguousarray((x[0] * 255).permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
-        return Face(rgb, dict(zip(parser.config.classes, maps, strict=True)))
+        return Face(rgb, dict(zip(parser.config.classes, maps, strict=True))).padded(MARGIN)
 
     @torch.inference_mode()
-    def shifts(self, reading: Reading, changes: Mapping[str, Strength]) -> dict[str, Tensor]:
-        """What laying on what was asked for adds to a photo's latent: change's name -> (latent,). A change that cannot
-        be laid onto this photo is left out."""
-        generator, parser, exemplars = self._model.generator, self._model.parser, self._model.exemplars
-        if parser is None or exemplars is None or not isinstance(generator, EncodingGenerator):
+    def on(self, reading: Reading, changes: Mapping[str, Strength]) -> dict[str, Layer]:
+        """What is laid onto a photo for each change that asks for it, by name. A change for which no exemplar suits is
+        left out."""
+        generator, exemplars = self._model.generator, self._model.exemplars
+        if reading.maps is None or exemplars is None or not isinstance(generator, EncodingGenerator):
             return {}
-        found: dict[str, Tensor] = {}
+        found: dict[str, Layer] = {}
         for name, wanted in changes.items():
             move = exemplars.get(name, bool(wanted)) if isinstance(wanted, bool) else None
-            if move is None or move.config.lays not in COMPOSITES:
+            if move is None or move.config.lays not in LAYERS:
                 continue
-            onto, compose = self._onto(reading), COMPOSITES[move.config.lays]
+            onto, compose = self._onto(reading), LAYERS[move.config.lays]
             donors = sorted(self._donors[f"{name}={int(wanted)}"], key=lambda face: abs(turned(face) - turned(onto)))
-            laid = next((one for donor in donors if (one := compose(donor, onto)) is not None), None)
-            if laid is not None:
-                both = torch.from_numpy(np.stack([onto.rgb, laid])).permute(0, 3, 1, 2).to(reading.z) / 255
-                side = generator.image_size
-                both = F.interpolate(both, (side, side), mode="bicubic", antialias=True, align_corners=False)
-                before, after = generator.encode(both.clamp(0, 1)).mean
-                found[name] = after - before
+            pixels = next((one for donor in donors if (one := compose(donor, onto)) is not None), None)
+            if pixels is not None:
+                after = onto.rgb + pixels[..., 3:] * (pixels[..., :3] - onto.rgb)
+                before, moved = self._encoded(onto.rgb, after)
+                found[name] = Layer(pixels, moved - before)
         return found
 
+    def _encoded(self, *pictures: Floats) -> Tensor:
+        """Wide crops, floats of 0..255 -> the means of their crops' posteriors, (B, latent)."""
+        generator, parser = self._model.generator, self._model.parser
+        assert isinstance(generator, EncodingGenerator)
+        assert parser is not None
+        inner, side = parser.config.image_size, generator.image_size
+        edge = (pictures[0].shape[0] - inner) // 2
+        x = (
+            torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)[..., edge : edge + inner, edge : edge + inner]
+            / 255
+        )
+        if side != inner:
+            x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
+        return generator.encode(x.clamp(0, 1).to(self._model.statistics.mean.device)).mean
+
     def _onto(self, reading: Reading) -> Face:
-        """The photo's face at the parser's size; its maps are what was found when it was read."""
+        """The photo's face and what is around it; its maps are what was found when it was read."""
         parser = self._model.parser
         assert parser is not None
         assert reading.maps is not None
-        side, aligned = parser.config.image_size, reading.aligned
-        matrix = aligned.matrix.copy()
-        matrix[:, :2] *= aligned.crop.width / side
         with reading.photo.held():
-            rgb = np.asarray(warp(reading.photo.rgb, matrix, side), dtype=np.float32)
-        edge = (reading.maps.shape[-1] - side) // 2
-        maps = reading.maps[:, edge : edge + side, edge : edge + side].astype(np.float32) / 255
-        return Face(rgb, dict(zip(parser.config.classes, maps, strict=True)))
+            wide = wide_crop(reading.photo.rgb, reading.aligned, parser.config.image_size)
+        maps = reading.maps.astype(np.float32) / 255
+        names = parser.config.classes
+        return Face(np.asarray(wide, dtype=np.float32), dict(zip(names, maps, strict=True)), 1 / (1 + 2 * MARGIN))

@@ -14,8 +14,7 @@ from torch import Tensor
 from lc.attributes import Strength
 from lc.constraints import Constraint
 from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
-from lc.faces.steering import Steering
-from lc.steer import Maps
+from lc.faces.steering import Maps, Steering
 from lc.witness import Seen, Witness
 
 __all__ = ["Edit", "Progress", "Reading", "Sample", "animated"]

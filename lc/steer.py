@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lc.attributes import AttributeSet, Colour, Strength
 from lc.faces import Aligned, Photo
-from lc.faces.steering import Steering, wide_crop
+from lc.faces.steering import Maps, Steering, wide_crop
+from lc.laid import Layer
 from lc.parser import Parser
 
-__all__ = ["Maps", "crop_maps", "photo_maps", "steering_of"]
-
-Maps = npt.NDArray[np.uint8]
+__all__ = ["crop_maps", "photo_maps", "steering_of"]
 
 
 def photo_maps(parser: Parser, photo: Photo, aligned: Aligned) -> Maps:
@@ -38,7 +36,12 @@ def _levels(probabilities: Tensor) -> Maps:
 
 
 def steering_of(
-    attributes: AttributeSet, classes: Sequence[str], changes: Mapping[str, Strength], before: Maps, after: Maps
+    attributes: AttributeSet,
+    classes: Sequence[str],
+    changes: Mapping[str, Strength],
+    before: Maps,
+    after: Maps,
+    laid: Mapping[str, Layer],
 ) -> Steering:
     """What steers one edit.
 
@@ -48,6 +51,7 @@ def steering_of(
         changes: what was asked for, by name. Where nothing was (a taught attribute, a rule), all of the person may
             change.
         before, after: see `Steering`.
+        laid: what is laid onto the photo, by change.
     """
     entries = [attributes[name] for name in changes]
     free = not entries or any(not entry.acts_on for entry in entries)
@@ -60,4 +64,6 @@ def steering_of(
             wanted = changes[entry.name]
             colour = entry.colour if isinstance(wanted, bool) and wanted else colour
     shades = bool(entries) and all(entry.shades and changes[entry.name] is True for entry in entries)
-    return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades)
+    pixels = next((one.pixels for one in laid.values()), None)
+    alone = pixels is not None and len(changes) == len(laid)
+    return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)

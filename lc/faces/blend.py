@@ -118,6 +118,7 @@ class _Layers:
         smooth: (S, S, 3), the photo without its grain, which what is covered keeps; None: it does not.
         transfer: another colour for a part of the photo, and where, (S, S, 1).
         tint: of a photo that has one only.
+        grain: whether what is covered keeps the photo's grain.
     """
 
     added: _Floats
@@ -125,6 +126,7 @@ class _Layers:
     smooth: _Floats | None = None
     transfer: tuple[Transfer, _Floats] | None = None
     tint: Tint | None = None
+    grain: bool = True
 
 
 def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: Steering | None) -> _Layers:
@@ -165,8 +167,14 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
     shift = _guided(_enlarged(change, side), canvas @ _LUMA, max(1, round(1.5 * unit * side / whole)))
     cover = _enlarged(replaced, side).clip(0, 1)[..., None]
     matter = _as_sharp(matter, canvas, cover[..., 0])
-    added = mask * ((1 - cover) * shift + cover * matter)
-    return _Layers(added, mask * cover, smooth, recoloured, tint_of(seen) if steering else None)
+    added, covered = mask * ((1 - cover) * shift + cover * matter), mask * cover
+    if steering is not None and steering.laid is not None:
+        laid, over = _enlarged(steering.laid[..., :3], side), _enlarged(steering.laid[..., 3], side)
+        over = (over.clip(0, 1) * _fade(side, reach / whole / 2))[..., None]
+        rest = 0.0 if steering.alone else 1 - over
+        added, covered = rest * added + over * laid, rest * covered + over
+    grain = steering is None or steering.laid is None  # that of hair which is gone is no grain
+    return _Layers(added, covered, smooth, recoloured, tint_of(seen) if steering else None, grain)
 
 
 def _own_skin(new: _Floats, old: _Floats, skin: _Floats) -> _Floats:
@@ -230,7 +238,7 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
             result = photo + where * (moved.apply(photo, smooth) - photo)
             touched = np.maximum(touched, where)
     result = result + added - cover * result
-    if smooth is not None and cover.any():
+    if smooth is not None and layers.grain and cover.any():
         result += cover * _clipped(photo - smooth)
     if layers.tint is not None and layers.tint.part:
         touched = np.maximum(touched, (np.abs(added).max(2, keepdims=True) > 0.5))

@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from lc.faces.tone import to_lab, to_rgb
 
-__all__ = ["COMPOSITES", "Face", "beard", "glasses", "hat", "scalp", "turned"]
+__all__ = ["COMPOSITES", "LAYERS", "Face", "beard", "glasses", "hat", "scalp", "turned"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 # Rows of CelebA's framing, in parts of the crop's side: brows, tip of the nose.
 _BROWS, _NOSE = 0.42, 0.66
+_WIDER = 0.92  # of a donor's head, what spans the side after stretching
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,15 @@ class Face:
         """The row at a part of the model's crop."""
         side = self.rgb.shape[0]
         return round(side * ((1 - self.inner) / 2 + self.inner * part))
+
+    def padded(self, part: float) -> Face:
+        """With a margin of a part of the side all around, which shows background."""
+        margin = round(part * self.rgb.shape[0])
+        rgb = cv2.copyMakeBorder(self.rgb, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+        maps = {
+            name: np.pad(one, margin, constant_values=float(name == "background")) for name, one in self.maps.items()
+        }
+        return Face(np.asarray(rgb, dtype=np.float32), maps, self.inner / (1 + 2 * part))
 
     def sure(self, *names: str) -> npt.NDArray[np.bool_]:
         """Where one of these classes is more probable than not."""
@@ -116,24 +126,45 @@ def _light(face: Face) -> float:
 
 
 def scalp(donor: Face, onto: Face) -> Floats | None:
-    """The donor's bald head, in the other's skin, and what is behind where hair was."""
-    if donor.sure("hair", "hat").mean() > 0.1 or onto.sure("hat").mean() > 0.01:
+    """The donor's bald head, in the other's skin, and what is behind where hair was; None where the donor has hair."""
+    layer = scalp_layer(donor, onto)
+    if layer is None:
         return None
-    side, brows = donor.rgb.shape[0], donor.row(_BROWS)
+    return np.asarray(onto.rgb + layer[..., 3:] * (layer[..., :3] - onto.rgb))
+
+
+def scalp_layer(donor: Face, onto: Face) -> Floats | None:
+    """As `scalp`, (S, S, 4): what is laid on, and how much of it covers the picture, in [0, 1]."""
+    if donor.sure("hair", "hat").mean() > 0.2:
+        return None
+    side, brows = onto.rgb.shape[0], onto.row(_BROWS)
+    rows = np.arange(side)[:, None]
+    donor = _wider(donor)
     toned = _toned(donor, onto, slice(0, donor.row(_NOSE)))
-    head, hair = donor.sure("skin", "brows", "hair"), onto.sure("hair")
-    upper = (np.arange(side)[:, None] < brows - 4) & (onto.sure("hair", "skin"))
+    head, hair = donor.sure("skin", "brows", "glasses"), onto.sure("hair", "hat")
+    upper = (rows < brows - 4) & onto.sure("hair", "hat", "skin")
     gone = hair | upper
-    behind = _without(onto, gone)
     # Ears and sides of the head down to the nose; below, what is behind.
-    reach = np.arange(side)[:, None] < donor.row(_NOSE)
-    bald = (head & reach)[..., None]
-    new = np.where(_soft(bald[..., 0], 0.8)[..., None] > 0.5, toned, behind)
-    cover = _soft(gone | (head & (np.arange(side)[:, None] < brows - 4)), 2.0)[..., None]
+    bald = _soft(head & (rows < onto.row(_NOSE)), 1.0)[..., None]
+    behind = _without(onto, gone)
+    cover = _soft(gone | (head & (rows < brows - 4)), 2.0)
     # The person's own face stays, from the brows down.
-    own = onto.sure("brows", "eyes", "glasses", "mouth") | (onto.sure("skin") & (np.arange(side)[:, None] > brows))
-    cover = cover * (1 - _soft(own, 1.0)[..., None])
-    return np.asarray(onto.rgb + cover * (new - onto.rgb))
+    own = onto.sure("brows", "eyes", "glasses", "mouth") | (onto.sure("skin") & (rows > brows))
+    cover = cover * (1 - _soft(own, 1.0))
+    return np.concatenate([behind + bald * (toned - behind), cover[..., None]], 2)
+
+
+def _wider(face: Face) -> Face:
+    """Stretched sideways about the middle: a generated bald head is a little narrower than a head with hair cut off."""
+    side = face.rgb.shape[0]
+    matrix = np.array([[_WIDER, 0, (1 - _WIDER) * side / 2], [0, 1, 0]], np.float32)  # from the result to the face
+
+    def stretched(values: Floats) -> Floats:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size = (side, side)
+        return np.asarray(cv2.warpAffine(values, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+    return Face(stretched(face.rgb), {name: stretched(one) for name, one in face.maps.items()}, face.inner)
 
 
 def beard(donor: Face, onto: Face) -> Floats | None:
@@ -157,3 +188,6 @@ COMPOSITES: dict[str, Callable[[Face, Face], Floats | None]] = {
     "scalp": scalp,
     "beard": beard,
 }
+
+#: Those that are laid onto the photo itself, (S, S, 4).
+LAYERS: dict[str, Callable[[Face, Face], Floats | None]] = {"scalp": scalp_layer}

@@ -20,9 +20,12 @@ from PIL import Image
 from lc.attributes import Colour
 from lc.faces.align import Aligned, warp
 
-__all__ = ["MARGIN", "Steering", "wide_crop"]
+__all__ = ["MARGIN", "Maps", "Steering", "wide_crop"]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
+
+#: (C, side, side), a parser's probabilities in parts of 255.
+Maps: TypeAlias = npt.NDArray[np.uint8]
 
 #: How far around the crop, on every side, the photo is parsed and edited, in parts of the crop's side.
 MARGIN = 0.25
@@ -56,15 +59,19 @@ class Steering:
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
         colour: what it is to become, where that is known.
         shades: whether the edit lays something over the face that only darkens it.
+        laid: what is laid onto the photo's `wide_crop`, (W, W, 4): RGB of 0..255, and what part of the photo it covers.
+        alone: whether that is all of the edit.
     """
 
     classes: Sequence[str]
-    before: npt.NDArray[np.uint8]
-    after: npt.NDArray[np.uint8]
+    before: Maps
+    after: Maps
     acts_on: Collection[str] = ()
     recolours: str | None = None
     colour: Colour | None = None
     shades: bool = False
+    laid: npt.NDArray[np.float32] | None = None
+    alone: bool = False
 
     def found(self, side: int, reach: int) -> Parts:
         """The maps on a square of `side` crop pixels and `reach` more around it."""
