@@ -184,7 +184,7 @@ def test_a_second_language_is_shown(
     assert '"language": "xx"' in names()
     assert inputs.face_names(1) == [("1. Gesicht", "Face 1")]
     assert inputs.face_name("Face 1") == 0  # whatever it is called
-    assert "step 3" in views.walking(3)
+    assert "Step 3" in views.walking(3)
 
 
 def test_an_unknown_language_is_one_sentence_with_those_there_are(

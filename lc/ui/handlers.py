@@ -6,21 +6,23 @@ None of them raises what a visitor can put right: it becomes a sentence, and the
 from __future__ import annotations
 
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import gradio as gr
 from PIL import Image
 
-from lc.attributes import AttributeSet
-from lc.editor import FaceEditor, Method, Progress, Reading
+from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError
-from lc.faces import Photo, PictureFormat, on_white, paste, read_photo
+from lc.faces import Photo, PictureFormat, read_photo
 from lc.ui import inputs, views
 from lc.ui.pictures import Pictures
 from lc.ui.session import Moment, Session, boxes_seen, changes_of, tick
+from lc.ui.stage import Stage, finished
 from lc.ui.storage import Folder
 from lc.ui.texts import text
 
@@ -28,37 +30,23 @@ __all__ = ["EXAMPLES", "METHODS", "EditHandlers", "Shown", "examples", "failed"]
 
 EXAMPLES = Path(__file__).parent / "examples"
 
-_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # formats that they show
 _KINDS: tuple[PictureFormat, ...] = ("PNG", "JPEG", "WEBP")
 METHODS: tuple[Method, ...] = ("actor", "optimise")
-_LIVE_PIXELS = 2_000_000  # photos up to this size are pasted anew for each of them
+_BATCH = 3  # tiles that are sent together
+_VISITORS = 1000  # of whom is known what they asked for last
 
 #: What an event leaves as it is.
 _SKIP: Any = gr.skip()
 Update: TypeAlias = Any  # a value, or gr.update(...)
-Wish: TypeAlias = tuple[frozenset[str], float, float, Method]  # boxes, identity, strength, method
 
 
 class Shown(NamedTuple):
     """One field per output of the first tab, in the order in which layout.py lists them."""
 
     session: Update = _SKIP
-    photo: Update = _SKIP
-    boxes: Update = _SKIP
-    pair: Update = _SKIP
-    stages: Update = _SKIP
-    bars: Update = _SKIP
+    stage: Update = _SKIP
     status: Update = _SKIP
-    trace: Update = _SKIP
-    undo: Update = _SKIP
-    redo: Update = _SKIP
-    identity: Update = _SKIP
-    method: Update = _SKIP
-    strength: Update = _SKIP
-    film: Update = _SKIP
-    faces: Update = _SKIP
-    outline: Update = _SKIP
-    choice: Update = _SKIP
+    tiles: Update = _SKIP
 
 
 def examples() -> list[Path]:
@@ -68,17 +56,13 @@ def examples() -> list[Path]:
     return sorted(found, key=lambda path: (path.name.startswith("face-"), path.name))
 
 
-@dataclass(frozen=True)
-class _Walk:
-    """A walk that runs: what it is for, when the browser asked for it, and how to end it."""
+@dataclass(eq=False)
+class _Latest:
+    """What a visitor asked for last, by the browser's clock, and how to end what still runs for an older wish."""
 
-    wish: Wish
-    asked: float
+    asked: float = 0.0
     stopped: threading.Event = field(default_factory=threading.Event)  # keep the face as it is
-    overtaken: threading.Event = field(default_factory=threading.Event)  # the visitor wants another one by now
-
-    def ends(self) -> bool:
-        return self.stopped.is_set() or self.overtaken.is_set()
+    reading: Reading | None = None  # whose tiles are being made
 
 
 class EditHandlers:
@@ -91,8 +75,10 @@ class EditHandlers:
 
     def __init__(self, editor: FaceEditor, folder: Folder) -> None:
         self.editor, self.folder, self.pictures = editor, folder, Pictures(folder)
+        self.stage = Stage(self.pictures, editor.attributes)
         self.examples = examples()
-        self._walks: dict[str, _Walk] = {}
+        self._quick = FaceEditor(editor.model, editor.inversion_steps, 0)  # for tiles: the actor's proposal as it is
+        self._visitors: OrderedDict[str, _Latest] = OrderedDict()
 
     # --- a photo comes in ------------------------------------------------------------------------------------------
 
@@ -100,76 +86,104 @@ class EditHandlers:
         """What the first paint shows: the first example, already edited; nothing where there is no example."""
         if not self.examples:
             return None, Shown()
-        source = str(self.examples[0])
-        session = self._begin(self.editor.read(source), source)
-        # Something that everybody sees at a glance, and that this face does not have yet.
+        path = self.examples[0]
+        session = self._begin(self.editor.read(str(path)), path.name)
         attributes, boxes = self.editor.attributes, session.now.boxes
-        glance = attributes.opening or attributes.names
-        new = next((name for name in glance if name not in boxes), glance[-1])
-        session = session.add(self._moment(session.reading, tick(attributes, boxes, [*boxes, new])))
-        return session, self._full(session)
+        # What everybody sees at a glance; the page goes through them until somebody does something.
+        glance = (attributes.opening or attributes.names)[:3]
+        loop = [self._moment(session.reading, tick(attributes, boxes, _toggled(boxes, name))) for name in glance]
+        # The least change that is to be seen convinces most.
+        loop.sort(key=lambda moment: (not _seen(moment.edit), moment.edit.z_distance))
+        session = session.add(loop[0])
+        tiles: dict[str, Any] = {}
+        for batch in self._tiles(session):
+            tiles |= batch
+        shown = self._full(session)
+        turns = [self.stage.after(moment.edit) for moment in loop]
+        return session, shown._replace(stage={**shown.stage, "loop": turns}, tiles={**shown.tiles, "tiles": tiles})
 
-    def open_upload(self, upload: dict[str, Any] | None, session: Session | None) -> Shown:
-        """Read an uploaded, snapped or pasted photo and tick the boxes of what it shows.
+    def open_upload(self, upload: dict[str, Any] | None, request: gr.Request) -> Shown:
+        """Read an uploaded, snapped, dropped or pasted photo.
 
         Args:
             upload: Gradio's description of the file, as it came: Gradio's own decoding would fail without a sentence.
-            session: the visitor's.
+            request: tells visitors apart.
         """
+        self._end(request)
         if not upload:
             return Shown()
-        try:
-            with self.folder.open_upload(upload) as file:
-                return self._open(read_photo(file), str(upload["path"]))
-        except LatentConstraintsError as error:
-            kept = session.source if session and session.source and Path(session.source).exists() else None
-            return failed(error)._replace(photo=kept)
+        with self.folder.open_upload(upload) as file:
+            return self._open(read_photo(file), None)
 
-    def open_example(self, event: gr.SelectData) -> Shown:
+    def open_example(self, event: gr.SelectData, request: gr.Request) -> Shown:
         """Read the example picture that was clicked."""
-        if not isinstance(event.index, int) or not 0 <= event.index < len(self.examples):
-            raise LatentConstraintsError(text("photo.no_example"))
-        path = self.examples[event.index]
-        return self._open(read_photo(path), str(path))
+        self._end(request)
+        path = self.examples[inputs.whole(event.index, text("photo.examples"), 0, len(self.examples) - 1)]
+        return self._open(read_photo(path), path.name)
 
-    def open_sample(self, reading: Reading) -> Shown:
+    def open_sample(self, reading: Reading, request: gr.Request) -> Shown:
         """Take a made-up face to this tab."""
-        return self._full(self._begin(reading, self.pictures.photo(reading.photo)))
+        self._end(request)
+        return self._full(self._begin(reading, None))
 
-    def choose_face(self, choice: str | None, session: Session | None) -> Shown:
-        """Edit another face of the same photo.
+    def restore(self, upload: dict[str, Any] | None, source: str | None, kept: object, request: gr.Request) -> Shown:
+        """Bring back what the browser has kept: a photo or an example, and the edits of its faces.
+
+        Args:
+            upload: the photo, uploaded again; None for an example.
+            source: the example's name.
+            kept: see `Session.kept`.
+            request: tells visitors apart.
+        """
+        self._end(request)
+        if upload:
+            with self.folder.open_upload(upload) as file:
+                photo, source = read_photo(file), None
+        else:
+            path = next((path for path in self.examples if path.name == source), None)
+            if path is None:
+                raise LatentConstraintsError(text("photo.gone"))
+            photo = read_photo(path)
+        with photo.held():
+            session = self._begin(self.editor.read(photo), source)
+            for face in inputs.kept(kept, self.editor.attributes):
+                session = self._turned(session, face.number)
+                if set(face.boxes) != set(session.now.boxes):
+                    session = session.add(
+                        self._moment(session.reading, face.boxes, face.identity, face.strength, "actor")
+                    )
+            return self._full(session)
+
+    def choose_face(self, choice: str | None, session: Session | None, request: gr.Request) -> Shown:
+        """Edit another face of the same photo; each keeps its own edits.
 
         Args:
             choice: "Face 2" is the second largest.
-            session: the visitor's.
+            session, request: the visitor's.
         """
+        self._end(request)
         if session is None or not choice:
             return Shown()
-        return self._take_face(inputs.face_name(choice), session)
-
-    def click_face(self, session: Session | None, event: gr.SelectData) -> Shown:
-        """Edit the face nearest to a click on the outlined photo."""
-        if session is None or len(session.reading.faces) < 2:
+        number = inputs.face_name(choice)
+        if number == session.number:
             return Shown()
-        ratio = views.outline_ratio(session.reading.photo.size)
-        x, y = inputs.place(event.index)
-        return self._take_face(views.face_at(session.reading.faces, x * ratio, y * ratio), session)
+        return self._full(self._turned(session, number))
 
-    def _open(self, photo: Photo, path: str) -> Shown:
+    def _open(self, photo: Photo, source: str | None) -> Shown:
         with photo.held():
-            reading = self.editor.read(photo)
-            # What a browser cannot show, and what Gradio would take for a drawing by its name, is shown as a JPEG.
-            shows = photo.format in _BROWSERS and not path.lower().endswith(".svg")
-            return self._full(self._begin(reading, path if shows else self.pictures.photo(photo)))
+            return self._full(self._begin(self.editor.read(photo), source))
 
-    def _take_face(self, number: int, session: Session) -> Shown:
+    def _turned(self, session: Session, number: int) -> Session:
+        """The session with another face in hand. Raises as `FaceEditor.take` does."""
+        if number == session.number:
+            return session
+        parked = dict(session.park())
+        if number in parked:
+            return replace(parked.pop(number), parked=parked)
         old = session.reading
-        try:
-            face, aligned = self.editor.take(old.photo, old.faces, number)
-        except LatentConstraintsError as error:
-            return self._chosen(old, failed(error))
+        face, aligned = self.editor.take(old.photo, old.faces, number)
         reading = self.editor.read_located([(old.photo, old.faces, face, aligned)])[0]
-        return self._full(self._begin(reading, session.source))
+        return replace(self._begin(reading, session.source), parked=parked)
 
     def _begin(self, reading: Reading, source: str | None) -> Session:
         return Session(reading, source, (self._moment(reading, boxes_seen(self.editor.attributes, reading)),))
@@ -197,107 +211,167 @@ class EditHandlers:
         session: Session | None,
         request: gr.Request,
     ) -> Iterator[Shown]:
-        """Edit the photo to what the boxes, the sliders and the method say now; the optimiser shows its way.
+        """Edit the photo to what the tiles, the sliders and the method say now; the optimiser shows its way.
 
         Args:
-            boxes: the attributes ticked.
+            boxes: the attributes that are on.
             identity: 0 satisfies the boxes, 1 keeps the person.
             strength: how far each change goes, 1 all the way.
             method: actor or optimise.
             asked: milliseconds by the browser's clock.
             session: the visitor's.
-            request: tells visitors apart, for Stop.
+            request: tells visitors apart.
         """
         if session is None:
             yield Shown(status=views.fault(text("photo.first")))
             return
-        try:
-            wish = boxes, identity, strength, method = _checked(
-                self.editor.attributes, boxes, identity, strength, method
-            )
-            wanted = tick(self.editor.attributes, session.now.boxes, boxes)
-            corrected = _SKIP if set(wanted) == set(boxes) else list(wanted)
-            if method == "optimise" and changes_of(self.editor.attributes, session.reading, wanted):
-                walk = _Walk(_wish(*wish), inputs.moment(asked))
-                for shown in self._walk(session, wanted, walk, str(request.session_hash)):
-                    yield shown._replace(boxes=corrected)
-            else:
-                moment = self._moment(session.reading, wanted, identity, strength, method)
-                yield self._edited(session.add(moment))._replace(boxes=corrected, trace="")
-        except LatentConstraintsError as error:
-            yield failed(error)._replace(boxes=list(session.now.boxes))
+        boxes = inputs.boxes(boxes, self.editor.attributes)
+        identity = inputs.share(identity, text("edit.identity"))
+        strength = inputs.share(strength, text("edit.strength"), 0.5)
+        method = inputs.choice(method, text("edit.method"), METHODS)
+        latest = self._latest(request)
+        mine = inputs.moment(asked) or latest.asked
+        if mine < latest.asked:  # something newer waits behind this
+            yield Shown()
+            return
+        latest.asked = mine
+        latest.stopped.clear()
+        wanted = tick(self.editor.attributes, session.now.boxes, boxes)
+        now = session.now
+        if (wanted, identity, strength, method) == (now.boxes, now.identity, now.strength, now.method):
+            yield self._edited(session, mine)  # asked for twice: nothing to add to the history
+            return
+        if method == "optimise" and changes_of(self.editor.attributes, session.reading, wanted):
+            yield from self._walk(session, Moment(wanted, identity, method, session.now.edit, strength), latest, mine)
+            return
+        moment = self._moment(session.reading, wanted, identity, strength, method)
+        # Whoever asked for something else meanwhile does not see this, nor find it in the history.
+        yield self._edited(session.add(moment), mine) if mine >= latest.asked else Shown()
 
-    def _walk(self, session: Session, boxes: tuple[str, ...], walk: _Walk, visitor: str) -> Iterator[Shown]:
-        """One picture per step. A walk that is overtaken leaves nothing behind."""
-        self._walks[visitor] = walk
+    def _walk(self, session: Session, wish: Moment, latest: _Latest, mine: float) -> Iterator[Shown]:
+        """One picture per step. A walk that was cancelled leaves nothing behind."""
         energies: list[Mapping[str, float]] = []
         faces: list[Image.Image] = []
-        reading, (_, identity, strength, method) = session.reading, walk.wish
-        changes = changes_of(self.editor.attributes, reading, boxes, strength)
-        try:
-            for progress in self.editor.edit_live(reading, changes, identity, stop=walk.ends):
-                if walk.overtaken.is_set():
-                    # Gradio empties every output of a handler that ends before it has said anything.
-                    yield Shown()
-                    return
-                energies.append(progress.energies)
-                if progress.preview is not None:
-                    faces.append(progress.preview)
-                if progress.edit is not None:
-                    session = session.add(Moment(boxes, identity, method, progress.edit, strength), faces)
-                    yield self._edited(session)._replace(trace=views.trace(energies))
-                elif progress.preview is not None:
-                    yield self._on_the_way(reading, progress, energies)
-        finally:
-            if self._walks.get(visitor) is walk:
-                del self._walks[visitor]
+        changes = changes_of(self.editor.attributes, session.reading, wish.boxes, wish.strength)
 
-    def overtake(
-        self, boxes: list[str], identity: float, strength: float, method: Method, asked: float, request: gr.Request
-    ) -> None:
-        """End a walk at once when its visitor wants something else, so that the new wish need not wait behind it.
+        def ends() -> bool:
+            return latest.stopped.is_set() or latest.asked > mine
+
+        for progress in self.editor.edit_live(session.reading, changes, wish.identity, stop=ends):
+            if latest.asked > mine:
+                # Gradio empties every output of a handler that ends before it has said anything.
+                yield Shown()
+                return
+            energies.append(progress.energies)
+            if progress.preview is not None:
+                faces.append(progress.preview)
+            if progress.edit is not None:
+                session = session.add(replace(wish, edit=progress.edit), faces)
+                shown = self._edited(session, mine)
+                yield shown._replace(stage={**shown.stage, "energies": views.trace(energies)})
+            elif progress.preview is not None:
+                stage = self.stage.on_the_way(session, progress.preview, energies, mine)
+                yield Shown(stage=stage, status=views.walking(progress.index))
+
+    def _latest(self, request: gr.Request) -> _Latest:
+        visitor = str(request.session_hash)
+        latest = self._visitors.setdefault(visitor, _Latest())
+        self._visitors.move_to_end(visitor)
+        while len(self._visitors) > _VISITORS:
+            self._visitors.popitem(last=False)
+        return latest
+
+    def _end(self, request: gr.Request) -> None:
+        """End what still runs, whatever the browser's clock says: the state changes now."""
+        self._latest(request).asked += 0.001
+
+    def cancel(self, asked: float, request: gr.Request) -> None:
+        """End at once what still runs for an older wish of the same visitor: something else is on its way.
 
         Args:
-            boxes, identity, strength, method, asked, request: see `change`.
+            asked: milliseconds by the browser's clock.
+            request: tells visitors apart.
         """
-        walk = self._walks.get(str(request.session_hash))
-        wish = _wish(*_checked(self.editor.attributes, boxes, identity, strength, method))
-        # The wish that a walk is for reaches this too, and messages may arrive out of order.
-        if walk and inputs.moment(asked) > walk.asked and wish != walk.wish:
-            walk.overtaken.set()
+        latest = self._latest(request)
+        latest.asked = max(latest.asked, inputs.moment(asked))
 
     def stop(self, request: gr.Request) -> None:
-        """End the optimiser's walk at the face it has reached."""
-        if walk := self._walks.get(str(request.session_hash)):
-            walk.stopped.set()
+        """End the optimiser's way at the face it has reached, and keep that."""
+        self._latest(request).stopped.set()
 
     def film(self, session: Session | None) -> str | None:
-        """Write the optimiser's way to the latest edit as an animated WebP file."""
+        """Write the optimiser's way to the latest edit as an animated WebP file, of the whole head."""
         if session is None or not session.walk:
             gr.Warning(text("edit.no_film"))
             return None
-        return self.pictures.film(session.walk, session.reading.photo.name)
+        faces = [self.stage.blended(session.reading, face, 2.0, 320) for face in session.walk]
+        return self.pictures.film(faces, session.photo.name)
 
-    def show_stop(self, method: Method) -> Update:
-        """Only a walk can be stopped."""
-        return gr.update(visible=method == "optimise")
+    # --- what each change would look like --------------------------------------------------------------------------
+
+    def fill(self, session: Session | None, request: gr.Request) -> Iterator[Shown]:
+        """Make the tiles: this face with each change alone, some at a time.
+
+        Args:
+            session: the visitor's.
+            request: tells visitors apart: another face ends the tiles of the one before.
+        """
+        if session is None:
+            yield Shown()
+            return
+        latest = self._latest(request)
+        latest.reading = session.reading
+        tiles: dict[str, Any] = {}
+        for batch in self._tiles(session):
+            if latest.reading is not session.reading:
+                yield Shown()
+                return
+            tiles |= batch
+            yield Shown(tiles={**self._empty_tiles(session), "tiles": dict(tiles)})
+
+    def _tiles(self, session: Session) -> Iterator[dict[str, Any]]:
+        attributes, reading, seen = self.editor.attributes, session.reading, session.moments[0].boxes
+        batch: dict[str, Any] = {}
+        for name in attributes.names:
+            boxes = tick(attributes, seen, _toggled(seen, name))
+            changes = changes_of(attributes, reading, boxes)
+            edit = self._quick.edit(reading, changes, 0.5)
+            image, read = self.stage.tile(edit)
+            batch[name] = {"image": image, "note": _note(edit, read)}
+            if len(batch) == _BATCH:
+                yield batch
+                batch = {}
+        yield batch
+
+    def _empty_tiles(self, session: Session) -> dict[str, Any]:
+        return {"face_key": f"{id(session.reading):x}", "tiles": {}}
 
     # --- back and forth --------------------------------------------------------------------------------------------
 
-    def undo(self, session: Session | None) -> Shown:
-        """Show the edit before this one, with its boxes and slider."""
-        return self._settled(session.move(-1)) if session else Shown()
+    def undo(self, session: Session | None, request: gr.Request) -> Shown:
+        """Show the edit before this one, with its settings."""
+        self._end(request)
+        return self._edited(session.move(-1)) if session else Shown()
 
-    def redo(self, session: Session | None) -> Shown:
+    def redo(self, session: Session | None, request: gr.Request) -> Shown:
         """Show the edit that was undone."""
-        return self._settled(session.move(1)) if session else Shown()
+        self._end(request)
+        return self._edited(session.move(1)) if session else Shown()
 
-    def reset(self, session: Session | None) -> Shown:
+    def reset(self, session: Session | None, request: gr.Request) -> Shown:
         """Show the photo as it was read; undo leads back."""
-        return self._settled(session.add(session.moments[0])) if session else Shown()
+        self._end(request)
+        return self._edited(session.add(session.moments[0])) if session else Shown()
+
+    def go(self, session: Session | None, event: gr.SelectData, request: gr.Request) -> Shown:
+        """Show the edit of the history that was clicked."""
+        self._end(request)
+        if session is None:
+            return Shown()
+        return self._edited(session.go(inputs.whole(event.index, text("edit.history"), 0, len(session.moments) - 1)))
 
     def export(self, kind: PictureFormat, session: Session | None) -> str | None:
-        """Write the edited photo at its full size, with what the upload's file says of it.
+        """Write the edited photo at its full size, all of its faces, with what the upload's file says of it.
 
         Args:
             kind: PNG, which keeps every pixel, JPEG or WEBP.
@@ -305,84 +379,51 @@ class EditHandlers:
         """
         if session is None:
             return None
-        with session.reading.photo.held():
-            return self.pictures.edited(session.now.edit, inputs.choice(kind, text("edit.kind"), _KINDS))
+        with session.photo.held():
+            kind = inputs.choice(kind, text("edit.kind"), _KINDS)
+            return self.pictures.finished(finished(session), session.photo, kind)
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 
     def _full(self, session: Session) -> Shown:
-        """Everything, for a photo that has just come in."""
-        with session.reading.photo.held():
-            return self._chosen(session.reading, self._settled(session)._replace(photo=session.source))
+        """Everything, for a face that has just come in."""
+        return self._edited(session)._replace(tiles=self._empty_tiles(session))
 
-    def _chosen(self, reading: Reading, shown: Shown) -> Shown:
-        """The outlined faces, with the one that is being edited marked."""
-        several = len(reading.faces) > 1
-        names = inputs.face_names(len(reading.faces))
-        chosen = next((n for (_, n), face in zip(names, reading.faces, strict=True) if face is reading.face), None)
-        return shown._replace(
-            faces=gr.update(visible=several),
-            outline=self.pictures.jpeg(views.outlined(reading)) if several else None,
-            choice=gr.update(choices=names, value=chosen),
-        )
-
-    def _settled(self, session: Session) -> Shown:
+    def _edited(self, session: Session, asked: float = 0) -> Shown:
         """An edit and the settings that led to it."""
-        now = session.now
-        return self._edited(session)._replace(
-            boxes=list(now.boxes), identity=now.identity, strength=now.strength, method=now.method, trace=""
-        )
-
-    def _edited(self, session: Session) -> Shown:
-        """An edit; the boxes and the slider stay as the visitor has left them."""
-        reading, edit = session.reading, session.now.edit
-        wanted = changes_of(self.editor.attributes, reading, session.now.boxes)
-        with reading.photo.held():
-            after = reading.photo.to_srgb(on_white(edit.result))
-            pair = self.pictures.photo(reading.photo), self.pictures.jpeg(after)
+        wanted = changes_of(self.editor.attributes, session.reading, session.now.boxes)
+        more = {
+            "source": session.source,
+            "serial": time.monotonic(),
+            "details": views.details(self.editor.attributes, session.now, wanted),
+        }
         return Shown(
             session=session,
-            pair=pair,
-            stages=views.stages(reading, edit.edited),
-            bars=views.bars(self.editor.attributes, edit.before, edit.after, wanted),
-            film=gr.update(visible=bool(session.walk)),
-            status=views.status(session.now, bool(wanted)),
-            undo=gr.update(interactive=session.can_undo),
-            redo=gr.update(interactive=session.can_redo),
-        )
-
-    def _on_the_way(self, reading: Reading, progress: Progress, energies: Sequence[Mapping[str, float]]) -> Shown:
-        assert progress.preview is not None
-        width, height = reading.photo.size
-        pair = _SKIP
-        if width * height <= _LIVE_PIXELS:
-            after = paste(reading.photo.rgb, progress.preview, reading.aligned, reading.reconstruction)
-            pair = self.pictures.photo(reading.photo), self.pictures.jpeg(after)
-        return Shown(
-            pair=pair,
-            stages=views.stages(reading, progress.preview),
-            status=views.walking(progress.index),
-            trace=views.trace(energies),
+            stage={**self.stage.view(session, asked), **more},
+            status=views.status(self.editor.attributes, session.now, wanted),
         )
 
 
-def _checked(
-    attributes: AttributeSet, boxes: object, identity: object, strength: object, method: object
-) -> tuple[list[str], float, float, Method]:
-    """What the boxes, the sliders and the method say. Raises LatentConstraintsError."""
-    return (
-        inputs.boxes(boxes, attributes),
-        inputs.share(identity, text("edit.identity")),
-        inputs.share(strength, text("edit.strength"), 0.5),
-        inputs.choice(method, text("edit.method"), METHODS),
-    )
+def _toggled(boxes: Sequence[str], name: str) -> list[str]:
+    return [box for box in boxes if box != name] if name in boxes else [*boxes, name]
 
 
-def _wish(boxes: Sequence[str], identity: float, strength: float, method: Method) -> Wish:
-    return frozenset(boxes), float(identity), float(strength), method
+def _seen(edit: Edit) -> bool:
+    return _shows(edit, edit.seen.after if edit.seen else edit.after)
+
+
+def _shows(edit: Edit, read: Mapping[str, float]) -> bool:
+    """Whether all that was asked for is what is read."""
+    return all((read[name] >= 0.5) == (value >= 0.5) for name, value in edit.changes.items() if name in read)
+
+
+def _note(edit: Edit, read: Mapping[str, float]) -> str:
+    """Why a change may not look real on this face; empty where nothing says so."""
+    if edit.warning:
+        return text("tiles.rare")
+    return "" if _shows(edit, read) else text("tiles.faint")
 
 
 def failed(error: LatentConstraintsError) -> Shown:
     """A sentence instead of what was asked for; everything else stays."""
-    gr.Warning(str(error))
-    return Shown(status=views.fault(str(error)))
+    return Shown(stage={"failed": str(error), "serial": time.monotonic()}, status=views.fault(str(error)))

@@ -12,8 +12,8 @@ lc.errors.LatentConstraintsError: Keep the person: 7 is not a number from 0 to 1
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from lc.attributes import AttributeSet, Strength
@@ -22,6 +22,7 @@ from lc.numbers import MAX_FACE, MAX_SEED, number, whole_number
 from lc.ui.texts import text
 
 __all__ = [
+    "Kept",
     "boxes",
     "changes",
     "choice",
@@ -29,8 +30,8 @@ __all__ = [
     "face",
     "face_name",
     "face_names",
+    "kept",
     "moment",
-    "place",
     "seed",
     "share",
     "truth",
@@ -39,6 +40,16 @@ __all__ = [
 
 _T = TypeVar("_T", bound=str)
 _FACE = "Face "  # begins what the page sends for a face, whatever it calls it
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A face's settings as a browser has kept them; see `Session.kept`."""
+
+    number: int
+    boxes: tuple[str, ...]
+    identity: float
+    strength: float
 
 
 def share(value: object, field: str, low: float = 0.0, high: float = 1.0) -> float:
@@ -101,6 +112,21 @@ def boxes(value: object, attributes: AttributeSet) -> list[str]:
     return list(dict.fromkeys(value))
 
 
+def kept(value: object, attributes: AttributeSet) -> list[Kept]:
+    """The faces that a browser has kept, the one that is edited last."""
+    if not isinstance(value, list) or not all(isinstance(face, dict) for face in value):
+        raise LatentConstraintsError(text("wrong.kept"))
+    return [
+        Kept(
+            whole(face.get("face"), text("face.field"), 0, MAX_FACE),
+            tuple(boxes(face.get("boxes"), attributes)),
+            share(face.get("identity"), text("edit.identity")),
+            share(face.get("strength"), text("edit.strength"), 0.5),
+        )
+        for face in value[:20]
+    ]
+
+
 def changes(value: object, attributes: AttributeSet) -> dict[str, Strength]:
     """Attribute name -> true, false or a probability."""
     if value is None:
@@ -116,17 +142,6 @@ def moment(value: object) -> float:
     """Milliseconds by the browser's clock; what is no time counts as long ago."""
     known = isinstance(value, (int, float)) and abs(value) < 1e15  # NaN is not
     return float(value) if known else 0.0  # type: ignore[arg-type]
-
-
-def place(value: object) -> tuple[float, float]:
-    """A point of a picture, in pixels."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(_finite(part) for part in value):
-        raise LatentConstraintsError(text("face.click"))
-    return float(value[0]), float(value[1])
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9 and math.isfinite(value)
 
 
 def _probability(name: object, value: Strength) -> Strength:

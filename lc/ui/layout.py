@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import mimetypes
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,10 @@ import gradio as gr
 from lc.attributes import AttributeSet
 from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError
+from lc.ui import desk
 from lc.ui import handlers as editing_tab
 from lc.ui import making as making_tab
+from lc.ui.card import figures, model_card
 from lc.ui.events import Events
 from lc.ui.handlers import EXAMPLES, EditHandlers, Shown
 from lc.ui.making import ANY, MOST_SHOWN, Endpoints, Faces, MakingHandlers
@@ -24,9 +23,7 @@ from lc.ui.storage import Folder
 from lc.ui.texts import text, use
 from lc.ui.visitors import Visitors
 
-__all__ = ["build_page", "model_card"]
-
-_KINDS = [("PNG", "PNG"), ("JPEG", "JPEG"), ("WebP", "WEBP")]
+__all__ = ["build_page"]
 
 # A file component cannot be clicked by code before it has its new value: this gets the value itself.
 _SAVE = """(file) => { if (!file) return;
@@ -34,13 +31,11 @@ _SAVE = """(file) => { if (!file) return;
   link.href = file.url; link.download = file.orig_name || "edited.png";
   document.body.append(link); link.click(); link.remove(); }"""
 
-# The browser's clock tells an older wish from a newer one.
-_STAMP = "(boxes, identity, strength, method, _, ...rest) => [boxes, identity, strength, method, Date.now(), ...rest]"
-
-
 # Every value is checked by the handlers and by the door: Gradio's own checks end in a traceback, or open a file.
 _RAW: dict[str, Any] = {"preprocess": False}
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", **_RAW}
+# Of the stage, which itself shows that something runs, and asks again before an answer is there.
+_EVENT: dict[str, Any] = {"trigger_mode": "multiple", "show_progress": "hidden", **_PRIVATE}
 
 
 def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Folder) -> tuple[gr.Blocks, Visitors]:
@@ -76,7 +71,9 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
             with gr.Tab(text("page.random_tab"), id="random") as random_tab:
                 _random_tab(making, events, random_tab, tabs, shown, model)
             with gr.Tab(text("page.card_tab"), id="card"):
-                gr.Markdown(model_card(weights), elem_classes="lc-card")
+                gr.HTML(figures(weights), elem_id="figures", padding=False)
+                with gr.Accordion(text("card.whole"), open=False):
+                    gr.Markdown(model_card(weights), elem_classes="lc-card")
         gr.Markdown(text("page.footer"), elem_classes="lc-footer")
         _endpoints(Endpoints(editor, folder), model)
     folder.keep_all()
@@ -87,198 +84,63 @@ def _edit_tab(
     handlers: EditHandlers, events: Events, session: Session | None, first: Shown, model: dict[str, Any]
 ) -> list[Any]:
     """Returns the components that `Shown` fills, in its order; its session is the server's and has none."""
-    fields: dict[str, Any] = {}
-    # Four pieces that page.css lays out: in two columns, or on a phone with the picture on top.
     with gr.Column(elem_id="desk"):
-        with gr.Column(elem_id="desk-photo", min_width=0):
-            row = _photo_piece(handlers, fields, session)
-        with gr.Column(elem_id="desk-boxes", min_width=0):
-            _boxes_piece(fields, session, handlers.editor.attributes)
-        with gr.Column(elem_id="desk-result", min_width=0):
-            buttons = _result_piece(fields, first, session)
-        with gr.Column(elem_id="desk-more", min_width=0):
-            fields["stages"] = gr.HTML(_initial(first.stages), elem_id="stages", padding=False)
-            fields["bars"] = gr.HTML(_initial(first.bars), elem_id="bars", padding=False)
-    shown = [fields[name] for name in Shown._fields[1:]]
-    _wire_photo(handlers, events, fields, shown, row, model)
-    _wire_edits(handlers, events, fields, shown, buttons, model)
+        with gr.Column(elem_id="desk-stage", min_width=0):
+            stage = desk.stage(_initial(first.stage), handlers.examples)
+            status = gr.HTML(_initial(first.status), elem_id="status", padding=False)
+        with gr.Column(elem_id="desk-tiles", min_width=0):
+            tiles = desk.tiles(_initial(first.tiles), handlers.editor.attributes)
+    shown = [stage, status, tiles]
+    _wire_photo(handlers, events, stage, shown, model)
+    _wire_edits(handlers, events, stage, tiles, shown, model)
     return shown
 
 
 def _initial(value: Any) -> Any:
     """The value to start with; a field that is left as it is starts empty."""
-    return None if isinstance(value, dict) else value
-
-
-def _photo_piece(handlers: EditHandlers, fields: dict[str, Any], session: Session | None) -> gr.Gallery:
-    fields["photo"] = gr.Image(
-        session.source if session else None,
-        label=text("photo.label"),
-        type="filepath",
-        image_mode=None,
-        sources=["upload", "webcam", "clipboard"],
-        height=230,
-        buttons=[],
-        elem_id="photo",
-    )
-    row = gr.Gallery(
-        [(str(path), path.stem.replace("-", " ")) for path in handlers.examples],
-        label=text("photo.examples"),
-        columns=8,
-        allow_preview=False,
-        object_fit="cover",
-        height="auto",
-        buttons=[],
-        interactive=False,
-        elem_id="examples",
-        elem_classes="lc-gallery",
-    )
-    with gr.Group(visible=False) as fields["faces"]:
-        fields["outline"] = gr.Image(
-            label=text("photo.faces"),
-            elem_id="outline",
-            interactive=False,
-            type="pil",
-            buttons=[],
-            format="jpeg",
-        )
-        fields["choice"] = gr.Radio([], label=text("photo.face"), elem_id="choice")
-    return row
-
-
-def _boxes_piece(fields: dict[str, Any], session: Session | None, attributes: AttributeSet) -> None:
-    fields["boxes"] = gr.CheckboxGroup(
-        [(one.title, one.name) for one in attributes.attributes],
-        value=list(session.now.boxes) if session else [],
-        label=text("edit.boxes"),
-        info=text("edit.boxes_hint"),
-        elem_id="boxes",
-    )
-    fine: dict[str, Any] = {"step": 0.05, "buttons": []}
-    fields["identity"] = gr.Slider(
-        0, 1, 0.5, label=text("edit.identity"), info=text("edit.identity_hint"), elem_id="identity", **fine
-    )
-    fields["strength"] = gr.Slider(
-        0.55, 1, 1, label=text("edit.strength"), info=text("edit.strength_hint"), elem_id="strength", **fine
-    )
-    fields["method"] = gr.Radio(
-        [(text("edit.actor"), "actor"), (text("edit.optimise"), "optimise")],
-        value="actor",
-        label=text("edit.method"),
-        elem_id="method",
-    )
-
-
-def _result_piece(fields: dict[str, Any], first: Shown, session: Session | None) -> dict[str, gr.Button]:
-    fields["pair"] = gr.ImageSlider(
-        _initial(first.pair),
-        label=text("edit.pair"),
-        interactive=False,
-        max_height=520,
-        buttons=["fullscreen"],
-        elem_id="pair",
-        elem_classes="lc-calm",
-    )
-    fields["status"] = gr.HTML(_initial(first.status), elem_id="status", padding=False)
-    with gr.Row(elem_id="actions"):
-        can_undo = session is not None and session.can_undo
-        fields["undo"] = gr.Button(text("edit.undo"), size="sm", min_width=70, interactive=can_undo)
-        fields["redo"] = gr.Button(text("edit.redo"), size="sm", min_width=70, interactive=False)
-        buttons = {
-            "reset": gr.Button(text("edit.reset"), size="sm", min_width=70),
-            "stop": gr.Button(
-                text("edit.stop"), size="sm", min_width=70, variant="stop", visible=False, elem_id="stop"
-            ),
-            "download": gr.Button(text("edit.download"), size="sm", min_width=90, variant="primary"),
-        }
-        fields["kind"] = gr.Dropdown(
-            _KINDS,
-            value="PNG",
-            show_label=False,
-            label=text("edit.kind"),
-            container=False,
-            min_width=90,
-            elem_id="kind",
-        )
-    fields["trace"] = gr.HTML("", elem_id="trace", padding=False)
-    fields["film"] = gr.Button(text("edit.film"), size="sm", visible=False, elem_id="film")
-    return buttons
+    return None if value == gr.skip() else value
 
 
 def _wire_photo(
-    handlers: EditHandlers,
-    events: Events,
-    fields: dict[str, Any],
-    shown: list[Any],
-    row: gr.Gallery,
-    model: dict[str, Any],
+    handlers: EditHandlers, events: Events, stage: gr.HTML, shown: list[Any], model: dict[str, Any]
 ) -> None:
-    def on(handler: Any, name: str, begins: bool = False) -> dict[str, Any]:
+    def on(handler: Any, begins: bool = False) -> dict[str, Any]:
         function = events.wrap(handler, editing_tab.failed, begins=begins)
-        look = {"outputs": shown, "show_progress_on": fields["pair"], "api_name": name}
-        return {"fn": function, **look, **_PRIVATE, **model}
+        name = handler.__name__
+        return {"fn": function, "outputs": shown, "api_name": name, "js": desk.given(name), **_EVENT, **model}
 
-    photo, choice, outline = fields["photo"], fields["choice"], fields["outline"]
-    # Not `input`, which also fires when the photo is removed, and then with the photo as it was (Gradio 6.31).
-    photo.upload(inputs=photo, **on(handlers.open_upload, "open_upload", begins=True))
-    row.select(inputs=None, **on(handlers.open_example, "open_example", begins=True))
-    choice.input(inputs=choice, **on(handlers.choose_face, "choose_face"))
-    outline.select(inputs=None, **on(handlers.click_face, "click_face"))
+    photo, source, kept = gr.File(visible=False), gr.Textbox(visible=False), gr.JSON(visible=False)
+    choice = gr.Textbox(visible=False)
+    stage.open_upload(inputs=photo, **on(handlers.open_upload, begins=True))
+    stage.open_example(inputs=None, **{**on(handlers.open_example, begins=True), "js": None})
+    stage.restore(inputs=[photo, source, kept], **on(handlers.restore, begins=True))
+    stage.choose_face(inputs=choice, **on(handlers.choose_face))
 
 
 def _wire_edits(
-    handlers: EditHandlers,
-    events: Events,
-    fields: dict[str, Any],
-    shown: list[Any],
-    buttons: dict[str, gr.Button],
-    model: dict[str, Any],
+    handlers: EditHandlers, events: Events, stage: gr.HTML, tiles: gr.HTML, shown: list[Any], model: dict[str, Any]
 ) -> None:
-    method, pair = fields["method"], fields["pair"]
-    triggers = [fields["boxes"].input, fields["identity"].release, fields["strength"].release, method.input]
-    asked = gr.Number(0, visible=False)
-    wish = [fields["boxes"], fields["identity"], fields["strength"], method, asked]
     wrap = events.wrap
-    # First, so that a walk for an older wish makes way; this never queues.
-    gr.on(
-        triggers,
-        wrap(handlers.overtake, lambda error: None),  # `change` says it
-        wish,
-        None,
-        js=_STAMP,
-        api_name="overtake",
-        trigger_mode="multiple",
-        queue=False,
-        **_PRIVATE,
-    )
-    gr.on(
-        triggers,
-        wrap(handlers.change, editing_tab.failed),
-        wish,
-        shown,
-        js=_STAMP,
-        api_name="change",
-        trigger_mode="always_last",
-        show_progress_on=pair,
-        **_PRIVATE,
-        **model,
-    )
-    method.change(handlers.show_stop, method, buttons["stop"], api_name="show_stop", queue=False, **_PRIVATE)
-    buttons["stop"].click(wrap(handlers.stop, _say), None, None, api_name="stop", queue=False, **_PRIVATE)
-    for button, handler in (
-        (fields["undo"], handlers.undo),
-        (fields["redo"], handlers.redo),
-        (buttons["reset"], handlers.reset),
+    quick: dict[str, Any] = {"queue": False, **_EVENT}
+    asked = gr.Number(0, visible=False)
+    values = [gr.JSON(visible=False), *(gr.Number(visible=False) for _ in range(2)), gr.Textbox(visible=False), asked]
+    # First, so that what runs for an older wish makes way; this never queues.
+    stage.cancel(wrap(handlers.cancel, _say), asked, None, js=desk.given("cancel"), api_name="cancel", **quick)
+    stage.stop(wrap(handlers.stop, _say), None, None, api_name="stop", **quick)
+    change = wrap(handlers.change, editing_tab.failed)
+    stage.change_wish(change, values, shown, js=desk.given("change"), api_name="change", **_EVENT, **model)
+    tiles.fill(wrap(handlers.fill, editing_tab.failed), None, shown, api_name="fill", **_EVENT, **model)
+    for listen, handler in (
+        (stage.undo, handlers.undo),
+        (stage.redo, handlers.redo),
+        (stage.reset, handlers.reset),
+        (stage.go, handlers.go),
     ):
-        function = wrap(handler, editing_tab.failed)
-        button.click(function, None, shown, api_name=handler.__name__, show_progress_on=pair, **_PRIVATE)
-    file = gr.File(visible=False)
-    for button, saved, inputs in (
-        (buttons["download"], handlers.export, fields["kind"]),
-        (fields["film"], handlers.film, None),
-    ):
-        function = wrap(saved, _say)
-        done = button.click(function, inputs, file, api_name=saved.__name__, show_progress_on=pair, **_PRIVATE)
+        listen(wrap(handler, editing_tab.failed), None, shown, api_name=handler.__name__, **_EVENT)
+    file, kind = gr.File(visible=False), gr.Textbox(visible=False)
+    for listen, saved, inputs in ((stage.export, handlers.export, kind), (stage.film, handlers.film, None)):
+        js = desk.given(saved.__name__) if inputs else None
+        done = listen(wrap(saved, _say), inputs, file, js=js, api_name=saved.__name__, **_EVENT)
         done.then(None, file, None, js=_SAVE)
 
 
@@ -307,7 +169,9 @@ def _random_tab(
     making: dict[str, Any] = {"show_progress_on": gallery, **_PRIVATE, **model}
     wrap = events.wrap
     make = wrap(handlers.make, making_tab.failed)
-    buttons["make"].click(make, wishes, faces, api_name="make", **making)
+    # A choice shows at once; of several made meanwhile, the last.
+    asks = [buttons["make"].click, wishes[0].release, wishes[1].submit, *(wish.input for wish in wishes[2:])]
+    gr.on(asks, make, wishes, faces, api_name="make", trigger_mode="always_last", **making)
     drawn = buttons["dice"].click(handlers.new_seed, None, wishes[1], api_name="new_seed", queue=False, **_PRIVATE)
     drawn.then(make, wishes, faces, api_name="make_anew", **making)
     tab.select(wrap(handlers.greet, making_tab.failed, begins=True), wishes, faces, api_name="greet", **making)
@@ -380,21 +244,3 @@ def _endpoints(handlers: Endpoints, model: dict[str, Any]) -> None:
     inputs = [photo, changes, identity, method, face]
     trigger.click(handlers.edit, inputs, [result, report], api_name="edit", **public)
     trigger.click(handlers.sample, [count, changes, seed, realism], [files, report], api_name="sample", **public)
-
-
-def model_card(weights: Path) -> str:
-    """The weights' README.md without its front matter, its local pictures put into the text."""
-    try:
-        card = (weights / "README.md").read_text(encoding="utf-8")
-    except OSError:
-        return text("page.no_card")
-    card = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
-
-    def inline(match: re.Match[str]) -> str:
-        picture = (weights / match[2]).resolve()
-        kind = mimetypes.guess_type(picture.name)[0] or ""
-        if not picture.is_relative_to(weights.resolve()) or not picture.is_file() or not kind.startswith("image/"):
-            return match[0][1:]  # a link: no picture is fetched from outside
-        return f"![{match[1]}](data:{kind};base64,{base64.b64encode(picture.read_bytes()).decode()})"
-
-    return re.sub(r"!\[([^\]]*)\]\(([^)\s]+)\)", inline, card)

@@ -68,6 +68,10 @@ class MakingHandlers:
         asked = {title: inputs.choice(choice, title, _CHOICES) for title, choice in zip(titles, choices, strict=True)}
         shown = {title: choice == "yes" for title, choice in asked.items() if choice != ANY}
         wanted = dict(attributes.changes(shown).wanted)
+        for name in [name for name, value in wanted.items() if value]:
+            if others := [other for other in attributes.excluded_by(name) if wanted.get(other)]:
+                pair = attributes[name].title, attributes[others[0]].title
+                raise LatentConstraintsError(text("random.both", first=pair[0], second=pair[1]))
         number = inputs.seed(0 if seed in (None, "") else seed)
         many = inputs.count(count, MOST_SHOWN)
         made = self.editor.sample(many, wanted, number, realism=inputs.truth(realism, text("random.realism")))
@@ -95,17 +99,18 @@ class MakingHandlers:
         """Remember which face was clicked."""
         return inputs.whole(event.index, text("face.field"), 0, MOST_SHOWN - 1)
 
-    def edit_one(self, made: Sequence[Sample], chosen: int) -> tuple[Update, Shown]:
+    def edit_one(self, made: Sequence[Sample], chosen: int, request: gr.Request) -> tuple[Update, Shown]:
         """Take the chosen face to the first tab.
 
         Args:
             made: the faces on show.
             chosen: the place of one of them, from 0.
+            request: tells visitors apart.
         """
         if not chosen < len(made):
             gr.Warning(text("random.first"))
             return gr.skip(), Shown()
-        return gr.Tabs(selected="edit"), self.editing.open_sample(reading_of(made[chosen]))
+        return gr.Tabs(selected="edit"), self.editing.open_sample(reading_of(made[chosen]), request)
 
     def walk(self, made: Sequence[Sample], first: str | None, second: str | None) -> Update:
         """Show the faces between two faces.

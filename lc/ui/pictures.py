@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,23 +27,23 @@ class Pictures:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._photos: weakref.WeakKeyDictionary[Photo, str] = weakref.WeakKeyDictionary()
 
     def jpeg(self, image: Image.Image) -> str:
         """For display: at 12 megapixels 60 ms, where Gradio's own WebP takes over a second."""
         return self._folder.write(encoded(image, "JPEG", quality=92), "picture.jpg")
 
-    def photo(self, photo: Photo) -> str:
-        """A photo for display, encoded once."""
-        path = self._photos.get(photo)
-        if path is None or not self._folder.refresh(path):
-            path = self._photos[photo] = self.jpeg(photo.rgb)
-        return path
+    def refresh(self, path: str) -> bool:
+        """Count a picture as new; False where it is not here any more."""
+        return self._folder.refresh(path)
 
     def edited(self, edit: Edit, kind: PictureFormat = "PNG") -> str:
         """To keep, marked as edited for whoever finds it later."""
-        photo, file = edit.reading.photo, io.BytesIO()
-        encode_picture(edit.result, file, kind, EDITED, photo)
+        return self.finished(edit.result, edit.reading.photo, kind)
+
+    def finished(self, picture: Image.Image, photo: Photo, kind: PictureFormat) -> str:
+        """As `edited`: a photo's edited pixels, with what its file says of it."""
+        file = io.BytesIO()
+        encode_picture(picture, file, kind, EDITED, photo)
         return self._folder.write(file.getvalue(), f"{Path(photo.name).stem}-edited.{_ENDINGS[kind]}")
 
     def sample(self, sample: Sample) -> str:

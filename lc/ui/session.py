@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,6 +31,15 @@ class Moment:
     edit: Edit
     strength: float = 1.0
 
+    def settings(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "boxes": list(self.boxes),
+            "identity": self.identity,
+            "strength": self.strength,
+            "method": self.method,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Session:
@@ -37,10 +47,11 @@ class Session:
 
     Attributes:
         reading: the photo, found and encoded once.
-        source: the file shown in the photo box, put back there when the next upload turns out bad.
+        source: the example's name where the photo is one; else None.
         moments: the edits, oldest first; the first is the photo as it was read.
         at: the one on show.
         walk: the faces on the optimiser's way to the latest edit, 64x64; empty where the actor made it.
+        parked: the same of the photo's other faces that were edited, by their number; each with nothing parked.
     """
 
     reading: Reading
@@ -48,11 +59,38 @@ class Session:
     moments: tuple[Moment, ...]
     at: int = 0
     walk: tuple[Image.Image, ...] = ()
+    parked: Mapping[int, Session] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         """Memory that this session takes, in bytes: the photo's file, and a few dozen kB for each edit."""
-        return self.reading.photo.nbytes + _READING + _EDIT * len(self.moments) + _FACE * len(self.walk)
+        faces = [self, *self.parked.values()]
+        return self.photo.nbytes + sum(_READING + _EDIT * len(face.moments) + _FACE * len(face.walk) for face in faces)
+
+    @property
+    def photo(self) -> Photo:
+        return self.reading.photo
+
+    @property
+    def number(self) -> int:
+        """Of the face that is being edited, from 0; 0 too where none was looked for."""
+        return next((i for i, face in enumerate(self.reading.faces) if face is self.reading.face), 0)
+
+    @property
+    def edits(self) -> list[Edit]:
+        """The edit on show of every face that has one, this one's last."""
+        return [*(other.now.edit for other in self.parked.values()), self.now.edit]
+
+    @property
+    def edited(self) -> set[int]:
+        """The numbers of the faces that differ from the photo."""
+        faces = {self.number: self, **self.parked}
+        return {number for number, session in faces.items() if session.now.edit.changes}
+
+    def kept(self) -> list[dict[str, Any]]:
+        """What a browser keeps, to come back to: of each face its boxes and sliders; the one that is edited last."""
+        faces = {**self.parked, self.number: self}
+        return [{"face": number, **session.now.settings()} for number, session in faces.items()]
 
     @property
     def now(self) -> Moment:
@@ -72,9 +110,17 @@ class Session:
         kept = (kept[0], *kept[1:][1 - HISTORY :])
         return replace(self, moments=kept, at=len(kept) - 1, walk=tuple(walk))
 
+    def park(self) -> Mapping[int, Session]:
+        """The edits of all faces, this one's too."""
+        return {**self.parked, self.number: replace(self, parked={})}
+
+    def go(self, at: int) -> Session:
+        """Show an edit of the history by its place, or the nearest there is."""
+        return replace(self, at=min(max(at, 0), len(self.moments) - 1))
+
     def move(self, steps: int) -> Session:
         """Undo (-1) or redo (1), as far as there is something."""
-        return replace(self, at=min(max(self.at + steps, 0), len(self.moments) - 1))
+        return self.go(self.at + steps)
 
 
 def boxes_seen(attributes: AttributeSet, reading: Reading) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from lc.ui.texts import text
 
 __all__ = ["CSS", "names", "theme"]
 
-CSS = Path(__file__).parent / "page.css"
+CSS = [Path(__file__).parent / "page.css", Path(__file__).parent / "assets" / "desk.css"]
 
 _NAMES = """
   const name = () => {
@@ -22,7 +22,6 @@ _NAMES = """
       const title = group.querySelector("[data-testid=block-info]");
       if (title) group.setAttribute("aria-label", title.textContent.trim());
     });
-    document.querySelectorAll("#pair img").forEach((image, i) => { image.alt = texts[i ? "after" : "before"]; });
   };
   name();
   document.documentElement.lang = texts.language;
@@ -35,8 +34,8 @@ _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 def names() -> str:
     """A function for the browser that says what Gradio leaves out: the page's language, and for a screen reader what
-    groups of boxes and the pictures of the slider are called."""
-    texts = {"language": text("page.language"), "before": text("edit.before"), "after": text("edit.after")}
+    groups of boxes are called."""
+    texts = {"language": text("page.language")}
     return f"() => {{\n  const texts = {json.dumps(texts)};{_NAMES}}}"
 
 

@@ -1,61 +1,20 @@
-"""Small pieces of HTML and the pictures in them. Plain functions of what the editor returns.
-
-Small pictures travel inside the page as data; for large ones see pictures.py.
-"""
+"""Small pieces of HTML: plain functions of what the editor returns."""
 
 from __future__ import annotations
 
-import base64
-import weakref
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from PIL import Image, ImageDraw
-
 from lc.attributes import AttributeSet, Strength
-from lc.editor import Reading, Sample
-from lc.faces import Face
-from lc.ui.pictures import encoded
-from lc.ui.session import SHOWN, Moment, enlarge
+from lc.editor import Edit, Sample
+from lc.ui.session import Moment
 from lc.ui.texts import text
 
-__all__ = [
-    "bars",
-    "face_at",
-    "fault",
-    "made",
-    "outline_ratio",
-    "outlined",
-    "stages",
-    "status",
-    "trace",
-    "walking",
-]
+__all__ = ["bars", "details", "fault", "made", "status", "trace", "walking"]
 
 MINUS = "\N{MINUS SIGN}"
 
-_OUTLINED = 640  # pixels of the longer side
-_OUTLINE = "#0d9488"
-_OTHERS = "#f8fafc"
-_THUMBNAILS: weakref.WeakKeyDictionary[Reading, str] = weakref.WeakKeyDictionary()
 _LINES = ("var(--lc-after)", "var(--lc-second)", "var(--lc-third)")
-
-
-def stages(reading: Reading, edited: Image.Image | None) -> str:
-    """The way of the photo: input, aligned, reconstruction, edited."""
-    crop = enlarge(reading.aligned.crop)
-    steps = [
-        (text("stages.input"), text("stages.input_note"), _input(reading)),
-        (text("stages.aligned"), text("stages.aligned_note"), _data(crop)),
-        (text("stages.reconstruction"), text("stages.reconstruction_note"), _data(enlarge(reading.reconstruction))),
-        (text("stages.edited"), text("stages.edited_note"), _data(enlarge(edited or reading.reconstruction))),
-    ]
-    figures = "".join(
-        f'<figure><img src="{image}" alt="{escape(name)}: {escape(note)}" width="{SHOWN}" height="{SHOWN}">'
-        f"<figcaption><b>{escape(name)}</b><span>{escape(note)}</span></figcaption></figure>"
-        for name, note, image in steps
-    )
-    return f'<div class="lc-strip" role="group" aria-label="{escape(text("stages.group"))}">{figures}</div>'
 
 
 def bars(
@@ -84,24 +43,63 @@ def bars(
     )
 
 
-def status(moment: Moment, wanted: bool) -> str:
-    """One line on how the edit went."""
+def status(attributes: AttributeSet, moment: Moment, wanted: Mapping[str, Strength]) -> str:
+    """One plain line on what is to be seen, as read from the finished photo where a reader for that is there."""
     edit = moment.edit
     if not wanted:
         return _line("", text("status.plain"))
-    acted = moment.method == "actor"
-    known = [
-        text("status.actor") if acted else text("status.optimiser", steps=edit.steps),
-        text("status.moved", distance=edit.z_distance),
-    ]
-    if edit.similarity is not None:
-        known.append(text("status.likeness", similarity=edit.similarity))
-    facts = " \N{MIDDLE DOT} ".join([*known, _seconds(edit.seconds)])
+    seen = edit.seen
+    read = seen.after if seen else edit.after
+    met = {name: (read[name] >= 0.5) == (value >= 0.5) for name, value in wanted.items() if name in read}
+    shows, missing = (
+        ", ".join(_change(attributes, name, wanted[name] >= 0.5) for name, good in met.items() if good == side)
+        for side in (True, False)
+    )
+    sentences = []
+    if shows:
+        sentences.append(text("status.seen", changes=shows) if seen else text("status.read", changes=shows))
+    if missing:
+        sentences.append(text("status.faint", changes=missing))
+    turned = edit.also_changed if seen else [name for name in attributes.names if _turned(edit, name)]
+    if also := [attributes[name].title.lower() for name in turned if name not in wanted]:
+        sentences.append(text("status.also", names=", ".join(also)))
     if edit.warning:
-        return _line("warn", edit.warning, facts)
-    if not edit.converged:
-        return _line("warn", text("status.actor_short") if acted else text("status.optimiser_short"), facts)
-    return _line("ok", text("status.agreed"), facts)
+        sentences.append(edit.warning)
+    # Green is for what a reader that took no part sees on the photo: the model's own reading does not earn it.
+    kind = "warn" if missing or edit.warning else "ok" if seen else ""
+    return _line(kind, " ".join(sentences))
+
+
+def _change(attributes: AttributeSet, name: str, wanted: bool) -> str:
+    """A change in a visitor's words, such as "Older" or "Beard: yes"."""
+    attribute = attributes[name]
+    if words := attribute.on if wanted else attribute.off:
+        return words
+    if wanted != attribute.inverted:
+        return text("status.yes", title=attribute.title)
+    return text("status.no", title=attribute.title)
+
+
+def _turned(edit: Edit, name: str) -> bool:
+    """Whether what nobody asked for reads the other way round than before, and clearly so."""
+    before, after = edit.before[name], edit.after[name]
+    return name not in edit.changes and (before >= 0.5) != (after >= 0.5) and abs(before - after) > 0.25
+
+
+def details(attributes: AttributeSet, moment: Moment, wanted: Mapping[str, Strength]) -> str:
+    """For who wants to know: how it was made, how far the face moved, and what the model reads in it."""
+    edit = moment.edit
+    acted = moment.method == "actor"
+    known = []
+    if wanted:
+        known.append(text("status.actor") if acted else text("status.optimiser", steps=edit.steps))
+        known.append(text("status.moved", distance=edit.z_distance))
+        if edit.similarity is not None:
+            known.append(text("status.likeness", similarity=edit.similarity))
+        known.append(_seconds(edit.seconds))
+    facts = escape(" \N{MIDDLE DOT} ".join(known))
+    table = bars(attributes, edit.before, edit.after, wanted)
+    return f'<p class="lc-facts">{facts}</p>{table}'
 
 
 def walking(index: int) -> str:
@@ -112,10 +110,11 @@ def walking(index: int) -> str:
 def made(samples: Sequence[Sample], wanted: Mapping[str, Strength], shown: Mapping[str, bool]) -> str:
     """One line on generated faces: how many of them the critic sees as wanted, which `shown` says by title."""
     if not wanted:
-        return _line("ok", text("random.made", count=len(samples)))
+        return _line("", text("random.made", count=len(samples)))
     agree = sum(all((sample.attributes[name] >= 0.5) == value for name, value in wanted.items()) for sample in samples)
     asked = [title.lower() if value else text("random.without", title=title.lower()) for title, value in shown.items()]
-    return _line("ok", text("random.agreed", agree=agree, count=len(samples), asked=", ".join(asked)))
+    sentence = text("random.agreed", agree=agree, count=len(samples), asked=", ".join(asked))
+    return _line("warn" if 2 * agree < len(samples) else "", sentence)
 
 
 def fault(sentence: str) -> str:
@@ -146,74 +145,9 @@ def trace(energies: Sequence[Mapping[str, float]]) -> str:
     return f'<div class="lc-trace" aria-label="{escape(said)}">{"".join(parts)}</div>'
 
 
-def outlined(reading: Reading) -> Image.Image:
-    """The photo with every face outlined and numbered, no larger than 640 pixels."""
-    ratio = outline_ratio(reading.photo.size)
-    width, height = (max(1, round(side / ratio)) for side in reading.photo.size)
-    picture = reading.photo.rgb.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    draw = ImageDraw.Draw(picture)
-    for number, face in enumerate(reading.faces, 1):
-        box = [value / ratio for value in face.box]
-        taken = face is reading.face
-        _frame(draw, box, taken)
-        draw.text((box[0] + 5, box[1] + 3), str(number), "white", font_size=18, stroke_width=2, stroke_fill="black")
-    return picture
-
-
-def outline_ratio(size: tuple[int, int]) -> float:
-    """Pixels of a photo of that size for each pixel of it outlined."""
-    return max(1.0, max(size) / _OUTLINED)
-
-
-def face_at(faces: Sequence[Face], x: float, y: float) -> int:
-    """The face whose box is nearest to a point of the photo, and smallest where boxes overlap."""
-
-    def far(face: Face) -> tuple[float, float]:
-        left, top, right, bottom = face.box
-        outside = max(left - x, x - right, 0.0) + max(top - y, y - bottom, 0.0)
-        return outside, (right - left) * (bottom - top)
-
-    return min(range(len(faces)), key=lambda i: far(faces[i]))
-
-
-def _data(image: Image.Image) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(encoded(image, "JPEG", quality=88)).decode()
-
-
-def _input(reading: Reading) -> str:
-    """The photo's thumbnail, drawn once: a walk shows it at each of its steps."""
-    if reading not in _THUMBNAILS:
-        _THUMBNAILS[reading] = _data(_thumbnail(reading))
-    return _THUMBNAILS[reading]
-
-
-def _thumbnail(reading: Reading) -> Image.Image:
-    """The photo's middle square, or as much of it as shows the face, with the face outlined."""
-    photo = reading.photo.rgb
-    side = min(photo.size)
-    if reading.face is None:
-        return photo.resize((SHOWN, SHOWN), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    left, top, right, bottom = reading.face.box
-    x = min(max((left + right - side) / 2, 0), photo.width - side)
-    y = min(max((top + bottom - side) / 2, 0), photo.height - side)
-    square = photo.resize((SHOWN, SHOWN), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side), reducing_gap=2.0)
-    ratio = side / SHOWN
-    _frame(
-        ImageDraw.Draw(square), [(left - x) / ratio, (top - y) / ratio, (right - x) / ratio, (bottom - y) / ratio], True
-    )
-    return square
-
-
-def _frame(draw: ImageDraw.ImageDraw, box: Sequence[float], taken: bool) -> None:
-    left, top, right, bottom = box
-    draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline="black", width=1)
-    draw.rectangle((left, top, right, bottom), outline=_OUTLINE if taken else _OTHERS, width=3 if taken else 2)
-
-
 def _seconds(seconds: float) -> str:
     return text("status.milliseconds", time=seconds * 1000) if seconds < 1 else text("status.seconds", time=seconds)
 
 
-def _line(kind: str, sentence: str, facts: str = "") -> str:
-    small = f"<small>{escape(facts)}</small>" if facts else ""
-    return f'<p class="lc-status {kind}" role="status">{escape(sentence)}{small}</p>'
+def _line(kind: str, sentence: str) -> str:
+    return f'<p class="lc-status {kind}" role="status">{escape(sentence)}</p>'

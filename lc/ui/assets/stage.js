@@ -1,0 +1,414 @@
+// The stage's program: Gradio calls it with element, trigger, props, server, upload and watch.
+const t = props.labels;
+const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
+const EVENTS = ["cancel", "stop", "open_upload", "open_example", "restore", "choose_face", "change_wish", "undo", "redo",
+  "reset", "go", "export", "film"];
+const root = (window.gradio_config?.root ?? "").replace(/\/$/, "");
+const address = (path) => (/^(data|blob):/.test(path) ? path : `${root}/gradio_api/file=${path}`);
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
+
+element.firstElementChild.innerHTML = `
+  <section class="lc-frame" aria-label="${escaped(t.stage)}">
+    <img class="lc-after" alt="${escaped(t.after)}" title="${escaped(t.hold)}" draggable="false">
+    <img class="lc-before" alt="${escaped(t.before)}" draggable="false">
+    <span class="lc-tag lc-left" aria-hidden="true">${escaped(t.before)}</span>
+    <span class="lc-tag lc-right" aria-hidden="true">${escaped(t.after)}</span>
+    <div class="lc-divider" role="slider" tabindex="0" aria-label="${escaped(t.divider)}" aria-valuemin="0"
+      aria-valuemax="100"><i></i></div>
+    <div class="lc-faces"></div>
+    <button type="button" class="lc-inset" aria-pressed="false"><img alt="" draggable="false"><i></i></button>
+    <div class="lc-busy" hidden></div>
+    <div class="lc-over" hidden>${escaped(t.drop)}</div>
+    <div class="lc-snap" hidden><video autoplay playsinline muted></video>
+      <div><button type="button" class="lc-button lc-main" data-do="snap">${escaped(t.snap)}</button>
+      <button type="button" class="lc-button" data-do="unsnap">${escaped(t.cancel)}</button></div></div>
+    <p class="lc-fault" role="alert" hidden></p>
+  </section>
+  <div class="lc-actions">
+    <label class="lc-button lc-main"><input type="file" accept="image/*" aria-label="${escaped(t.upload)}"
+      >${escaped(t.upload)}</label>
+    <button type="button" class="lc-button" data-do="camera">${escaped(t.camera)}</button>
+    <span class="lc-gap"></span>
+    <button type="button" class="lc-button" data-do="undo">${escaped(t.undo)}</button>
+    <button type="button" class="lc-button" data-do="redo">${escaped(t.redo)}</button>
+    <button type="button" class="lc-button" data-do="reset">${escaped(t.reset)}</button>
+    <span class="lc-gap"></span>
+    <button type="button" class="lc-button lc-main" data-do="export">${escaped(t.download)}</button>
+    <select class="lc-button" aria-label="${escaped(t.kind)}"><option value="PNG">PNG</option>
+      <option value="JPEG">JPEG</option><option value="WEBP">WebP</option></select>
+  </div>
+  <div class="lc-history" role="group" aria-label="${escaped(t.history)}"></div>
+  <details class="lc-details"><summary>${escaped(t.details)}</summary><div></div>
+    <button type="button" class="lc-button" data-do="link">${escaped(t.link)}</button></details>
+  <div class="lc-examples" role="group" aria-label="${escaped(t.examples)}"><span>${escaped(t.examples)}</span>
+    ${props.examples.map((one, i) => `<button type="button" data-example="${i}" aria-label="${escaped(one.name)}">
+      <img alt="" loading="lazy" src="${escaped(address(one.path))}"></button>`).join("")}</div>`;
+
+const find = (selector) => element.querySelector(selector);
+const frame = find(".lc-frame"), after = find(".lc-after"), before = find(".lc-before");
+const divider = find(".lc-divider"), inset = find(".lc-inset"), fault = find(".lc-fault");
+let whole = false, held = false, blob = null, timer = 0, turning = 0, stream = null;
+
+// --- asking ---------------------------------------------------------------------------------------------------------
+
+lc.busy = (on) => {
+  clearTimeout(timer);
+  if (on) timer = setTimeout(() => { find(".lc-busy").hidden = false; }, 300);
+  else find(".lc-busy").hidden = true;
+};
+// Whatever changes the state ends what still runs for an older wish.
+lc.ask = (name, values = [], index = null) => {
+  lc.latest = Math.max(Date.now(), lc.latest + 1);
+  stopTurning();
+  lc.given.cancel = [lc.latest];
+  trigger("cancel", { index: null });
+  lc.given[name] = typeof values === "function" ? values(lc.latest) : values;
+  lc.touched = true;
+  say("");
+  lc.busy(true);
+  trigger(name === "change" ? "change_wish" : name, { index });
+};
+lc.change = () => {
+  const { boxes, identity, strength, method } = lc.wish;
+  lc.ask("change", (asked) => [boxes, identity, strength, method, asked]);
+};
+lc.stop = () => trigger("stop", { index: null });
+lc.film = () => trigger("film", { index: null });
+
+function say(sentence) {
+  fault.textContent = sentence;
+  fault.hidden = !sentence;
+}
+
+async function open(file) {
+  if (!file) return;
+  const form = new FormData();
+  form.append("files", file, file.name || "photo.png");
+  say("");
+  stopTurning();
+  lc.busy(true);
+  let path = null;
+  try {
+    const answer = await fetch(`${root}/gradio_api/upload`, { method: "POST", body: form });
+    const said = await answer.json();
+    if (answer.ok) path = said[0];
+    else say(said.error ?? t.no_upload);
+  } catch {
+    say(t.no_upload);
+  }
+  lc.busy(false);
+  if (!path) return null;
+  return { path, meta: { _type: "gradio.FileData" } };
+}
+
+async function openNew(file) {
+  const upload = await open(file);
+  if (!upload) return;
+  arriving = file;
+  lc.ask("open_upload", [upload]);
+}
+let arriving = null; // becomes the photo to keep once the server has found a face in it
+
+// --- what is shown --------------------------------------------------------------------------------------------------
+
+const inView = ([left, top, right, bottom]) => {
+  const [a, b, c, d] = whole ? [0, 0, 1, 1] : lc.state.crop;
+  return [(left - a) / (c - a), (top - b) / (d - b), (right - a) / (c - a), (bottom - b) / (d - b)];
+};
+
+function split(percent, wipe = false) {
+  const place = Math.min(100, Math.max(0, percent));
+  if (wipe && !calm.matches) {
+    frame.classList.add("lc-still");
+    frame.style.setProperty("--split", "100%");
+    frame.offsetWidth; // the transition starts from here
+  }
+  frame.classList.toggle("lc-still", !wipe);
+  frame.style.setProperty("--split", `${place}%`);
+  divider.setAttribute("aria-valuenow", Math.round(place));
+}
+
+function rest() {
+  const face = (lc.state.faces ?? []).find((one) => one.chosen);
+  return face ? Math.max(6, 100 * inView(face.box)[0] - 9) : 12;
+}
+
+function look(wipe) {
+  const s = lc.state;
+  if (!s.before) return;
+  const [width, height] = whole ? s.size : [1, 1];
+  frame.style.setProperty("--ratio", width / height);
+  frame.classList.toggle("lc-plain", s.at === 0 && !s.walking);
+  after.src = address(whole && !s.walking ? s.whole_after : s.after);
+  before.src = address(whole && !s.walking ? s.whole_before : s.before);
+  frame.classList.toggle("lc-held", held);
+  inset.setAttribute("aria-pressed", whole);
+  inset.setAttribute("aria-label", whole ? t.close : t.whole);
+  inset.title = whole ? t.close : t.whole;
+  inset.firstElementChild.src = address(whole ? s.after : s.whole_after);
+  inset.style.setProperty("--inset", whole ? 1 : s.size[0] / s.size[1]);
+  const [a, b, c, d] = s.crop, spot = inset.lastElementChild;
+  spot.hidden = whole;
+  Object.assign(spot.style, { left: `${100 * a}%`, top: `${100 * b}%`, width: `${100 * (c - a)}%`,
+    height: `${100 * (d - b)}%` });
+  inset.hidden = c - a > 0.97 && d - b > 0.97;
+  faces();
+  split(rest(), wipe);
+}
+
+function faces() {
+  const several = (lc.state.faces ?? []).length > 1;
+  find(".lc-faces").replaceChildren(...(several ? lc.state.faces : []).flatMap((face) => {
+    const [left, top, right, bottom] = inView(face.box);
+    if (right < 0.05 || left > 0.95 || bottom < 0.05 || top > 0.95 || (face.chosen && !whole)) return [];
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "lc-face";
+    button.setAttribute("aria-pressed", face.chosen);
+    button.innerHTML = `<span>${escaped(face.name)}</span>`;
+    Object.assign(button.style, { left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`,
+      height: `${100 * (bottom - top)}%` });
+    button.onclick = () => {
+      whole = false;
+      if (face.chosen) look(false);
+      else lc.ask("choose_face", [face.value]);
+    };
+    return [button];
+  }));
+}
+
+function history() {
+  const s = lc.state, strip = find(".lc-history");
+  strip.hidden = (s.history ?? []).length < 2;
+  strip.replaceChildren(...(s.history ?? []).map((picture, i) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("aria-label", t.entry.replace("{number}", i));
+    button.setAttribute("aria-current", i === s.at);
+    button.innerHTML = `<img alt="" src="${picture}">`;
+    button.onclick = () => lc.ask("go", [], i);
+    return button;
+  }));
+  strip.scrollLeft = (strip.querySelector("[aria-current=true]")?.offsetLeft ?? 0) - strip.clientWidth / 2;
+  find("[data-do=undo]").disabled = !s.undo;
+  find("[data-do=redo]").disabled = !s.redo;
+  find("[data-do=reset]").disabled = s.at === 0;
+}
+
+function show() {
+  const view = props.value;
+  if (!view || (view.asked && view.asked < lc.latest)) return; // somebody has asked for something else by now
+  if (view.failed) {
+    arriving = null;
+    lc.busy(false);
+    say(view.failed);
+    lc.wish = wished(lc.state);
+    lc.hear.forEach((hear) => hear());
+    return;
+  }
+  const old = lc.state, step = "step" in view;
+  lc.state = step ? { ...old, ...view, walking: true } : { energies: "", ...view, walking: false };
+  if (step) whole = false;
+  const fresh = old.face_key !== lc.state.face_key;
+  if (!step) {
+    lc.busy(false);
+    if (fresh && !(old.name === view.name && old.size?.join() === view.size.join())) {
+      whole = view.faces.length > 1 && view.at === 0 && view.keep.length < 2;
+      blob = arriving;
+    }
+    arriving = null;
+    lc.wish = wished(view);
+    find(".lc-details div").innerHTML = view.details;
+    if (lc.touched) keep(view);
+  }
+  const boxes = (one) => [...(one.boxes ?? [])].sort().join();
+  look(!step && (fresh || boxes(old) !== boxes(view)));
+  if (!step) history();
+  lc.hear.forEach((hear) => hear());
+}
+const wished = ({ boxes, identity, strength, method }) => ({ boxes: [...(boxes ?? [])], identity, strength, method });
+
+// The first paint goes through some changes until somebody does something.
+function turn() {
+  const loop = lc.state.loop;
+  if (!loop || loop.length < 2 || calm.matches || lc.touched) return;
+  let at = 0;
+  turning = setInterval(() => {
+    at = (at + 1) % loop.length;
+    after.src = address(loop[at]);
+    split(rest(), true);
+  }, 3000);
+}
+function stopTurning() {
+  if (!turning) return;
+  clearInterval(turning);
+  turning = 0;
+  look(false);
+}
+
+// --- the browser keeps photo and edits, the server nothing ----------------------------------------------------------
+
+const store = () => new Promise((resolve, reject) => {
+  const request = indexedDB.open("latent-constraints", 1);
+  request.onupgradeneeded = () => request.result.createObjectStore("kept");
+  request.onsuccess = () => resolve(request.result);
+  request.onerror = () => reject(request.error);
+});
+async function keep(view) {
+  try {
+    let photo = blob;
+    if (!photo && !view.source) photo = await (await fetch(address(view.whole_before))).blob();
+    const record = { photo, name: view.name, source: view.source, faces: view.keep };
+    (await store()).transaction("kept", "readwrite").objectStore("kept").put(record, "now");
+  } catch { /* a private window keeps nothing */ }
+}
+async function kept() {
+  try {
+    const db = await store();
+    return await new Promise((resolve) => {
+      const request = db.transaction("kept").objectStore("kept").get("now");
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => resolve(null);
+    });
+  } catch {
+    return null;
+  }
+}
+async function restore() {
+  const record = await kept();
+  if (!record || lc.touched) return false;
+  say(t.restoring);
+  let upload = null;
+  if (record.photo) {
+    upload = await open(new File([record.photo], record.name || "photo.jpg", { type: record.photo.type }));
+    if (!upload) return true;
+    arriving = record.photo;
+  }
+  lc.ask("restore", [upload, record.source ?? "", record.faces]);
+  return true;
+}
+// A link has the settings in its fragment, which no server is sent; never the photo.
+function linked() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  if (!given.has("changes") || !lc.wish) return;
+  for (const part of given.get("changes").split(",").filter(Boolean)) {
+    const name = part.slice(1);
+    lc.wish.boxes = lc.wish.boxes.filter((box) => box !== name);
+    if (part[0] === "+") lc.wish.boxes.push(name);
+  }
+  lc.wish.identity = Number(given.get("identity") ?? 0.5);
+  lc.wish.strength = Number(given.get("strength") ?? 1);
+  lc.change();
+}
+async function link() {
+  const { seen } = lc.state, { boxes, identity, strength } = lc.wish;
+  const changes = [...boxes.filter((box) => !seen.includes(box)).map((box) => `+${box}`),
+    ...seen.filter((box) => !boxes.includes(box)).map((box) => `-${box}`)].join(",");
+  location.hash = new URLSearchParams({ changes, identity, strength });
+  try { await navigator.clipboard.writeText(location.href); } catch { /* it stands in the address line */ }
+  find("[data-do=link]").textContent = t.copied;
+}
+
+// --- what somebody does ---------------------------------------------------------------------------------------------
+
+async function camera() {
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
+    find("video").srcObject = stream;
+    find(".lc-snap").hidden = false;
+  } catch {
+    say(t.no_camera);
+  }
+}
+function unsnap() {
+  stream?.getTracks().forEach((track) => track.stop());
+  find(".lc-snap").hidden = true;
+}
+function snap() {
+  const video = find("video"), canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  unsnap();
+  canvas.toBlob((picture) => openNew(new File([picture], "camera.png", { type: "image/png" })));
+}
+const DO = {
+  undo: () => lc.ask("undo"), redo: () => lc.ask("redo"), reset: () => lc.ask("reset"), camera, snap, unsnap, link,
+  export: () => {
+    lc.given.export = [find("select").value];
+    trigger("export", { index: null });
+  },
+};
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-do], [data-example]");
+  if (!button) return;
+  if (button.dataset.do) DO[button.dataset.do]();
+  else lc.ask("open_example", [], Number(button.dataset.example));
+});
+find("input[type=file]").addEventListener("change", (event) => {
+  openNew(event.target.files[0]);
+  event.target.value = "";
+});
+inset.addEventListener("click", () => { whole = !whole; stopTurning(); look(false); });
+
+divider.addEventListener("pointerdown", (event) => { divider.setPointerCapture(event.pointerId); stopTurning(); });
+divider.addEventListener("pointermove", (event) => {
+  if (!divider.hasPointerCapture(event.pointerId)) return;
+  const box = frame.getBoundingClientRect();
+  split((100 * (event.clientX - box.left)) / box.width);
+});
+divider.addEventListener("keydown", (event) => {
+  const now = Number(divider.getAttribute("aria-valuenow"));
+  const next = { ArrowLeft: now - 5, ArrowDown: now - 5, ArrowRight: now + 5, ArrowUp: now + 5, Home: 0, End: 100 };
+  if (!(event.key in next)) return;
+  event.preventDefault();
+  stopTurning();
+  split(next[event.key]);
+});
+
+function hold(on) {
+  if (held === on) return;
+  held = on;
+  frame.classList.toggle("lc-held", on);
+}
+for (const picture of [after, before]) {
+  picture.addEventListener("pointerdown", (event) => { if (event.button === 0) { stopTurning(); hold(true); } });
+}
+for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, () => hold(false));
+frame.addEventListener("contextmenu", (event) => { if (event.pointerType === "touch") event.preventDefault(); });
+
+for (const name of ["dragenter", "dragover"]) {
+  document.addEventListener(name, (event) => {
+    if (!here() || ![...event.dataTransfer.types].includes("Files")) return;
+    event.preventDefault();
+    find(".lc-over").hidden = false;
+  });
+}
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) find(".lc-over").hidden = true; });
+document.addEventListener("drop", (event) => {
+  if (!here()) return;
+  event.preventDefault();
+  find(".lc-over").hidden = true;
+  openNew(event.dataTransfer.files[0]);
+});
+document.addEventListener("paste", (event) => { if (here()) openNew(event.clipboardData.files[0]); });
+
+const here = () => frame.offsetParent !== null;
+const typing = (target) => target.closest?.("input:not([type=range]):not([type=radio]):not([type=file]), textarea, select");
+document.addEventListener("keydown", (event) => {
+  if (!here() || typing(event.target)) return;
+  const key = event.key.toLowerCase(), command = event.ctrlKey || event.metaKey;
+  if (command && key === "z") { if (event.shiftKey ? lc.state.redo : lc.state.undo) DO[event.shiftKey ? "redo" : "undo"](); }
+  else if (command && key === "y") { if (lc.state.redo) DO.redo(); }
+  else if (command || event.altKey) return;
+  else if (key === " " && !event.target.closest("button, label, summary, a, [role=tab], input")) hold(true);
+  else if (/^[1-9]$/.test(key)) lc.tap?.(Number(key) - 1);
+  else if (key === "d") DO.export();
+  else return;
+  event.preventDefault();
+});
+document.addEventListener("keyup", (event) => { if (event.key === " ") hold(false); });
+
+watch("value", show);
+show();
+restore().then((found) => { if (!found) { if (location.hash) linked(); else turn(); } });

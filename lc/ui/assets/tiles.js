@@ -1,0 +1,93 @@
+// The tiles' program: Gradio calls it with element, trigger, props, server, upload and watch.
+const t = props.labels;
+const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
+const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
+const slider = (name, low, high, from, to) => `
+  <label class="lc-slider"><b>${escaped(t[name])}</b>
+    <input type="range" data-slider="${name}" min="${from}" max="${to}" step="0.05" aria-label="${escaped(t[name])}">
+    <span><small>${escaped(low)}</small><small>${escaped(high)}</small></span></label>`;
+
+element.firstElementChild.innerHTML = `
+  <div class="lc-tiles" role="group" aria-label="${escaped(t.tiles)}">
+    ${props.attributes.map(({ name }) => `<button type="button" class="lc-tile" data-name="${escaped(name)}"
+      aria-pressed="false"><span class="lc-thumb"><img alt="" hidden></span><b></b><small></small></button>`).join("")}
+  </div>
+  <div class="lc-tune">
+    ${slider("identity", t.identity_low, t.identity_high, 0, 1)}
+    ${slider("strength", t.strength_low, t.strength_high, 0.55, 1)}
+    <fieldset class="lc-method"><legend>${escaped(t.method)}</legend>
+      ${["actor", "optimise"].map((way) => `<label><input type="radio" name="lc-method" value="${way}"
+        ><span>${escaped(t[way])}</span></label>`).join("")}</fieldset>
+    <div class="lc-live"><button type="button" class="lc-button" data-live="stop" hidden>${escaped(t.stop)}</button>
+      <button type="button" class="lc-button" data-live="film" hidden>${escaped(t.film)}</button>
+      <div class="lc-energies"></div></div>
+  </div>`;
+const find = (selector) => element.querySelector(selector);
+let filled = "";
+
+function tap(attribute) {
+  if (!attribute || !lc.wish) return;
+  const { boxes } = lc.wish, { name } = attribute;
+  lc.wish.boxes = boxes.includes(name) ? boxes.filter((box) => box !== name)
+    : [...boxes.filter((box) => !attribute.excludes.includes(box)), name];
+  lc.change();
+  show();
+}
+lc.tap = (place) => tap(props.attributes[place]);
+
+function show() {
+  const { seen = [], face_key: key } = lc.state, { boxes = [] } = lc.wish ?? {};
+  const made = props.value?.face_key === key ? props.value.tiles : {};
+  for (const attribute of props.attributes) {
+    const { name, title, on, off } = attribute, tile = find(`[data-name="${CSS.escape(name)}"]`);
+    const has = seen.includes(name), now = boxes.includes(name);
+    // What another change has switched off by the way is not marked: nobody asked for it.
+    const byTheWay = has && !now && props.attributes.some((other) => boxes.includes(other.name)
+      && !seen.includes(other.name) && other.excludes.includes(name));
+    const words = has ? off : on, note = made[name]?.note ?? "";
+    tile.querySelector("b").textContent = words || title;
+    tile.querySelector("small").textContent = note || (words ? "" : has ? t.yes : t.no);
+    tile.setAttribute("aria-pressed", has !== now && !byTheWay);
+    tile.classList.toggle("lc-dim", Boolean(note));
+    const picture = tile.querySelector("img");
+    picture.hidden = !made[name];
+    if (made[name] && picture.src !== made[name].image) picture.src = made[name].image;
+  }
+  const { identity = 0.5, strength = 1, method = "actor" } = lc.wish ?? {};
+  find("[data-slider=identity]").value = 1 - identity;
+  find("[data-slider=strength]").value = strength;
+  find(`[value=${method}]`).checked = true;
+  find("[data-live=stop]").hidden = !lc.state.walking;
+  find("[data-live=film]").hidden = lc.state.walking || !lc.state.animation;
+  find(".lc-energies").innerHTML = lc.state.energies ?? "";
+  if (key && key !== filled && lc.state.before) {
+    filled = key;
+    if (!Object.keys(made).length) trigger("fill", { index: null });
+  }
+}
+
+element.addEventListener("click", (event) => {
+  const tile = event.target.closest("[data-name]"), live = event.target.closest("[data-live]");
+  if (tile) tap(props.attributes.find(({ name }) => name === tile.dataset.name));
+  if (live) lc[live.dataset.live]();
+});
+function slide(input) {
+  const value = Number(input.value);
+  if (input.dataset.slider === "identity") lc.wish.identity = Math.round(100 * (1 - value)) / 100;
+  else lc.wish.strength = value;
+  lc.change();
+}
+for (const input of element.querySelectorAll("[data-slider]")) {
+  input.addEventListener("change", () => { if (lc.wish) slide(input); });
+  input.addEventListener("keydown", (event) => { if (event.key === "Enter" && lc.wish) slide(input); });
+}
+for (const input of element.querySelectorAll("[name=lc-method]")) {
+  input.addEventListener("change", () => {
+    if (!lc.wish) return;
+    lc.wish.method = input.value;
+    lc.change();
+  });
+}
+lc.hear.push(show);
+watch("value", show);
+show();

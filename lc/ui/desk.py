@@ -1,0 +1,125 @@
+"""The stage and the tiles: two components of HTML whose programs for the browser lie in assets/.
+
+What they show comes from stage.py; what somebody does there comes back as an event of its own name, whose values the
+browser takes from where the program has put them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from lc.attributes import AttributeSet
+from lc.ui.texts import text
+
+__all__ = ["ASSETS", "given", "stage", "tiles"]
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def given(name: str) -> str:
+    """A function for the browser: the values for an event, as the stage's program has left them."""
+    return f"(...rest) => window.lc.given[{name!r}] ?? rest"
+
+
+def stage(view: dict[str, Any] | None, examples: Sequence[Path]) -> gr.HTML:
+    """The photo, large, with all that acts on it.
+
+    Args:
+        view: see `lc.ui.stage.Stage.view`; None where there is nothing to begin with.
+        examples: pictures to try.
+    """
+    return gr.HTML(
+        view,
+        elem_id="stage",
+        html_template='<div class="lc-root"></div>',
+        js_on_load=_program("stage.js"),
+        apply_default_css=False,
+        labels=_stage_labels(),
+        examples=[{"path": str(path), "name": text("photo.example", number=i + 1)} for i, path in enumerate(examples)],
+    )
+
+
+def tiles(made: dict[str, Any] | None, attributes: AttributeSet) -> gr.HTML:
+    """A tile for each attribute, the two sliders and the method.
+
+    Args:
+        made: the thumbnails there are already, and of which face.
+        attributes: which the model knows.
+    """
+    known = [
+        {
+            "name": one.name,
+            "title": one.title,
+            "on": one.on,
+            "off": one.off,
+            "excludes": attributes.excluded_by(one.name) if not one.inverted else [],
+        }
+        for one in sorted(attributes.attributes, key=lambda one: one.name not in attributes.opening)
+    ]
+    return gr.HTML(
+        made,
+        elem_id="tiles",
+        html_template='<div class="lc-root"></div>',
+        js_on_load=_program("tiles.js"),
+        apply_default_css=False,
+        labels=_tile_labels(),
+        attributes=known,
+    )
+
+
+def _program(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _stage_labels() -> dict[str, str]:
+    return {
+        "stage": text("stage.name"),
+        "before": text("edit.before"),
+        "after": text("edit.after"),
+        "divider": text("stage.divider"),
+        "whole": text("stage.whole"),
+        "close": text("stage.close"),
+        "drop": text("stage.drop"),
+        "hold": text("stage.hold"),
+        "upload": text("stage.upload"),
+        "camera": text("stage.camera"),
+        "snap": text("stage.snap"),
+        "no_camera": text("stage.no_camera"),
+        "no_upload": text("stage.no_upload"),
+        "cancel": text("stage.cancel"),
+        "undo": text("edit.undo"),
+        "redo": text("edit.redo"),
+        "reset": text("edit.reset"),
+        "download": text("edit.download"),
+        "kind": text("edit.kind"),
+        "history": text("edit.history"),
+        "entry": text("edit.entry", number="{number}"),
+        "examples": text("photo.examples"),
+        "details": text("status.details"),
+        "restoring": text("stage.restoring"),
+        "link": text("stage.link"),
+        "copied": text("stage.copied"),
+    }
+
+
+def _tile_labels() -> dict[str, str]:
+    return {
+        "tiles": text("tiles.name"),
+        "yes": text("tiles.yes"),
+        "no": text("tiles.no"),
+        "identity": text("edit.identity"),
+        "identity_low": text("edit.identity_low"),
+        "identity_high": text("edit.identity_high"),
+        "strength": text("edit.strength"),
+        "strength_low": text("edit.strength_low"),
+        "strength_high": text("edit.strength_high"),
+        "method": text("edit.method"),
+        "actor": text("edit.actor"),
+        "optimise": text("edit.optimise"),
+        "stop": text("edit.stop"),
+        "film": text("edit.film"),
+    }
