@@ -69,6 +69,7 @@ class Attribute:
             person.
         recolours: the part whose colour it is, and nothing else.
         colour: of that part where the attribute holds.
+        part: the part whose presence it is, such as glasses; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
     """
 
@@ -80,6 +81,7 @@ class Attribute:
     acts_on: tuple[str, ...] = ()
     recolours: str = ""
     colour: Colour | None = None
+    part: str = ""
     shades: bool = False
 
     @classmethod

@@ -34,7 +34,7 @@ from lc.laid import Laid
 from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
 from lc.paths import DEFAULT_WEIGHTS
 from lc.results import Edit, Progress, Reading, Sample
-from lc.steer import crop_maps, photo_maps, steering_of
+from lc.steer import crop_maps, photo_maps, share_of, steering_of
 from lc.taught import TaughtAttribute
 from lc.teach import Cancelled, gather, learn
 from lc.weights import Model, load_model
@@ -45,6 +45,7 @@ __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Readi
 Method = Literal["actor", "optimise"]
 Source = str | Path | bytes | BinaryIO | Image.Image | Photo
 _BATCH = 64
+_THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
 _SEEDS_OF_TORCH = 4096
 _T = TypeVar("_T")
 
@@ -280,7 +281,20 @@ class FaceEditor:
             name: torch.stack([one[name].shift if name in one else none for one in laid])
             for name in sorted({name for one in laid for name in one})
         }
-        return pose(self.space, z, constraints, preserve, pictures, style, shifts)
+        present = self._present(readings)
+        return pose(self.space, z, constraints, preserve, pictures, style, shifts, present)
+
+    def _present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
+        """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""
+        parser = self.model.parser
+        parts = {entry.name: entry.part for entry in self.attributes.attributes if entry.part}
+        if parser is None:
+            return {}
+        return {
+            name: torch.tensor([share_of(reading.maps, parser.config.classes, part) > _THERE for reading in readings])
+            for name, part in parts.items()
+            if part in parser.config.classes
+        }
 
     @torch.inference_mode()
     def _edits(

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lc.attributes import AttributeSet, Colour, Strength
+from lc.attributes import Attribute, AttributeSet, Colour, Strength
 from lc.faces import Aligned, Photo
-from lc.faces.steering import Maps, Steering, wide_crop
+from lc.faces.steering import MARGIN, Maps, Steering, wide_crop
 from lc.laid import Layer
 from lc.parser import Parser
 
-__all__ = ["crop_maps", "photo_maps", "steering_of"]
+__all__ = ["crop_maps", "photo_maps", "share_of", "steering_of"]
 
 
 def photo_maps(parser: Parser, photo: Photo, aligned: Aligned) -> Maps:
@@ -28,6 +28,26 @@ def photo_maps(parser: Parser, photo: Photo, aligned: Aligned) -> Maps:
 def crop_maps(parser: Parser, pictures: Tensor) -> list[Maps]:
     """Crops (B, 3, S, S) in [0, 1] -> per crop (C, S, S), as `photo_maps`."""
     return list(_levels(parser.parse(pictures)))
+
+
+def _other_colour(attributes: AttributeSet, entry: Attribute, changes: Mapping[str, Strength]) -> Colour | None:
+    """What a part that is not to have a colour has instead: the nearest one that nobody forbids."""
+    if entry.colour is None:
+        return None
+    light = entry.colour.mean[0]
+    group = next((group for group in attributes.one_of if entry.name in group), ())
+    others = [attributes[name].colour for name in group if name != entry.name and changes.get(name, True)]
+    known = [colour for colour in others if colour is not None]
+    return min(known, key=lambda colour: abs(colour.mean[0] - light), default=None)
+
+
+def share_of(maps: Maps | None, classes: Sequence[str], part: str) -> float:
+    """The share of a crop that shows a part; 0 without maps. `maps` are of the wide crop."""
+    if maps is None:
+        return 0.0
+    edge = round(maps.shape[-1] * MARGIN / (1 + 2 * MARGIN))
+    inner = maps[classes.index(part), edge : maps.shape[-1] - edge, edge : maps.shape[-1] - edge]
+    return float((inner > 127).mean())
 
 
 def _levels(probabilities: Tensor) -> Maps:
@@ -62,7 +82,8 @@ def steering_of(
         if entry.recolours:
             recolours = entry.recolours
             wanted = changes[entry.name]
-            colour = entry.colour if isinstance(wanted, bool) and wanted else colour
+            if isinstance(wanted, bool):
+                colour = entry.colour if wanted else colour or _other_colour(attributes, entry, changes)
     shades = bool(entries) and all(entry.shades and changes[entry.name] is True for entry in entries)
     pixels = next((one.pixels for one in laid.values()), None)
     alone = pixels is not None and len(changes) == len(laid)

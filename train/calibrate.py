@@ -241,7 +241,9 @@ class Measurement:
             return [None] * len(readings)
         pairs, classes = zip(readings, crop_maps(parser, pictures), strict=True), parser.config.classes
         return [
-            None if r.maps is None else steering_of(self.editor.attributes, classes, changes, r.maps, after)
+            None
+            if r.maps is None
+            else steering_of(self.editor.attributes, classes, changes, r.maps, after, self.editor.layer.on(r, changes))
             for r, after in pairs
         ]
 

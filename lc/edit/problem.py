@@ -161,6 +161,7 @@ def pose(
     pictures: Tensor | None = None,
     style: int = 0,
     laid: Mapping[str, Tensor] | None = None,
+    present: Mapping[str, Tensor] | None = None,
 ) -> Problem:
     """What constraints ask of latents.
 
@@ -171,6 +172,7 @@ def pose(
         preserve: names of attributes to keep as they are; None: all that the constraints neither name nor imply.
         pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
         style, laid: see `Problem`.
+        present: (B,) bool by attribute: rows that have it whatever D_attr reads, because a parser finds it.
 
     Raises:
         UnknownAttributeError: a name in `preserve` is no attribute.
@@ -185,7 +187,7 @@ def pose(
     if preserve is not None:
         preserved &= among.columns(among.changes(dict.fromkeys(preserve, True)).wanted, z.device)
     strengths, alone = changes.partial, changes.independent
-    moves = _moves(space, changes, before, laid or {})
+    moves = _moves(space, changes, before, laid or {}, present or {})
     by_actor = changes.outright.resolved.keys() - strengths.keys() - moves.keys()
     proposed = edited & among.columns(by_actor, z.device)
     for name, shift in (laid or {}).items():  # the actor serves those photos onto which nothing could be laid
@@ -210,17 +212,26 @@ def pose(
     )
 
 
-def _moves(space: LatentSpace, changes: Changes, before: Tensor, laid: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _moves(
+    space: LatentSpace,
+    changes: Changes,
+    before: Tensor,
+    laid: Mapping[str, Tensor],
+    present: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
     """See `Problem.moves`."""
     exemplars = space.model.exemplars
     if exemplars is None:
         return {}
     columns = {name: space.attributes.names.index(name) for name in changes.wanted}
-    return {
-        name: (before[:, columns[name]] >= 0.5) != bool(value)
-        for name, value in changes.outright.wanted.items()
-        if (move := exemplars.get(name, bool(value))) is not None and (name in laid or not move.config.lays)
-    }
+    found = {}
+    for name, value in changes.outright.wanted.items():
+        move = exemplars.get(name, bool(value))
+        if move is None or (move.config.lays and name not in laid):
+            continue
+        rows = (before[:, columns[name]] >= 0.5) != bool(value)
+        found[name] = rows | present[name].to(rows.device) if name in present and not value else rows
+    return found
 
 
 def _attributes(

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lc.faces.align import Aligned, Array, warp
-from lc.faces.steering import MARGIN, Parts, Steering
+from lc.faces.steering import MARGIN, WORN, Parts, Steering
 from lc.faces.tone import Tint, Transfer, tint_of, transfer
 
 __all__ = ["REACH", "paste"]
@@ -139,7 +139,7 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
     """
     side, width = canvas.shape[0], new.shape[0]
     unit, whole = width / _SIDE, width + 2 * reach
-    broad = cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA)
+    broad: _Floats = np.asarray(cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA), dtype=np.float32)
     seen = broad[reach:-reach, reach:-reach]
     smooth = _blurred(canvas, min(max(0.8, 0.35 * unit * side / whole), 2.0))
     parts = steering.found(width, reach) if steering else None
@@ -156,6 +156,8 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
     recoloured = None
     if steering is not None and parts is not None:
         kept = kept * parts.allowed(set(steering.acts_on) - {steering.recolours})
+        worn = _grown(parts.exchanged([name for name in WORN if name in steering.acts_on]), unit)
+        kept, replaced = np.maximum(kept, worn), np.maximum(replaced, worn)
         matter = _on_background(matter, broad, parts)
         if steering.recolours is not None:
             recoloured = _recoloured(canvas, seen, new, old, reach, steering, parts)
@@ -191,6 +193,12 @@ def _shade(new: _Floats, old: _Floats, side: int, reach: int) -> _Floats:
     left = 1 - _step(1 - left, *_SHADE) * (1 - left**_DEEPER)
     left = np.pad(left, reach, constant_values=1)
     return _crisp(left[..., None], side, _EDGED)
+
+
+def _grown(mask: _Floats, unit: float) -> _Floats:
+    """A mask in [0, 1], made sure of and a little wider, with soft edges."""
+    wide = cv2.dilate(_step(mask, 0.2, 0.6), np.ones((2 * round(unit) + 1,) * 2, np.uint8))
+    return _blurred(np.asarray(wide, dtype=np.float32), 0.6 * unit)
 
 
 def _on_background(matter: _Floats, photo: _Floats, parts: Parts) -> _Floats:
@@ -367,7 +375,8 @@ def _blurred(values: _Floats, sigma: float) -> _Floats:
 def _boxed(values: npt.NDArray[np.floating], radius: int) -> _Floats:
     """The mean over a box around each pixel."""
     box = (2 * radius + 1, 2 * radius + 1)
-    return np.asarray(cv2.blur(values, box, borderType=cv2.BORDER_REFLECT)).reshape(values.shape)
+    blurred = np.asarray(cv2.blur(values, box, borderType=cv2.BORDER_REFLECT), dtype=np.float32)
+    return blurred.reshape(values.shape)
 
 
 def _gradient(image: _Floats) -> _Floats:

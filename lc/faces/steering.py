@@ -32,6 +32,9 @@ MARGIN = 0.25
 
 _BACKGROUND, _SKIN = "background", "skin"
 
+#: Classes that are put on and taken off: no tone of what was there shines through them.
+WORN = ("glasses", "hat")
+
 
 def wide_crop(rgb: Image.Image, aligned: Aligned, size: int) -> Image.Image:
     """The photo under the crop and `MARGIN` around it.
@@ -106,6 +109,12 @@ class Parts:
         """Where a class was and stays."""
         return np.asarray(np.minimum(self.before[name], self.after[name]))
 
+    def exchanged(self, names: Collection[str]) -> _Floats:
+        """Where one of these classes comes or goes, (side, side) in [0, 1]."""
+        changes = [np.abs(self.before[name] - self.after[name]) for name in names if name in self.before]
+        empty = np.zeros_like(self.background)
+        return np.asarray(np.max([empty, *changes], axis=0), dtype=np.float32)
+
     @property
     def skin(self) -> _Floats:
         """Where skin is and stays skin."""
@@ -123,7 +132,7 @@ class Parts:
 
 
 def _unit(levels: npt.NDArray[np.uint8]) -> _Floats:
-    return levels.astype(np.float32) / 255
+    return np.asarray(levels, dtype=np.float32) / np.float32(255)
 
 
 def _resized(values: _Floats, side: int) -> _Floats:
@@ -134,4 +143,4 @@ def _resized(values: _Floats, side: int) -> _Floats:
 
 
 def _continued(values: _Floats, reach: int) -> _Floats:
-    return np.pad(values, reach, mode="edge")
+    return np.asarray(np.pad(values, reach, mode="edge"), dtype=np.float32)
