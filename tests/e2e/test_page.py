@@ -326,7 +326,10 @@ def test_download_in_another_format(page: sync_api.Page, tmp_path: Path) -> None
 def test_random_faces_are_made_and_one_is_edited(page: sync_api.Page) -> None:
     page.get_by_role("tab", name="Random faces").click()
     sync_api.expect(page.locator("#faces .thumbnail-item")).to_have_count(8)  # nobody meets an empty gallery
+    first = page.locator("#faces .thumbnail-item img").first
+    shown = first.get_attribute("src") or ""
     page.locator("#choices").get_by_label("Smiling").get_by_label("yes").check()
+    sync_api.expect(first).not_to_have_attribute("src", shown)  # redrawn at once, and done before the next is asked for
     page.locator("#count input[type=number]").fill("5")
     page.get_by_role("button", name="Make faces").click()
     sync_api.expect(page.locator("#faces .thumbnail-item")).to_have_count(5)
