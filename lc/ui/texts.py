@@ -1,7 +1,7 @@
 """What the page says, in one language for the whole program: each text has a name in texts/<language>.toml.
 
 >>> text("status.walking", step=3)
-'Walking: step 3. Stop keeps the face as it is.'
+'Step 3: the face is on its way.'
 """
 
 from __future__ import annotations
