@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import finish_here
 
 from lc.editor import FaceEditor
 from lc.errors import WeightsError
@@ -112,6 +113,22 @@ def test_moves_are_saved_beside_those_that_are_there(tiny_weights: Path, tmp_pat
     save_config(folder, exemplars={"latent": 24, "moves": {"Bald=1": {"styles": 0}}})
     with pytest.raises(WeightsError):
         load_exemplars(folder)
+
+
+def test_a_parser_and_a_witness_are_adopted_and_measured_colours_stay(
+    tiny_weights: Path, tmp_path: Path, editor: FaceEditor
+) -> None:
+    folder, shipped = tmp_path / "weights", Path(__file__).parent.parent / "weights"
+    folder.mkdir()
+    for path in tiny_weights.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    save_config(folder, attributes=editor.attributes.as_json())
+    adopt = ["train.adopt", "--weights", str(folder), "--parser", str(shipped / "celeba-64")]
+    finish_here([*adopt, "--judges", str(shipped / "judges-64")])
+    adopted = FaceEditor.load(folder, "cpu")
+    assert adopted.model.parser is not None
+    assert adopted.witness is not None
+    assert adopted.attributes == editor.attributes  # colours and all
 
 
 def test_a_move_takes_the_actors_place_and_styles_differ(tiny_weights: Path, tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Put a face parser and a witness, trained elsewhere, into a weights folder.
+
+    python -m train.adopt --weights runs/calibrate/weights --parser runs/parser/weights --judges weights/judges-64
+
+What each attribute may touch in a photo, and what it recolours, is the attribute set's to say (train/celeba-10.json):
+it goes into config.json anew, with the colours that `train.colours` measured there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lc.attributes import AttributeSet
+from lc.errors import LatentConstraintsError
+from lc.weights import (
+    load_attributes,
+    load_classifier,
+    load_parser,
+    save_classifier,
+    save_config,
+    save_module,
+)
+from train.attributes import ATTRIBUTE_SET
+from train.engine import parse, program
+
+
+@dataclass(frozen=True)
+class AdoptConfig:
+    """Put a face parser and a witness into a weights folder."""
+
+    weights: Path
+    """Weights folder that they go into."""
+    parser: Path | None = None
+    """Folder that `train.parser` wrote."""
+    judges: Path | None = None
+    """Folder with the classifier "reader", which becomes the witness: no loss, guidance or calibration of these weights
+    may have heard it."""
+
+
+def steered(attributes: AttributeSet, wanted: AttributeSet = ATTRIBUTE_SET) -> AttributeSet:
+    """A weights folder's attributes with what `wanted` says of where edits may act; colours stay."""
+    entries = []
+    for entry in attributes.attributes:
+        if entry.name in wanted.names:
+            new = wanted[entry.name]
+            entry = replace(entry, acts_on=new.acts_on, recolours=new.recolours, part=new.part, shades=new.shades)
+        entries.append(entry)
+    return replace(attributes, attributes=tuple(entries))
+
+
+@program
+def main() -> None:
+    config = parse(AdoptConfig)
+    attributes = load_attributes(config.weights)
+    if config.parser is not None:
+        parser = load_parser(config.parser)
+        if parser is None:
+            raise LatentConstraintsError(f"{config.parser} holds no face parser: name what train.parser wrote.")
+        save_config(config.weights, parser={**vars(parser.config), "classes": list(parser.config.classes)})
+        save_module(config.weights, "parser", parser)
+        save_config(config.weights, attributes=steered(attributes).as_json())
+    if config.judges is not None:
+        save_classifier(config.weights, "witness", load_classifier(config.judges, "reader"))
+    print(f"{config.weights}: the face parser and the witness are in.")
+
+
+if __name__ == "__main__":
+    main()
