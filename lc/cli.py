@@ -27,9 +27,6 @@ from lc.faces import (
     EDITED,
     GENERATED,
     SUFFIXES,
-    Aligned,
-    Face,
-    Photo,
     count_pixels,
     detector,
     find_photos,
@@ -37,6 +34,7 @@ from lc.faces import (
 )
 from lc.files import write_json
 from lc.named import Request, Vocabulary, Wanted
+from lc.results import Located
 from lc.taught import load_taught, peek_name
 from lc.teach import gather
 from lc.weights import load_attributes
@@ -53,7 +51,6 @@ _READERS, _HELD_PIXELS = 4, 100_000_000
 # What is wrong with one name, and not with the disk.
 _NAME_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR})
 
-_Located: TypeAlias = tuple[Photo, list[Face], Face | None, Aligned]
 _Use: TypeAlias = Callable[[list[tuple[int, Reading]]], None]
 
 
@@ -273,14 +270,14 @@ def _read(
     """
     face = None if arguments.face is None else arguments.face - 1
 
-    def locate(path: Path) -> _Located | PhotoError:
+    def locate(path: Path) -> Located | PhotoError:
         try:
             return editor.locate(path, face=face, aligned=arguments.aligned)
         except PhotoError as error:
             return error
 
-    def use_batch(batch: list[tuple[int, _Located | PhotoError]]) -> None:
-        located: list[tuple[int, _Located]] = []
+    def use_batch(batch: list[tuple[int, Located | PhotoError]]) -> None:
+        located: list[tuple[int, Located]] = []
         for index, found in batch:
             if isinstance(found, PhotoError):
                 failed.append(paths[index])
@@ -301,16 +298,16 @@ def _read(
 
 
 def _in_batches(
-    locate: Callable[[Path], _Located | PhotoError], paths: Sequence[Path]
-) -> Iterator[list[tuple[int, _Located | PhotoError]]]:
+    locate: Callable[[Path], Located | PhotoError], paths: Sequence[Path]
+) -> Iterator[list[tuple[int, Located | PhotoError]]]:
     """Photos in order with their indices, found by threads that stay ahead of the consumer by `_HELD_PIXELS` at most.
 
     The consumer must have released a batch when it asks for the next.
     """
     todo = ((index, path, count_pixels(path)) for index, path in enumerate(paths))
     coming = next(todo, None)
-    waiting: deque[tuple[int, int, Future[_Located | PhotoError]]] = deque()
-    batch: list[tuple[int, _Located | PhotoError]] = []
+    waiting: deque[tuple[int, int, Future[Located | PhotoError]]] = deque()
+    batch: list[tuple[int, Located | PhotoError]] = []
     held = in_batch = 0
     with ThreadPoolExecutor(_READERS) as pool:
         try:

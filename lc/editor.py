@@ -33,7 +33,7 @@ from lc.invert import invert
 from lc.laid import Laid
 from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
 from lc.paths import DEFAULT_WEIGHTS
-from lc.results import Edit, Progress, Reading, Sample
+from lc.results import Edit, Located, Progress, Reading, Sample
 from lc.steer import crop_maps, photo_maps, share_of, steering_of
 from lc.taught import TaughtAttribute
 from lc.teach import Cancelled, gather, learn
@@ -108,13 +108,11 @@ class FaceEditor:
         """
         return self.read_located([self.locate(photo, face=face, aligned=aligned)])[0]
 
-    def locate(
-        self, photo: Source, *, face: int | None = None, aligned: bool = False
-    ) -> tuple[Photo, list[Face], Face | None, Aligned]:
+    def locate(self, photo: Source, *, face: int | None = None, aligned: bool = False) -> Located:
         """The first half of `read`: pixels only, no network of the model. Raises as `read` does."""
         picture = photo if isinstance(photo, Photo) else read_photo(photo)
         if aligned:
-            return picture, [], None, frame_crop(picture.rgb, self.model.generator.image_size)
+            return Located(picture, [], None, frame_crop(picture.rgb, self.model.generator.image_size))
         with picture.held():
             faces = detector().detect(picture.rgb)
             if not faces:
@@ -122,7 +120,7 @@ class FaceEditor:
                     f"No face was found in {picture.name}: use a photo where a face looks towards the camera, "
                     "is well lit and at least 40 pixels wide."
                 )
-            return picture, faces, *self.take(picture, faces, face)
+            return Located(picture, faces, *self.take(picture, faces, face))
 
     def take(self, photo: Photo, faces: Sequence[Face], face: int | None = None) -> tuple[Face, Aligned]:
         """One of a photo's faces and its crop. Arguments and errors are those of `read`."""
@@ -140,7 +138,7 @@ class FaceEditor:
         raise NoFaceError(f"The face in {photo.name} {first}.")
 
     @torch.inference_mode()
-    def read_located(self, located: Sequence[tuple[Photo, list[Face], Face | None, Aligned]]) -> list[Reading]:
+    def read_located(self, located: Sequence[Located]) -> list[Reading]:
         """The second half of `read`, batched."""
         readings: list[Reading] = []
         for chunk in _chunks(located, _BATCH):

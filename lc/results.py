@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 from torch import Tensor
@@ -17,7 +19,23 @@ from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
 from lc.faces.steering import Maps, Steering
 from lc.witness import Seen, Witness
 
-__all__ = ["Edit", "Progress", "Reading", "Sample", "animated"]
+__all__ = ["Edit", "Located", "Progress", "Reading", "Sample", "animated"]
+
+
+class Located(NamedTuple):
+    """A photo whose face was found and aligned, and not yet read.
+
+    Attributes:
+        photo: the photo.
+        faces: what the detector found, largest first; empty for an already aligned crop.
+        face: which of them was taken, or None for an aligned crop.
+        aligned: the S x S crop and its place in the photo.
+    """
+
+    photo: Photo
+    faces: list[Face]
+    face: Face | None
+    aligned: Aligned
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +108,15 @@ class Edit:
     def result(self) -> Image.Image:
         """The photo at its own size with the change applied; the photo itself, bit for bit, where nothing changed.
 
-        Mode RGB, or RGBA where the photo is transparent, in the photo's own colours: see `Photo.pixels`.
+        Mode RGB, or RGBA where the photo is transparent, in the photo's own colours: see `Photo.pixels`. Made once for
+        as long as somebody holds it: all edits of a session would fill the memory.
         """
-        return self._pasted(self.reading.reconstruction)
+        made = self.__dict__.get("_result")
+        picture = made() if made is not None else None
+        if picture is None:
+            picture = self._pasted(self.reading.reconstruction)
+            self.__dict__["_result"] = weakref.ref(picture)
+        return picture
 
     @property
     def crop_result(self) -> Image.Image:

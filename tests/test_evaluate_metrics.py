@@ -16,6 +16,7 @@ from lc.classifier import Classifier, ClassifierConfig
 from lc.editor import Edit, FaceEditor, Reading
 from lc.faces import Aligned, read_photo
 from lc.parser import CLASSES, ParserConfig
+from lc.results import Located
 
 pytest.importorskip("train.identity", exc_type=ImportError)
 
@@ -205,7 +206,7 @@ def photos(tiny_editor: FaceEditor, ranges: Ranges) -> Any:
     located = []
     for i in range(6):
         image, aligned = placed(face(skin=(120, 80, 65) if i < 3 else (225, 185, 170)))
-        located.append((read_photo(image), [], None, aligned))
+        located.append(Located(read_photo(image), [], None, aligned))
     panel = finished.Panel(Roles((reader,), None, None), Painted(), ranges)  # type: ignore[arg-type]
     return finished.Photos(tiny_editor, tiny_editor.read_located(located), panel)
 

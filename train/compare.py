@@ -20,8 +20,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from lc.editor import FaceEditor, Reading
-from lc.faces import Aligned, Face, Photo, read_photo
+from lc.faces import Aligned, read_photo
 from lc.files import whole, write_text
+from lc.results import Located
 from lc.weights import load_generator
 from train.engine import parse, program
 from train.evaluate.edits import tensor
@@ -73,12 +74,12 @@ def faces(editor: FaceEditor, config: CompareConfig) -> list[Image.Image]:
 def read(editor: FaceEditor, crops: list[Image.Image]) -> list[Reading]:
     """Faces in the product's framing, as they are, into readings; of another size than the model's, resampled."""
     size = editor.model.generator.image_size
-    located: list[tuple[Photo, list[Face], Face | None, Aligned]] = []
+    located: list[Located] = []
     for crop in crops:
         scale = crop.width / size
         fitted = crop if scale == 1 else crop.resize((size, size), Image.Resampling.BICUBIC)
         whole = np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]])
-        located.append((read_photo(crop), [], None, Aligned(fitted, whole, scale)))
+        located.append(Located(read_photo(crop), [], None, Aligned(fitted, whole, scale)))
     return editor.read_located(located)
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError
 from lc.faces import Photo, PictureFormat, read_photo
+from lc.results import Located
 from lc.ui import inputs, views
 from lc.ui.pictures import Pictures
 from lc.ui.session import Moment, Session, boxes_seen, changes_of, tick
@@ -182,7 +183,7 @@ class EditHandlers:
             return replace(parked.pop(number), parked=parked)
         old = session.reading
         face, aligned = self.editor.take(old.photo, old.faces, number)
-        reading = self.editor.read_located([(old.photo, old.faces, face, aligned)])[0]
+        reading = self.editor.read_located([Located(old.photo, old.faces, face, aligned)])[0]
         return replace(self._begin(reading, session.source), parked=parked)
 
     def _begin(self, reading: Reading, source: str | None) -> Session:

@@ -23,6 +23,7 @@ from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import PhotoError
 from lc.faces import Aligned, Face, align, detector, iter_photos, read_photo
 from lc.faces.align import warp
+from lc.results import Located
 from train.attributes import ATTRIBUTES
 from train.data import DataError, find, framed_crop, to_tensor, to_unit
 from train.latents import DIRECTIONS
@@ -80,11 +81,11 @@ def read_framed(editor: FaceEditor, root: Path, names: Sequence[str]) -> list[Re
         DataError: a picture of another framing.
     """
     folder, size = find(root).photos, editor.model.generator.image_size
-    located: list[tuple[object, list[Face], None, Aligned]] = []
+    located: list[Located] = []
     for name in tqdm(names, desc="read photos", leave=False):
         photo = read_photo(folder / name)
-        located.append((photo, [], None, framed_crop(photo.rgb, folder.name, size)))
-    return editor.read_located(located)  # type: ignore[arg-type]
+        located.append(Located(photo, [], None, framed_crop(photo.rgb, folder.name, size)))
+    return editor.read_located(located)
 
 
 def paths_of(folder: Path, part: str = "validation") -> list[Path]:

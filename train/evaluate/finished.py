@@ -22,6 +22,7 @@ from lc.faces import Aligned, read_photo
 from lc.faces.steering import wide_crop
 from lc.faces.tone import to_lab
 from lc.parser import Parser
+from lc.results import Located
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.data import DataError, find, framed_crop
 from train.evaluate import edits as editing
@@ -243,7 +244,7 @@ def grey_copies(editor: FaceEditor, readings: Sequence[Reading]) -> list[Reading
     for reading in readings:
         aligned, picture = reading.aligned, reading.photo.rgb.convert("L").convert("RGB")
         grey = Aligned(aligned.crop.convert("L").convert("RGB"), aligned.matrix, aligned.scale)
-        located.append((read_photo(picture), reading.faces, reading.face, grey))
+        located.append(Located(read_photo(picture), reading.faces, reading.face, grey))
     return editor.read_located(located)
 
 
