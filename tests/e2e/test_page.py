@@ -76,7 +76,9 @@ def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
     page.wait_for_selector(".lc-tile img[src]")
     yield page
     assert not outside
-    assert not complaints
+    # A reload cuts the streams that are open, which Gradio's client reports.
+    cut = ("BodyStreamBuffer was aborted", "Connection errored out")
+    assert not [one for one in complaints if not any(part in one for part in cut)]
     page.close()
 
 
