@@ -93,8 +93,7 @@ class EditHandlers:
         # What everybody sees at a glance; the page goes through them until somebody does something.
         glance = (attributes.opening or attributes.names)[:3]
         loop = [self._moment(session.reading, tick(attributes, boxes, _toggled(boxes, name))) for name in glance]
-        # The least change that is to be seen convinces most.
-        loop.sort(key=lambda moment: (not _seen(moment.edit), moment.edit.z_distance))
+        loop.sort(key=lambda moment: not _seen(moment.edit))  # what the photo does not show comes last
         session = session.add(loop[0])
         tiles: dict[str, Any] = {}
         for batch in self._tiles(session):
