@@ -278,7 +278,10 @@ WALKS = {
 }
 
 
-@pytest.mark.parametrize("what", WALKS)
+# A walk takes ten seconds: one of the ways is enough for a quick look.
+@pytest.mark.parametrize(
+    "what", [pytest.param(name, marks=[] if name == "undo" else [pytest.mark.slow]) for name in WALKS]
+)
 def test_a_walk_ends_with_whatever_changes_the_state(page: sync_api.Page, what: str) -> None:
     page.locator("[name=lc-method][value=optimise]").check(force=True)
     page.wait_for_function("lc.state.step >= 2")
