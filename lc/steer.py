@@ -84,7 +84,8 @@ def steering_of(
             wanted = changes[entry.name]
             if isinstance(wanted, bool):
                 colour = entry.colour if wanted else colour or _other_colour(attributes, entry, changes)
-    shades = bool(entries) and all(entry.shades and changes[entry.name] is True for entry in entries)
+    over = [entry for entry in entries if entry.shades and changes[entry.name] is True]
+    shades = over[0].part if over else None
     pixels = next((one.pixels for one in laid.values()), None)
-    alone = pixels is not None and len(changes) == len(laid)
+    alone = len(changes) == len(laid) + len(over)
     return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)

@@ -67,6 +67,26 @@ def test_recoloured_hair_takes_the_colour_of_the_edit_beyond_the_crop_too() -> N
     assert np.abs(change[52:]).max() <= 3
 
 
+def test_a_new_colour_of_hair_is_all_that_changes() -> None:
+    noise = np.random.default_rng(4).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)  # a face that changes everywhere
+    noise[4:24, 14:50] = (170, 60, 50)
+    change = edited(Steering(CLASSES, BEFORE, AFTER, {"hair"}, "hair"), noise)
+    assert change[26:34, 36:60, 0].mean() > 25
+    assert np.abs(change[48:]).max() <= 3
+
+
+def test_glasses_are_laid_over_a_face_that_changes_too() -> None:
+    after = maps(SIDE, hair=(14, 4, 50, 24), skin=(18, 24, 46, 64), glasses=(20, 30, 44, 38))
+    new = np.asarray(ALIGNED.crop).astype(int)
+    new[30:38, 20:44] = 15  # frames
+    new[50:60, 22:42] += 70  # and lighter lips
+    new = np.clip(new, 0, 255).astype(np.uint8)
+    change = edited(Steering(CLASSES, BEFORE, after, {"skin", "glasses"}, shades="glasses"), new)
+    assert change[48:52, 40:56].mean() < -50
+    assert change[68:74, 42:54].mean() > 20
+    assert change[46:54, 36:60].max() <= 6  # nothing of the model's face is seen through them
+
+
 def test_skin_keeps_its_tone() -> None:
     pale = np.asarray(ALIGNED.crop).astype(int)
     pale[24:, 18:46] += 30  # all of the skin alike
@@ -80,7 +100,7 @@ def test_skin_keeps_its_tone() -> None:
 @settings(max_examples=15)
 def test_what_is_laid_over_a_face_only_darkens_it(seed: int) -> None:
     new = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    change = edited(Steering(CLASSES, BEFORE, AFTER, {"skin"}, shades=True), new)
+    change = edited(Steering(CLASSES, BEFORE, AFTER, {"skin"}, shades="glasses", alone=True), new)
     assert change.max() <= 4  # a little of the grain is kept
     assert change.min() < -10
 
@@ -97,21 +117,21 @@ def test_a_layer_is_laid_where_it_covers_and_alone() -> None:
 @pytest.mark.parametrize(
     ("changes", "acts_on", "recolours", "shades"),
     [
-        ({"Blond": True}, {"hair"}, "hair", False),
-        ({"Glasses": True}, {"glasses"}, None, True),
-        ({"Glasses": False}, {"glasses"}, None, False),
-        ({"Glasses": True, "Blond": True}, {"glasses", "hair"}, "hair", False),
-        ({"Other": True}, set(CLASSES) - {"background"}, None, False),
-        ({}, set(CLASSES) - {"background"}, None, False),
+        ({"Blond": True}, {"hair"}, "hair", None),
+        ({"Glasses": True}, {"glasses"}, None, "glasses"),
+        ({"Glasses": False}, {"glasses"}, None, None),
+        ({"Glasses": True, "Blond": True}, {"glasses", "hair"}, "hair", "glasses"),
+        ({"Other": True}, set(CLASSES) - {"background"}, None, None),
+        ({}, set(CLASSES) - {"background"}, None, None),
     ],
 )
 def test_what_the_attributes_say_steers(
-    changes: dict[str, bool], acts_on: set[str], recolours: str | None, shades: bool
+    changes: dict[str, bool], acts_on: set[str], recolours: str | None, shades: str | None
 ) -> None:
     attributes = AttributeSet(
         (
             Attribute("Blond", "Blond", acts_on=("hair",), recolours="hair"),
-            Attribute("Glasses", "Glasses", acts_on=("glasses",), shades=True),
+            Attribute("Glasses", "Glasses", acts_on=("glasses",), part="glasses", shades=True),
             Attribute("Other", "Other"),
         )
     )

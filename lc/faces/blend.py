@@ -20,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lc.faces.align import Aligned, Array, warp
+from lc.faces.fill import filled
 from lc.faces.steering import MARGIN, WORN, Parts, Steering
 from lc.faces.tone import Tint, Transfer, tint_of, transfer
 
@@ -47,6 +48,7 @@ _SHIFT = (60.0, 100.0)  # so does a change of tone by this much
 _EDGE = 8.0  # contrast in the photo from which on the change follows its edges
 _SHARPENING = 0.7
 _FEATHER = 0.15  # part of the crop's side over which a whole crop fades in from each border
+_SURE = (0.3, 0.75)  # probabilities of a part at which a new colour is not laid on, and wholly
 _DARK = 6.0  # grey levels at which light is too little to be compared
 _SHADE = (0.06, 0.2)  # parts of the light that are lost by chance, and for sure
 _EDGED = 2.5  # sharpening of what is laid over a face: frames have edges
@@ -163,9 +165,13 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
             recoloured = _recoloured(canvas, seen, new, old, reach, steering, parts)
             kept = kept * (1 - parts.kept(steering.recolours))
     mask = (_enlarged(kept, side).clip(0, 1) * _fade(side, (reach + 2 * unit) / whole))[..., None]
-    if steering is not None and steering.shades:
-        cover = mask * (1 - _shade(new, old, side, reach))
-        return _Layers(np.zeros_like(canvas), cover, smooth, None, tint_of(seen))
+    shade = None
+    if steering is not None and parts is not None and steering.shades:
+        shade = _shade(new, old, side, reach)
+        if steering.alone:
+            return _Layers(np.zeros_like(canvas), np.asarray(mask * (1 - shade)), smooth, None, tint_of(seen))
+        over = _enlarged(_grown(parts.after[steering.shades], 2 * unit), side).clip(0, 1)[..., None]
+        shade, mask = 1 - over * (1 - shade), mask * (1 - over)
     shift = _guided(_enlarged(change, side), canvas @ _LUMA, max(1, round(1.5 * unit * side / whole)))
     cover = _enlarged(replaced, side).clip(0, 1)[..., None]
     matter = _as_sharp(matter, canvas, cover[..., 0])
@@ -176,6 +182,8 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
         rest = 0.0 if steering.alone else 1 - over
         added, covered = rest * added + over * laid, rest * covered + over
     grain = steering is None or steering.laid is None  # that of hair which is gone is no grain
+    if shade is not None:
+        added, covered = shade * added, 1 - shade * (1 - covered)
     return _Layers(added, covered, smooth, recoloured, tint_of(seen) if steering else None, grain)
 
 
@@ -206,9 +214,8 @@ def _on_background(matter: _Floats, photo: _Floats, parts: Parts) -> _Floats:
     uncovered = parts.uncovered
     if uncovered.max() < 0.5 or parts.background.max() < 0.5:
         return matter
-    unknown = (parts.background < 0.9).astype(np.uint8)
-    filled = cv2.inpaint(photo.clip(0, 255).astype(np.uint8), unknown, 3, cv2.INPAINT_TELEA)
-    return np.asarray(matter + uncovered[..., None] * (filled - matter), dtype=np.float32)
+    behind = filled(photo, parts.background > 0.9)
+    return np.asarray(matter + uncovered[..., None] * (behind - matter), dtype=np.float32)
 
 
 def _recoloured(
@@ -220,7 +227,7 @@ def _recoloured(
     inside = parts.kept(steering.recolours)[reach:-reach, reach:-reach]
     moved = transfer(seen, new, old, inside, steering.colour)
     # Beyond the crop, where the edit was not decoded, the part is the photo's.
-    where = _enlarged(parts.before[steering.recolours], side).clip(0, 1)
+    where = _enlarged(_step(parts.before[steering.recolours], *_SURE), side).clip(0, 1)
     fine = _guided(where[..., None], canvas @ _LUMA, max(2, round(2.0 * side / _SIDE)))
     fade = _fade(side, reach / whole / 2)
     return moved, (fine[..., 0].clip(0, 1) * fade)[..., None]

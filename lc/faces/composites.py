@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lc.faces.fill import filled
 from lc.faces.tone import to_lab, to_rgb
 
 __all__ = ["COMPOSITES", "LAYERS", "Face", "beard", "glasses", "hat", "scalp", "turned"]
@@ -81,10 +82,7 @@ def _without(face: Face, gone: npt.NDArray[np.bool_]) -> Floats:
     """The picture with what is around carried on over `gone`, but for skin and what is on it."""
     person = face.sure("skin", "hair", "hat", "glasses", "mouth", "brows", "eyes")
     unknown = cv2.dilate((gone | person).astype(np.uint8), np.ones((5, 5), np.uint8))
-    if unknown.all():
-        return face.rgb
-    filled = cv2.inpaint(face.rgb.clip(0, 255).astype(np.uint8), unknown, 3, cv2.INPAINT_TELEA)
-    return np.asarray(cv2.GaussianBlur(filled, (0, 0), 1.5), dtype=np.float32)
+    return filled(face.rgb, unknown == 0)
 
 
 def glasses(donor: Face, onto: Face) -> Floats | None:

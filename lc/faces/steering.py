@@ -58,21 +58,21 @@ class Steering:
         classes: the parser's, in the order of the maps.
         before: maps of the photo's `wide_crop`.
         after: maps of the edited crop.
-        acts_on: the classes that the edit may change or make; empty: all but the background.
+        acts_on: the classes that the edit may change or make.
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
         colour: what it is to become, where that is known.
-        shades: whether the edit lays something over the face that only darkens it.
+        shades: the class that the edit lays over the face and that only darkens it; None: there is none.
         laid: what is laid onto the photo's `wide_crop`, (W, W, 4): RGB of 0..255, and what part of the photo it covers.
-        alone: whether that is all of the edit.
+        alone: whether what is laid on or over is all of the edit.
     """
 
     classes: Sequence[str]
     before: Maps
     after: Maps
-    acts_on: Collection[str] = ()
+    acts_on: Collection[str]
     recolours: str | None = None
     colour: Colour | None = None
-    shades: bool = False
+    shades: str | None = None
     laid: npt.NDArray[np.float32] | None = None
     alone: bool = False
 
@@ -100,10 +100,11 @@ class Parts:
 
     def allowed(self, acts_on: Collection[str]) -> _Floats:
         """Where an edit may act, (side, side) in [0, 1]: on what is or becomes one of the classes."""
-        among = set(acts_on) or set(self.before) - {_BACKGROUND}
-        was = sum(self.before[name] for name in self.before if name in among)
-        becomes = sum(self.after[name] for name in self.after if name in among)
-        return np.asarray(np.maximum(was, becomes), dtype=np.float32).clip(0, 1)
+        was, becomes = (
+            sum((one[name] for name in one if name in acts_on), np.zeros_like(self.background))
+            for one in (self.before, self.after)
+        )
+        return np.maximum(was, becomes).clip(0, 1)
 
     def kept(self, name: str) -> _Floats:
         """Where a class was and stays."""
