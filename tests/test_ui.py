@@ -456,9 +456,15 @@ def test_a_file_on_its_way_to_a_browser_stays_whole(folder: Folder) -> None:
 
 def test_three_figures_come_from_what_was_measured(tmp_path: Path) -> None:
     assert "without measurements" in figures(tmp_path)
-    measured = {"success_pasted": 0.911, "same_person_pasted": 0.822, "held": 0.733}
-    (tmp_path / "evaluation.json").write_text(json.dumps({"edits_actor": measured}))
-    assert re.findall(r"<b>(\d+%)</b>", figures(tmp_path)) == ["91%", "82%", "73%"]
+    rows = {
+        "A=1": {"all": {"edits": 30, "evaluation": 0.99, "outside": 0.9, "held": 0.8}},
+        "B=1": {"all": {"edits": 10, "evaluation": 0.1, "masks": 0.5, "held": 0.4}},
+    }
+    measured = {"directions": rows, "same_person": {"all": {"same_person": 0.822}}}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"finished": {"places": {"0.5": measured}}}))
+    assert re.findall(r"<b>(\d+%)</b>", figures(tmp_path)) == ["80%", "82%", "70%"]
+    (tmp_path / "evaluation.json").write_text(json.dumps({"finished": {"places": {"0.5": {"directions": [3]}}}}))
+    assert "without measurements" in figures(tmp_path)
 
 
 def test_few_faces_as_asked_are_never_praised(tiny_editor: FaceEditor) -> None:

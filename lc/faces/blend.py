@@ -183,7 +183,7 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
         added, covered = rest * added + over * laid, rest * covered + over
     grain = steering is None or steering.laid is None  # that of hair which is gone is no grain
     if shade is not None:
-        added, covered = shade * added, 1 - shade * (1 - covered)
+        added, covered = np.asarray(shade * added), np.asarray(1 - shade * (1 - covered), dtype=np.float32)
     return _Layers(added, covered, smooth, recoloured, tint_of(seen) if steering else None, grain)
 
 
