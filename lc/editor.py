@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
@@ -18,8 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lc.attributes import AttributeSet, Changes, Strength
+from lc.attributes import AttributeSet, Strength
 from lc.constraints import Attribute, Constraint
+from lc.draw import Draws
 from lc.edit.actor import generate
 from lc.edit.optimiser import Step, rms
 from lc.edit.problem import Problem, changes_of, constraints_of, pose, wanted_changes
@@ -27,16 +27,15 @@ from lc.edit.solve import act, refine_samples, still, trajectory
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, NoFaceError
 from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
-from lc.faces.steering import Steering
 from lc.generator import from_prior
 from lc.invert import invert
-from lc.laid import Laid
+from lc.laid import Layer
 from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
 from lc.paths import DEFAULT_WEIGHTS
 from lc.results import Edit, Located, Progress, Reading, Sample
-from lc.steer import crop_maps, photo_maps, share_of, steering_of
+from lc.steer import Steerer
 from lc.taught import TaughtAttribute
-from lc.teach import Cancelled, gather, learn
+from lc.teach import learn
 from lc.weights import Model, load_model
 from lc.witness import Witness
 
@@ -45,8 +44,6 @@ __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Readi
 Method = Literal["actor", "optimise"]
 Source = str | Path | bytes | BinaryIO | Image.Image | Photo
 _BATCH = 64
-_THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
-_SEEDS_OF_TORCH = 4096
 _T = TypeVar("_T")
 
 
@@ -67,7 +64,7 @@ class FaceEditor:
         self.model, self.space = model, LatentSpace(model)
         self.inversion_steps = tuning.inversion_steps if inversion_steps is None else inversion_steps
         self.correction_steps = tuning.correction_steps if correction_steps is None else correction_steps
-        self.layer = Laid(model)
+        self.steerer = Steerer(model)
         self.device = model.statistics.mean.device
         self.witness = Witness(model.witness, model.attributes) if model.witness else None
 
@@ -147,7 +144,7 @@ class FaceEditor:
             pictures, probabilities = self._show(z, decoded), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
                 attributes = self.attributes.named(probabilities[row])
-                maps = photo_maps(self.model.parser, photo, aligned) if self.model.parser else None
+                maps = self.steerer.maps(photo, aligned)
                 reading = Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], attributes, maps)
                 readings.append(reading)
         return readings
@@ -223,14 +220,14 @@ class FaceEditor:
         for first in range(0, len(readings), _BATCH):
             chunk = readings[first : first + _BATCH]
             begun = time.perf_counter()
-            problem = self._problem(chunk, _rows(wanted, first, len(chunk), self.device), preserve, style)
+            problem, layers = self._problem(chunk, _rows(wanted, first, len(chunk), self.device), preserve, style)
             if problem.empty:
                 last = still(problem)
             elif method == "actor":
                 last = act(self.space, problem, identity, self.correction_steps)
             else:
                 *_, last = trajectory(self.space, problem, identity)
-            edits += self._edits(chunk, wanted, problem, last, begun)
+            edits += self._edits(chunk, wanted, problem, last, layers, begun)
         return edits
 
     def edit_live(
@@ -252,7 +249,7 @@ class FaceEditor:
         identity = _check(identity, "optimise")
         begun = time.perf_counter()
         wanted = [*constraints_of(self.space, set or {}), *constraints]
-        problem = self._problem([reading], wanted, preserve, style)
+        problem, layers = self._problem([reading], wanted, preserve, style)
         step = None
         for step in [still(problem)] if problem.empty else trajectory(self.space, problem, identity):
             preview = self._show(step.z)[0] if step.index % every == 0 else None
@@ -260,7 +257,7 @@ class FaceEditor:
             if stop is not None and stop():
                 break
         assert step is not None  # a trajectory yields at least its start
-        edit = self._edits([reading], wanted, problem, step, begun)[0]
+        edit = self._edits([reading], wanted, problem, step, layers, begun)[0]
         yield Progress(step.index, edit.edited, {name: float(e[0]) for name, e in step.energies.items()}, edit)
 
     def _problem(
@@ -269,30 +266,14 @@ class FaceEditor:
         constraints: Sequence[Constraint],
         preserve: Collection[str] | None,
         style: int,
-    ) -> Problem:
+    ) -> tuple[Problem, list[dict[str, Layer]]]:
+        """The problem, and what is laid onto the photos besides."""
         z = torch.stack([reading.z for reading in readings]).to(self.device)
         pictures = self._tensor([reading.reconstruction for reading in readings])
         changes = wanted_changes(self.space, changes_of(self.space, constraints)[0])
-        laid = [self.layer.on(reading, changes.wanted) for reading in readings]
-        none = torch.zeros(self.model.generator.latent, device=self.device)
-        shifts = {
-            name: torch.stack([one[name].shift if name in one else none for one in laid])
-            for name in sorted({name for one in laid for name in one})
-        }
-        present = self._present(readings)
-        return pose(self.space, z, constraints, preserve, pictures, style, shifts, present)
-
-    def _present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
-        """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""
-        parser = self.model.parser
-        parts = {entry.name: entry.part for entry in self.attributes.attributes if entry.part}
-        if parser is None:
-            return {}
-        return {
-            name: torch.tensor([share_of(reading.maps, parser.config.classes, part) > _THERE for reading in readings])
-            for name, part in parts.items()
-            if part in parser.config.classes
-        }
+        layers = self.steerer.layers(readings, changes.wanted)
+        shifts, present = self.steerer.shifts(layers), self.steerer.present(readings)
+        return pose(self.space, z, constraints, preserve, pictures, style, shifts, present), layers
 
     @torch.inference_mode()
     def _edits(
@@ -301,6 +282,7 @@ class FaceEditor:
         constraints: Sequence[Constraint],
         problem: Problem,
         step: Step,
+        layers: Sequence[Mapping[str, Layer]],
         begun: float,
     ) -> list[Edit]:
         distances = rms(step.z - problem.z, self.space.sigma_bar).tolist()
@@ -309,7 +291,7 @@ class FaceEditor:
             pictures = [reading.reconstruction for reading in readings]
         served, _ = changes_of(self.space, constraints)
         changes = dict(wanted_changes(self.space, served).wanted)
-        steering = self._steering(readings, changes, pictures)
+        steering = self.steerer.steering(readings, changes, self._tensor(pictures), layers)
         seconds = (time.perf_counter() - begun) / len(readings)
         targets: list[list[float]] = problem.target.tolist()
         return [
@@ -330,22 +312,6 @@ class FaceEditor:
                 witness=self.witness,
             )
             for row, reading in enumerate(readings)
-        ]
-
-    def _steering(
-        self, readings: Sequence[Reading], changes: Mapping[str, Strength], pictures: Sequence[Image.Image]
-    ) -> list[Steering | None]:
-        parser = self.model.parser
-        if parser is None:
-            return [None] * len(readings)
-        after = crop_maps(parser, self._tensor(pictures))
-        return [
-            None
-            if reading.maps is None
-            else steering_of(
-                self.attributes, parser.config.classes, changes, reading.maps, maps, self.layer.on(reading, changes)
-            )
-            for reading, maps in zip(readings, after, strict=True)
         ]
 
     # --- new attributes ----------------------------------------------------------------------------------------
@@ -374,19 +340,11 @@ class FaceEditor:
             LatentConstraintsError: the name is taken, too few photos show a face, or the two sides share photos.
             Cancelled: `stop` said so.
         """
-        sides = gather(with_), None if without is None else gather(without)
-        total, read = sum(len(side or ()) for side in sides), count()
-
-        def tick() -> None:
-            if stop is not None and stop():
-                raise Cancelled("Teaching was cancelled; nothing was kept.")
-            if progress is not None:
-                progress(next(read), total)
 
         def crop(photo: Source) -> Image.Image:
-            return self.locate(photo, aligned=aligned)[-1].crop
+            return self.locate(photo, aligned=aligned).aligned.crop
 
-        return learn(self.space, name, *sides, crop=crop, tick=tick)
+        return learn(self.space, name, with_, without, crop=crop, progress=progress, stop=stop)
 
     # --- generated faces -------------------------------------------------------------------------------------------
 
@@ -426,12 +384,10 @@ class FaceEditor:
         if changes.partial:
             raise LatentConstraintsError(f"A generated face has {next(iter(changes.partial))} or not: choose 0 or 1.")
         samples: list[Sample] = []
-        vectors, weights = self._label_vectors(changes)
+        draws = Draws(self.model, changes, seed)
         for first in range(0, n, _BATCH):
-            indices = range(first, min(n, first + _BATCH))
-            drawn, rows = zip(*(_draw(seed, i, self.model.generator.latent, weights) for i in indices), strict=True)
-            noise, y = torch.stack(drawn), vectors[list(rows)]
-            z, y = from_prior(self.model.generator, noise.to(self.device)), y.to(self.device)
+            noise, y = (values.to(self.device) for values in draws(first, min(n, first + _BATCH)))
+            z = from_prior(self.model.generator, noise)
             if realism:
                 z = generate(self.space, z, y)
             rest = dict(zip(others, _rows(list(others.values()), first, len(z), self.device), strict=True))
@@ -446,17 +402,6 @@ class FaceEditor:
             Sample(pictures[row], z[row].cpu().clone(), wanted[row], self.attributes.named(probabilities[row]))
             for row in range(len(z))
         ]
-
-    def _label_vectors(self, changes: Changes) -> tuple[Tensor, Tensor]:
-        """The label vectors that agree with `changes`, (K, A), and their counts, (K,)."""
-        vectors, counts = self.model.label_vectors, self.model.label_counts
-        agree = torch.ones(len(vectors), dtype=torch.bool)
-        for name, value in changes.wanted.items():
-            agree &= (vectors[:, self.attributes.names.index(name)] > 0.5) == bool(value)
-        if agree.any():
-            return vectors[agree], counts[agree]
-        # Nobody has these: keep what was asked for and take the rest from everybody.
-        return changes.apply(vectors)[0], counts
 
     # --- pictures out ----------------------------------------------------------------------------------------------
 
@@ -502,22 +447,6 @@ def _rows(constraints: Sequence[Constraint], start: int, count: int, device: tor
 def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _draw(seed: int, i: int, latent: int, weights: Tensor) -> tuple[Tensor, int]:
-    """What chance says about face i of a seed: a latent of the prior, (latent,), and a row of `weights`, (K,).
-
-    Torch's generator takes 32 bits of a seed. Those that fit into them beside i keep the faces they were published
-    with; the others are numpy's, which hashes all of seed and i.
-    """
-    if seed < _SEEDS_OF_TORCH:
-        generator = torch.Generator().manual_seed((seed << 20) + i)
-        z = torch.randn(latent, generator=generator)
-        return z, int(torch.multinomial(weights, 1, generator=generator))
-    chance = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
-    shares = weights.double().numpy()
-    z = torch.from_numpy(chance.standard_normal(latent, dtype=np.float32))
-    return z, int(chance.choice(len(shares), p=shares / shares.sum()))
 
 
 def _check(identity: float, method: str) -> float:

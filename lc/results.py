@@ -50,7 +50,7 @@ class Reading:
         z: (latent,), on the CPU; see `lc.invert`.
         reconstruction: decode(z), S x S.
         attributes: D_attr's probabilities.
-        maps: what the face parser finds around the face, see `lc.steer.photo_maps`; None without a parser.
+        maps: what the face parser finds around the face, see `lc.steer.Steerer.maps`; None without a parser.
     """
 
     photo: Photo

@@ -11,48 +11,83 @@ from torch import Tensor
 from lc.attributes import Attribute, AttributeSet, Colour, Strength
 from lc.faces import Aligned, Photo
 from lc.faces.steering import MARGIN, Maps, Steering, wide_crop
-from lc.laid import Layer
-from lc.parser import Parser
+from lc.laid import Laid, Layer
+from lc.results import Reading
+from lc.weights import Model
 
-__all__ = ["crop_maps", "photo_maps", "share_of", "steering_of"]
+__all__ = ["Steerer", "steering_of"]
 
-
-def photo_maps(parser: Parser, photo: Photo, aligned: Aligned) -> Maps:
-    """What the parser finds in a photo around a face: (C, side, side), probabilities in parts of 255."""
-    with photo.held():
-        wide = np.array(wide_crop(photo.rgb, aligned, parser.config.image_size))
-    place = next(parser.parameters()).device
-    return _levels(parser.parse(torch.from_numpy(wide).permute(2, 0, 1)[None].to(place) / 255, resample=False))[0]
+_THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
 
 
-def crop_maps(parser: Parser, pictures: Tensor) -> list[Maps]:
-    """Crops (B, 3, S, S) in [0, 1] -> per crop (C, S, S), as `photo_maps`."""
-    return list(_levels(parser.parse(pictures)))
+class Steerer:
+    """Parses photos and edits, and says what steers the blend of each. Without a parser nothing does.
 
+    Args:
+        model: see `lc.weights.load_model`.
+    """
 
-def _other_colour(attributes: AttributeSet, entry: Attribute, changes: Mapping[str, Strength]) -> Colour | None:
-    """What a part that is not to have a colour has instead: the nearest one that nobody forbids."""
-    if entry.colour is None:
-        return None
-    light = entry.colour.mean[0]
-    group = next((group for group in attributes.one_of if entry.name in group), ())
-    others = [attributes[name].colour for name in group if name != entry.name and changes.get(name, True)]
-    known = [colour for colour in others if colour is not None]
-    return min(known, key=lambda colour: abs(colour.mean[0] - light), default=None)
+    def __init__(self, model: Model) -> None:
+        self._parser, self._attributes, self._laid = model.parser, model.attributes, Laid(model)
+        self._place, self._latent = model.statistics.mean.device, model.generator.latent
 
+    @torch.inference_mode()
+    def maps(self, photo: Photo, aligned: Aligned) -> Maps | None:
+        """What the parser finds in a photo around a face: (C, side, side), probabilities in parts of 255."""
+        if self._parser is None:
+            return None
+        with photo.held():
+            wide = np.array(wide_crop(photo.rgb, aligned, self._parser.config.image_size))
+        x = torch.from_numpy(wide).permute(2, 0, 1)[None].to(self._place) / 255
+        return _levels(self._parser.parse(x, resample=False))[0]
 
-def share_of(maps: Maps | None, classes: Sequence[str], part: str) -> float:
-    """The share of a crop that shows a part; 0 without maps. `maps` are of the wide crop."""
-    if maps is None:
-        return 0.0
-    edge = round(maps.shape[-1] * MARGIN / (1 + 2 * MARGIN))
-    inner = maps[classes.index(part), edge : maps.shape[-1] - edge, edge : maps.shape[-1] - edge]
-    return float((inner > 127).mean())
+    def present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
+        """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""
+        parts = {entry.name: entry.part for entry in self._attributes.attributes if entry.part}
+        if self._parser is None:
+            return {}
+        classes = self._parser.config.classes
+        return {
+            name: torch.tensor([_share(reading.maps, classes.index(part)) > _THERE for reading in readings])
+            for name, part in parts.items()
+            if part in classes
+        }
 
+    def layers(self, readings: Sequence[Reading], changes: Mapping[str, Strength]) -> list[dict[str, Layer]]:
+        """What is laid onto each photo, by change; see `lc.laid`."""
+        return [self._laid.on(reading, changes) for reading in readings]
 
-def _levels(probabilities: Tensor) -> Maps:
-    levels: Maps = (probabilities * 255).round().to(torch.uint8).cpu().numpy()
-    return levels
+    def shifts(self, layers: Sequence[Mapping[str, Layer]]) -> dict[str, Tensor]:
+        """What the layers add to latents, (B, latent) by change; zeros in rows onto which nothing is laid."""
+        none = torch.zeros(self._latent, device=self._place)
+        return {
+            name: torch.stack([one[name].shift if name in one else none for one in layers])
+            for name in sorted({name for one in layers for name in one})
+        }
+
+    @torch.inference_mode()
+    def steering(
+        self,
+        readings: Sequence[Reading],
+        changes: Mapping[str, Strength],
+        pictures: Tensor,
+        layers: Sequence[Mapping[str, Layer]],
+    ) -> list[Steering | None]:
+        """What steers the edits of photos.
+
+        Args:
+            readings: the photos.
+            changes: what was asked for.
+            pictures: the edited crops, (B, 3, S, S) in [0, 1].
+            layers: see `layers`.
+        """
+        if self._parser is None:
+            return [None] * len(readings)
+        classes, after = self._parser.config.classes, _levels(self._parser.parse(pictures))
+        return [
+            None if reading.maps is None else steering_of(self._attributes, classes, changes, reading.maps, *row)
+            for reading, *row in zip(readings, after, layers, strict=True)
+        ]
 
 
 def steering_of(
@@ -89,3 +124,27 @@ def steering_of(
     pixels = next((one.pixels for one in laid.values()), None)
     alone = len(changes) == len(laid) + len(over)
     return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
+
+
+def _other_colour(attributes: AttributeSet, entry: Attribute, changes: Mapping[str, Strength]) -> Colour | None:
+    """What a part that is not to have a colour has instead: the nearest one that nobody forbids."""
+    if entry.colour is None:
+        return None
+    light = entry.colour.mean[0]
+    group = next((group for group in attributes.one_of if entry.name in group), ())
+    others = [attributes[name].colour for name in group if name != entry.name and changes.get(name, True)]
+    known = [colour for colour in others if colour is not None]
+    return min(known, key=lambda colour: abs(colour.mean[0] - light), default=None)
+
+
+def _share(maps: Maps | None, column: int) -> float:
+    """The share of a crop that shows a class; 0 without maps. `maps` are of the wide crop."""
+    if maps is None:
+        return 0.0
+    edge = round(maps.shape[-1] * MARGIN / (1 + 2 * MARGIN))
+    return float((maps[column, edge : maps.shape[-1] - edge, edge : maps.shape[-1] - edge] > 127).mean())
+
+
+def _levels(probabilities: Tensor) -> Maps:
+    levels: Maps = (probabilities * 255).round().to(torch.uint8).cpu().numpy()
+    return levels

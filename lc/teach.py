@@ -17,6 +17,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -170,21 +171,35 @@ def _fingerprint(crop: Image.Image) -> str:
 def learn(
     space: LatentSpace,
     name: str,
-    with_: Sequence[Source],
-    without: Sequence[Source] | None,
+    with_: str | Path | Sequence[Source],
+    without: str | Path | Sequence[Source] | None,
     *,
     crop: Callable[[Source], Image.Image],
-    tick: Callable[[], None],
+    progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> TaughtAttribute:
     """Teach from photos; see `lc.editor.FaceEditor.teach`, `read_examples` and `fit`.
 
+    Args:
+        crop: finds a photo's face and cuts it out.
+
     Raises:
-        LatentConstraintsError: see `check` and `fit`.
+        LatentConstraintsError: see `gather`, `check` and `fit`.
+        Cancelled: `stop` said so.
     """
     begun = time.perf_counter()
     checked_name(name, reserved(space.attributes))  # before the photos are read
-    positives = read_examples(with_, crop, tick)
-    negatives = None if without is None else read_examples(without, crop, tick)
+    sides = [gather(with_)] + ([] if without is None else [gather(without)])
+    total, done = sum(map(len, sides)), count()
+
+    def tick() -> None:
+        if stop is not None and stop():
+            raise Cancelled("Teaching was cancelled; nothing was kept.")
+        if progress is not None:
+            progress(next(done), total)
+
+    positives, *others = [read_examples(side, crop, tick) for side in sides]
+    negatives = others[0] if others else None
     notes = check(positives, negatives)
     given = encode(space, _images(positives.crops, space))
     against = None if negatives is None else encode(space, _images(negatives.crops, space))

@@ -191,35 +191,27 @@ def bundled_classifier(folder: Path, name: str) -> Classifier | None:
     Raises:
         WeightsError: see `load_classifier`.
     """
-    return load_classifier(folder, name) if name in load_config(folder) else None
+    return _optional(folder, Classifier, name, ClassifierConfig)
 
 
 def load_parser(folder: Path) -> Parser | None:
-    """The face parser of a weights folder, frozen and in evaluation mode, or None where it has none.
-
-    Raises:
-        WeightsError: see `load_config` and `load_module`.
-    """
-    config = load_config(folder)
-    if "parser" not in config:
-        return None
-    parser = _build(Parser, config, "parser", ParserConfig)
-    load_module(folder, "parser", parser)
-    return _frozen(parser)
+    """The face parser of a weights folder, or None where it has none. Raises as `load_classifier` does."""
+    return _optional(folder, Parser, "parser", ParserConfig)
 
 
 def load_exemplars(folder: Path) -> Exemplars | None:
-    """The moves learned from pairs that a weights folder has, or None where it has none.
+    """The moves learned from pairs of a weights folder, or None where it has none. Raises as `load_classifier` does."""
+    return _optional(folder, Exemplars, "exemplars", ExemplarsConfig)
 
-    Raises:
-        WeightsError: see `load_config` and `load_module`.
-    """
+
+def _optional(folder: Path, net: Callable[[Any], _Net], name: str, sizes: type[Any]) -> _Net | None:
+    """A net that a weights folder may have, frozen and in evaluation mode."""
     config = load_config(folder)
-    if "exemplars" not in config:
+    if name not in config:
         return None
-    exemplars = _build(Exemplars, config, "exemplars", ExemplarsConfig)
-    load_module(folder, "exemplars", exemplars)
-    return _frozen(exemplars)
+    module = _build(net, config, name, sizes)
+    load_module(folder, name, module)
+    return _frozen(module)
 
 
 def to_device(name: str) -> torch.device:

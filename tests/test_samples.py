@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from test_editor import same
 
+from lc.draw import Draws
 from lc.edit.actor import generate
-from lc.editor import FaceEditor, _draw
+from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError
 from train.attributes import ATTRIBUTES
 
@@ -108,22 +110,22 @@ def test_seeds_reach_to_two_to_the_63_and_are_all_distinct(tiny_editor: FaceEdit
 
 
 def test_draws_of_large_seeds_are_those_of_the_prior_and_of_people(tiny_editor: FaceEditor) -> None:
-    weights = torch.tensor([1.0, 0.0, 3.0])
+    weights, attributes = torch.tensor([1.0, 0.0, 3.0]), tiny_editor.attributes
+    model = dataclasses.replace(tiny_editor.model, label_vectors=torch.eye(3, len(attributes)), label_counts=weights)
     for seed in (7, 10**12):
-        draws = [_draw(seed, i, 24, weights) for i in range(2000)]
-        z = torch.stack([z for z, _ in draws])
+        z, y = Draws(model, attributes.changes({}), seed)(0, 2000)
         assert abs(float(z.mean())) < 0.02
         assert abs(float(z.std()) - 1) < 0.02
         assert float(torch.corrcoef(z.T).fill_diagonal_(0).abs().max()) < 0.1
-        rows = torch.tensor([row for _, row in draws]).bincount(minlength=3) / len(draws)
-        assert torch.allclose(rows, weights / 4, atol=0.04)
+        assert torch.allclose(y[:, :3].mean(0), weights / 4, atol=0.04)
 
 
-def test_the_published_seeds_keep_their_faces() -> None:
+def test_the_published_seeds_keep_their_faces(tiny_editor: FaceEditor) -> None:
+    model = tiny_editor.model
     generator = torch.Generator().manual_seed((7 << 20) + 3)
-    z, row = _draw(7, 3, 24, torch.ones(5))
-    assert z.equal(torch.randn(24, generator=generator))
-    assert row == int(torch.multinomial(torch.ones(5), 1, generator=generator))
+    z, y = Draws(model, tiny_editor.attributes.changes({}), 7)(3, 4)
+    assert z[0].equal(torch.randn(24, generator=generator))
+    assert y[0].equal(model.label_vectors[int(torch.multinomial(model.label_counts, 1, generator=generator))])
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, math.nan, math.inf, None, "", "x", True, 1.5])

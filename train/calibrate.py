@@ -24,7 +24,6 @@ from PIL import Image
 from torchvision.transforms.v2.functional import to_pil_image
 from tqdm import tqdm
 
-from lc.attributes import Strength
 from lc.checksums import forget_missing
 from lc.classifier import Classifier
 from lc.edit.actor import propose_corrected
@@ -34,7 +33,6 @@ from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.faces import paste
 from lc.faces.steering import Steering
 from lc.identity import FILE, Calibration, save_calibration
-from lc.steer import crop_maps, steering_of
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.classifier import load_guide
 from train.data import load_celeba
@@ -223,7 +221,8 @@ class Measurement:
     ) -> float:
         """The share of a change that guides see in decoded faces (B, 3, 64, 64), put into their photos."""
         changes = ATTRIBUTE_SET.parse([change]).wanted
-        steering = self._steering(readings, changes, pictures)
+        steerer = self.editor.steerer
+        steering = steerer.steering(readings, changes, pictures, steerer.layers(readings, changes))
         triples = zip(readings, pictures.cpu(), steering, strict=True)
         pasted = tensor([_pasted(*triple) for triple in triples]).to(self.editor.device)
         ((name, wanted),) = changes.items()
@@ -231,21 +230,6 @@ class Measurement:
             [guide.read(resized(pasted, guide.config.image_size))[:, ATTRIBUTES.index(name)] for guide in guides]
         )
         return float((read == bool(wanted)).float().mean())
-
-    def _steering(
-        self, readings: Sequence[Reading], changes: Mapping[str, Strength], pictures: torch.Tensor
-    ) -> list[Steering | None]:
-        """What steers the blend of decoded faces, as `FaceEditor` has it steered."""
-        parser = self.editor.model.parser
-        if parser is None:
-            return [None] * len(readings)
-        pairs, classes = zip(readings, crop_maps(parser, pictures), strict=True), parser.config.classes
-        return [
-            None
-            if r.maps is None
-            else steering_of(self.editor.attributes, classes, changes, r.maps, after, self.editor.layer.on(r, changes))
-            for r, after in pairs
-        ]
 
     def at(self, calibration: Calibration, method: Method) -> tuple[np.ndarray, np.ndarray, float]:
         """Distances and similarities (N,) of the edits with a slider that stands still, and how many converged."""

@@ -36,12 +36,7 @@ from train.engine import parse, program
 from train.moves import add_moves
 
 # Attributes by what is laid on and the value of the label at which it is there.
-WORN = {
-    "Eyeglasses": ("glasses", True),
-    "Wearing_Hat": ("hat", True),
-    "Bald": ("scalp", True),
-    "No_Beard": ("beard", False),
-}
+WORN = {"Eyeglasses": ("glasses", True), "Wearing_Hat": ("hat", True)}
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class PairsTraining:
     celeba: Path = Path("data/celebahq")
     out: Path = Path("runs/pairs")
     """Folder for sheets of composites to look at and for what was measured."""
-    attributes: tuple[str, ...] = ("Eyeglasses", "Wearing_Hat")
+    attributes: tuple[str, ...] = tuple(WORN)
     exemplars: str = ""
     """JSON file: attribute -> names of the photos whose glasses, hats, ... become styles; else those that are laid on
     most often without failing."""

@@ -1,4 +1,4 @@
-"""Counterfactual pictures: the same person with another's glasses, hat, bald head or beard.
+"""Counterfactual pictures: the same person with another's glasses, hat or bald head.
 
 Pictures are aligned crops, (S, S, 3) float32 in 0..255; maps are what `lc.parser` finds in them, (C, S, S) in [0, 1].
 What is laid on takes the skin tone and the light of whom it is laid onto: means and deviations of the skin in L*a*b*
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lc.faces.fill import filled
 from lc.faces.tone import to_lab, to_rgb
 
-__all__ = ["COMPOSITES", "LAYERS", "Face", "beard", "glasses", "hat", "scalp", "turned"]
+__all__ = ["COMPOSITES", "LAYERS", "Face", "glasses", "hat", "scalp", "turned"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -124,15 +124,11 @@ def _light(face: Face) -> float:
 
 
 def scalp(donor: Face, onto: Face) -> Floats | None:
-    """The donor's bald head, in the other's skin, and what is behind where hair was; None where the donor has hair."""
-    layer = scalp_layer(donor, onto)
-    if layer is None:
-        return None
-    return np.asarray(onto.rgb + layer[..., 3:] * (layer[..., :3] - onto.rgb))
+    """The donor's bald head, in the other's skin, and what is behind where hair was; None where the donor has hair.
 
-
-def scalp_layer(donor: Face, onto: Face) -> Floats | None:
-    """As `scalp`, (S, S, 4): what is laid on, and how much of it covers the picture, in [0, 1]."""
+    Returns:
+        (S, S, 4): what is laid on, and how much of it covers the picture, in [0, 1].
+    """
     if donor.sure("hair", "hat").mean() > 0.2:
         return None
     side, brows = onto.rgb.shape[0], onto.row(_BROWS)
@@ -165,27 +161,8 @@ def _wider(face: Face) -> Face:
     return Face(stretched(face.rgb), {name: stretched(one) for name, one in face.maps.items()}, face.inner)
 
 
-def beard(donor: Face, onto: Face) -> Floats | None:
-    """The donor's lower face but for the mouth, in the other's skin tone."""
-    if onto.sure("hat", "glasses").mean() > 0.2:
-        return None
-    side, nose = donor.rgb.shape[0], donor.row(_NOSE)
-    upper = slice(donor.row(_BROWS), donor.row(_NOSE - 0.06))
-    toned = _toned(donor, onto, upper)
-    below = np.clip((np.arange(side, dtype=np.float32)[:, None] - nose) / (0.04 * side), 0, 1)
-    both = donor.maps["skin"] * onto.maps["skin"]
-    middle = np.abs(np.arange(side)[None] / side - 0.5) < 0.36
-    cover = below * _soft(both * middle, 1.2) * (1 - _soft(onto.sure("mouth"), 1.0))
-    return np.asarray(onto.rgb + cover[..., None] * (toned - onto.rgb))
+#: Whole pictures, of which pairs are made.
+COMPOSITES: dict[str, Callable[[Face, Face], Floats | None]] = {"glasses": glasses, "hat": hat}
 
-
-#: By name.
-COMPOSITES: dict[str, Callable[[Face, Face], Floats | None]] = {
-    "glasses": glasses,
-    "hat": hat,
-    "scalp": scalp,
-    "beard": beard,
-}
-
-#: Those that are laid onto the photo itself, (S, S, 4).
-LAYERS: dict[str, Callable[[Face, Face], Floats | None]] = {"scalp": scalp_layer}
+#: What is laid onto the photo itself, (S, S, 4).
+LAYERS: dict[str, Callable[[Face, Face], Floats | None]] = {"scalp": scalp}
