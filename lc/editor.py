@@ -164,7 +164,7 @@ class FaceEditor:
         *,
         constraints: Sequence[Constraint] = (),
         preserve: Collection[str] | None = None,
-        style: int = 0,
+        style: int | None = None,
         face: int | None = None,
         aligned: bool = False,
     ) -> Edit:
@@ -184,7 +184,7 @@ class FaceEditor:
                 `lc.edit.solve`.
             constraints: see `lc.constraints`.
             preserve: names of attributes to preserve; None: all that are neither wanted nor implied by what is.
-            style: which of several forms, of glasses and hats say, from 0; they go round.
+            style: which of several forms, of glasses and hats say, from 0; they go round. None: an Edit's own, else 0.
             face, aligned: see `read`.
 
         Raises:
@@ -196,10 +196,11 @@ class FaceEditor:
             named, _ = changes_of(self.space, [*constraints_of(self.space, set), *constraints])
             changes = wanted_changes(self.space, named).over(self.attributes.changes(photo.changes))
             constraints = [*photo.constraints, *constraints]
+            style = photo.style if style is None else style
             photo, set = photo.reading, changes.wanted
         reading = photo if isinstance(photo, Reading) else self.read(photo, face=face, aligned=aligned)
         return self.edit_many(
-            [reading], set, identity, method, constraints=constraints, preserve=preserve, style=style
+            [reading], set, identity, method, constraints=constraints, preserve=preserve, style=style or 0
         )[0]
 
     def edit_many(
@@ -310,6 +311,7 @@ class FaceEditor:
                 constraints=tuple(_rows(list(problem.others.values()), row, 1, self.device)),
                 steering=steering[row],
                 witness=self.witness,
+                style=problem.style,
             )
             for row, reading in enumerate(readings)
         ]

@@ -83,6 +83,7 @@ class Edit:
         constraints: what was asked for beyond `changes`.
         steering: where the edit may act on the photo; None without a parser.
         witness: who reads the finished photo; None where the weights hold none.
+        style: which of several forms, of glasses and hats say.
     """
 
     reading: Reading
@@ -99,6 +100,7 @@ class Edit:
     constraints: tuple[Constraint, ...] = ()
     steering: Steering | None = None
     witness: Witness | None = None
+    style: int = 0
 
     @property
     def before(self) -> dict[str, float]:

@@ -155,6 +155,8 @@ def test_a_move_takes_the_actors_place_and_styles_differ(tiny_weights: Path, tmp
     assert torch.allclose(moved[0], move.styles[0], atol=1e-3)
     assert torch.allclose(moved[1], move.styles[1], atol=1e-3)
     assert torch.allclose(moved[2], moved[0], atol=1e-4)
+    again = editor.edit(edits[1], {"Smiling": sample.attributes["Smiling"] >= 0.5})
+    assert again.style == 1  # another change keeps the form of the first
     further = editor.edit(reading, {"Eyeglasses": not has}, identity=0.0)
     assert (further.z_edited - reading.z).norm() > moved[0].norm()
 

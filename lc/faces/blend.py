@@ -175,21 +175,22 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
     shift = _guided(_enlarged(change, side), canvas @ _LUMA, max(1, round(1.5 * unit * side / whole)))
     cover = _enlarged(replaced, side).clip(0, 1)[..., None]
     matter = _as_sharp(matter, canvas, cover[..., 0])
-    added = np.asarray(mask * ((1 - cover) * shift + cover * matter), dtype=np.float32)
-    covered = np.asarray(mask * cover, dtype=np.float32)
-    if steering is not None and steering.laid is not None:
-        laid, over = _enlarged(steering.laid[..., :3], side), _enlarged(steering.laid[..., 3], side)
-        over = (over.clip(0, 1) * _fade(side, reach / whole / 2))[..., None]
-        rest = 0.0 if steering.alone else 1 - over
-        added = np.asarray(rest * added + over * laid, dtype=np.float32)
-        covered = np.asarray(rest * covered + over, dtype=np.float32)
-    grain = steering is None or steering.laid is None  # that of hair which is gone is no grain
+    added, covered = _single(mask * ((1 - cover) * shift + cover * matter)), _single(mask * cover)
+    if steering is None:
+        return _Layers(added, covered, smooth)
+    if steering.laid is not None:
+        over = _enlarged(steering.laid, side)
+        part = (over[..., 3].clip(0, 1) * _fade(side, reach / whole / 2))[..., None]
+        rest = np.zeros_like(part) if steering.alone else 1 - part
+        added, covered = rest * added + part * over[..., :3], rest * covered + part
     if shade is not None:
-        added, covered = (
-            np.asarray(shade * added, dtype=np.float32),
-            np.asarray(1 - shade * (1 - covered), dtype=np.float32),
-        )
-    return _Layers(added, covered, smooth, recoloured, tint_of(seen) if steering else None, grain)
+        added, covered = shade * added, 1 - shade * (1 - covered)
+    # The grain of hair that is gone is none.
+    return _Layers(_single(added), _single(covered), smooth, recoloured, tint_of(seen), steering.laid is None)
+
+
+def _single(values: npt.NDArray[np.floating]) -> _Floats:
+    return np.asarray(values, dtype=np.float32)
 
 
 def _own_skin(new: _Floats, old: _Floats, skin: _Floats) -> _Floats:
