@@ -5,20 +5,14 @@ from __future__ import annotations
 import argparse
 import errno
 import json
-import math
-import mimetypes
-import os
-import re
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from lc.editor import DEFAULT_WEIGHTS, Edit, FaceEditor, Reading
@@ -26,22 +20,19 @@ from lc.errors import LatentConstraintsError, PhotoError
 from lc.faces import (
     EDITED,
     GENERATED,
-    SUFFIXES,
     count_pixels,
     detector,
     find_photos,
     save_picture,
 )
-from lc.files import write_json
 from lc.named import Request, Vocabulary, Wanted
+from lc.outputs import grid, is_picture, save_stages, targets_of
 from lc.results import Located
 from lc.taught import load_taught, peek_name
 from lc.teach import gather
 from lc.weights import load_attributes
 
 __all__ = ["run"]
-
-_STAGES = ("aligned", "reconstruction", "edited")
 
 # Photos are taken through the networks together, and read ahead of them, so many at a time as memory certainly holds; a
 # larger one goes alone.
@@ -71,11 +62,11 @@ def _edit(arguments: argparse.Namespace) -> int:
     # With nothing set, the reconstruction is what the user wants to see.
     blend = arguments.blend or ("change" if request else "crop")
     single = len(arguments.inputs) == 1 and not arguments.inputs[0].is_dir()
-    out, is_picture = Path(arguments.out), _is_picture(arguments.out, single)
-    paths, failed = _photos(arguments.inputs, None if is_picture else out)
+    out, one_picture = Path(arguments.out), is_picture(arguments.out, single)
+    paths, failed = _photos(arguments.inputs, None if one_picture else out)
     if not paths:
         return 3
-    targets = _targets(paths, out, is_picture, arguments.stages)
+    targets = targets_of(paths, out, one_picture, arguments.stages)
     editor = _load(arguments)
     vocabulary = _vocabulary(editor, request, arguments)
     targets[0].parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +80,7 @@ def _edit(arguments: argparse.Namespace) -> int:
             picture = edit.result if blend == "change" else edit.crop_result
             save_picture(picture, targets[index], EDITED, edit.reading.photo)
             if arguments.stages:
-                _save_stages(edit, targets[index], {"input": str(paths[index]), "set": asked, **settings})
+                save_stages(edit, targets[index], {"input": str(paths[index]), "set": asked, **settings})
         except PhotoError as error:
             _say(f"{paths[index]}: {error}")
             failed.append(paths[index])
@@ -123,15 +114,15 @@ def _edit(arguments: argparse.Namespace) -> int:
 
 def _sample(arguments: argparse.Namespace) -> int:
     request = _request(arguments)
-    out, is_picture = Path(arguments.out), _is_picture(arguments.out)
+    out, one_picture = Path(arguments.out), is_picture(arguments.out)
     editor = _load(arguments)
     constraints = _vocabulary(editor, request, arguments).constraints(request)
     samples = editor.sample(
         arguments.count, request.set, arguments.seed, constraints=constraints, realism=not arguments.no_realism
     )
-    (out.parent if is_picture else out).mkdir(parents=True, exist_ok=True)
-    if is_picture:
-        save_picture(_grid([sample.image for sample in samples]), out, GENERATED)
+    (out.parent if one_picture else out).mkdir(parents=True, exist_ok=True)
+    if one_picture:
+        save_picture(grid([sample.image for sample in samples]), out, GENERATED)
         return 0
 
     def save(i: int) -> None:
@@ -325,90 +316,3 @@ def _in_batches(
                     held, in_batch, batch = held - in_batch, 0, []
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-# --- out -----------------------------------------------------------------------------------------------------------
-
-
-def _is_picture(out: str, single: bool = False) -> bool:
-    """Whether `out` names a picture file; if not, it names a folder.
-
-    Args:
-        out: as it was given.
-        single: there is one photo, so that it would be a picture rather than a folder.
-
-    Raises:
-        LatentConstraintsError: it names neither, or is likely to be a slip.
-    """
-    path = Path(out)
-    if path.is_dir() or out.endswith(("/", os.sep)):
-        return False
-    suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
-        return True
-    # "faces.txt" and "face.jpgg" are mistakes, while "identity-0.5" is a folder.
-    known = mimetypes.guess_type(f"x{suffix}", strict=False)[0] or get_close_matches(suffix, SUFFIXES, cutoff=0.7)
-    if path.exists() or known or (single and re.fullmatch(r"\.[a-z]\w*", suffix)):
-        raise LatentConstraintsError(
-            f"{out} is neither a folder nor a picture: end it with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, "
-            "or with / if a folder is meant."
-        )
-    return False
-
-
-def _targets(paths: Sequence[Path], out: Path, is_picture: bool, stages: bool) -> list[Path]:
-    """The result file of each photo: no two alike, and none of them one of the photos in a folder.
-
-    Raises:
-        LatentConstraintsError: `out` does not fit the photos.
-    """
-    if is_picture:
-        if len(paths) > 1:
-            raise LatentConstraintsError(f"There are {len(paths)} photos but {out} is one picture: name a folder.")
-        return [out]
-    endings = [".png"] + [f".{stage}.png" for stage in _STAGES if stages] + [".json"] * stages
-    folder = out.resolve()
-    # Compared without case, as the file systems of macOS and Windows do.
-    taken = {path.name.casefold() for path in paths if path.resolve().parent == folder}
-    numbers: Counter[str] = Counter()
-    targets: list[Path] = []
-    for path in paths:
-        stem = path.stem
-        while not taken.isdisjoint(names := {(stem + ending).casefold() for ending in endings}):
-            numbers[path.stem] += 1
-            stem = f"{path.stem}-{numbers[path.stem] + 1}"
-        taken |= names
-        targets.append(out / f"{stem}.png")
-    return targets
-
-
-def _save_stages(edit: Edit, target: Path, settings: dict[str, Any]) -> None:
-    """Write the 64x64 stages and the figures beside the result."""
-    reading = edit.reading
-    pictures = (reading.aligned.crop, None), (reading.reconstruction, EDITED), (edit.edited, EDITED)
-    for stage, (image, note) in zip(_STAGES, pictures, strict=True):
-        save_picture(image, target.with_name(f"{target.stem}.{stage}.png"), note)
-    figures = {
-        **settings,
-        "face_box": list(reading.face.box) if reading.face else None,
-        "before": edit.before,
-        "after": edit.after,
-        "z_distance": edit.z_distance,
-        "steps": edit.steps,
-        "converged": edit.converged,
-        "seen": edit.seen and edit.seen.after,
-        "also_changed": list(edit.also_changed),
-        "seconds": edit.seconds,
-        "warning": edit.warning,
-    }
-    write_json(target.with_name(f"{target.stem}.json"), figures)
-
-
-def _grid(images: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one size as a near square, row by row."""
-    columns = math.ceil(math.sqrt(len(images)))
-    width, height = images[0].size
-    grid = Image.new("RGB", (columns * width, math.ceil(len(images) / columns) * height), "white")
-    for i, image in enumerate(images):
-        grid.paste(image, (i % columns * width, i // columns * height))
-    return grid

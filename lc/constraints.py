@@ -18,7 +18,7 @@ energies: Du, Li and Mordatch 2020 (Compositional visual generation with energy 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -41,6 +41,7 @@ __all__ = [
     "Rule",
     "Taught",
     "evaluate",
+    "for_rows",
     "total",
 ]
 
@@ -96,6 +97,11 @@ class Constraint(Protocol):
 def evaluate(constraint: Constraint, z: Tensor) -> Evaluation:
     """One constraint at latents (B, latent)."""
     return constraint.evaluate(Point(z))
+
+
+def for_rows(constraints: Sequence[Constraint], start: int, count: int, device: torch.device) -> list[Constraint]:
+    """The constraints for `count` rows from `start` on."""
+    return [constraint.rows(torch.arange(start, start + count, device=device)) for constraint in constraints]
 
 
 def total(constraints: Mapping[str, Constraint], z: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:

@@ -10,29 +10,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from lc.attributes import AttributeSet, Strength
-from lc.constraints import Attribute, Constraint
-from lc.draw import Draws
-from lc.edit.actor import generate
+from lc.constraints import Attribute, Constraint, for_rows
+from lc.crops import to_pictures, to_tensor
 from lc.edit.optimiser import Step, rms
 from lc.edit.problem import Problem, changes_of, constraints_of, pose, wanted_changes
-from lc.edit.solve import act, refine_samples, still, trajectory
+from lc.edit.solve import act, still, trajectory
 from lc.edit.space import LatentSpace
-from lc.errors import LatentConstraintsError, NoFaceError
-from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
-from lc.generator import from_prior
+from lc.errors import LatentConstraintsError
+from lc.faces import Aligned, Face, Photo
 from lc.invert import invert
 from lc.laid import Layer
-from lc.numbers import MAX_COUNT, MAX_SEED, number, whole_number
+from lc.locate import Source, locate, take
+from lc.numbers import number
 from lc.paths import DEFAULT_WEIGHTS
 from lc.results import Edit, Located, Progress, Reading, Sample
+from lc.sampling import generated
 from lc.steer import Steerer
 from lc.taught import TaughtAttribute
 from lc.teach import learn
@@ -42,9 +41,7 @@ from lc.witness import Witness
 __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Reading", "Sample"]
 
 Method = Literal["actor", "optimise"]
-Source = str | Path | bytes | BinaryIO | Image.Image | Photo
 _BATCH = 64
-_T = TypeVar("_T")
 
 
 class FaceEditor:
@@ -107,40 +104,27 @@ class FaceEditor:
 
     def locate(self, photo: Source, *, face: int | None = None, aligned: bool = False) -> Located:
         """The first half of `read`: pixels only, no network of the model. Raises as `read` does."""
-        picture = photo if isinstance(photo, Photo) else read_photo(photo)
-        if aligned:
-            return Located(picture, [], None, frame_crop(picture.rgb, self.model.generator.image_size))
-        with picture.held():
-            faces = detector().detect(picture.rgb)
-            if not faces:
-                raise NoFaceError(
-                    f"No face was found in {picture.name}: use a photo where a face looks towards the camera, "
-                    "is well lit and at least 40 pixels wide."
-                )
-            return Located(picture, faces, *self.take(picture, faces, face))
+        return locate(photo, self.model.generator.image_size, face=face, aligned=aligned)
 
     def take(self, photo: Photo, faces: Sequence[Face], face: int | None = None) -> tuple[Face, Aligned]:
         """One of a photo's faces and its crop. Arguments and errors are those of `read`."""
-        face = None if face is None else whole_number(face, -MAX_SEED)
-        if face is not None and not 0 <= face < len(faces):
-            raise NoFaceError(f"{photo.name} has {len(faces)} face(s): there is no face {face + 1}.")
-        first: str | None = None
-        rgb = photo.rgb
-        for chosen in faces if face is None else [faces[face]]:
-            aligned = align(rgb, chosen.landmarks, self.model.generator.image_size)
-            reason = refusal(chosen, aligned)
-            if reason is None:
-                return chosen, aligned
-            first = first or reason
-        raise NoFaceError(f"The face in {photo.name} {first}.")
+        return take(photo, faces, self.model.generator.image_size, face)
 
     @torch.inference_mode()
     def read_located(self, located: Sequence[Located]) -> list[Reading]:
         """The second half of `read`, batched."""
-        readings: list[Reading] = []
-        for chunk in _chunks(located, _BATCH):
-            images = self._tensor([aligned.crop for *_, aligned in chunk])
-            z, decoded = self._inverted(images)
+        model, readings = self.model, list[Reading]()
+        for first in range(0, len(located), _BATCH):
+            chunk = located[first : first + _BATCH]
+            images = to_tensor([aligned.crop for *_, aligned in chunk], self.device)
+            z, decoded = invert(
+                model.generator,
+                images,
+                model.tuning,
+                statistics=model.statistics,
+                steps=self.inversion_steps,
+                perceptual=model.perceptual,
+            )
             pictures, probabilities = self._show(z, decoded), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
                 attributes = self.attributes.named(probabilities[row])
@@ -221,7 +205,7 @@ class FaceEditor:
         for first in range(0, len(readings), _BATCH):
             chunk = readings[first : first + _BATCH]
             begun = time.perf_counter()
-            problem, layers = self._problem(chunk, _rows(wanted, first, len(chunk), self.device), preserve, style)
+            problem, layers = self._problem(chunk, for_rows(wanted, first, len(chunk), self.device), preserve, style)
             if problem.empty:
                 last = still(problem)
             elif method == "actor":
@@ -270,7 +254,7 @@ class FaceEditor:
     ) -> tuple[Problem, list[dict[str, Layer]]]:
         """The problem, and what is laid onto the photos besides."""
         z = torch.stack([reading.z for reading in readings]).to(self.device)
-        pictures = self._tensor([reading.reconstruction for reading in readings])
+        pictures = to_tensor([reading.reconstruction for reading in readings], self.device)
         changes = wanted_changes(self.space, changes_of(self.space, constraints)[0])
         layers = self.steerer.layers(readings, changes.wanted)
         shifts, present = self.steerer.shifts(layers), self.steerer.present(readings)
@@ -292,7 +276,7 @@ class FaceEditor:
             pictures = [reading.reconstruction for reading in readings]
         served, _ = changes_of(self.space, constraints)
         changes = dict(wanted_changes(self.space, served).wanted)
-        steering = self.steerer.steering(readings, changes, self._tensor(pictures), layers)
+        steering = self.steerer.steering(readings, changes, to_tensor(pictures, self.device), layers)
         seconds = (time.perf_counter() - begun) / len(readings)
         targets: list[list[float]] = problem.target.tolist()
         return [
@@ -308,7 +292,7 @@ class FaceEditor:
                 converged=bool(step.done[row]),
                 seconds=seconds,
                 warning=self.attributes.warning(targets[row]) if bool(problem.edited[row].any()) else None,
-                constraints=tuple(_rows(list(problem.others.values()), row, 1, self.device)),
+                constraints=tuple(for_rows(list(problem.others.values()), row, 1, self.device)),
                 steering=steering[row],
                 witness=self.witness,
                 style=problem.style,
@@ -376,25 +360,8 @@ class FaceEditor:
             UnknownAttributeError: a name in `set` is not an attribute.
             LatentConstraintsError: n or seed is out of range, or an attribute is wanted by a strength.
         """
-        try:
-            n = whole_number(n, 1, MAX_COUNT)
-        except LatentConstraintsError as error:
-            raise LatentConstraintsError(f"Ask for at least one face and at most {MAX_COUNT} at a time.") from error
-        seed = whole_number(seed)
-        served, others = changes_of(self.space, [*constraints_of(self.space, set or {}), *constraints])
-        changes = wanted_changes(self.space, served)
-        if changes.partial:
-            raise LatentConstraintsError(f"A generated face has {next(iter(changes.partial))} or not: choose 0 or 1.")
-        samples: list[Sample] = []
-        draws = Draws(self.model, changes, seed)
-        for first in range(0, n, _BATCH):
-            noise, y = (values.to(self.device) for values in draws(first, min(n, first + _BATCH)))
-            z = from_prior(self.model.generator, noise)
-            if realism:
-                z = generate(self.space, z, y)
-            rest = dict(zip(others, _rows(list(others.values()), first, len(z), self.device), strict=True))
-            samples += self._samples(refine_samples(self.space, z, y, changes, rest, realism), y)
-        return samples
+        found = generated(self.space, n, set or {}, seed, constraints, realism, _BATCH)
+        return [sample for z, y in found for sample in self._samples(z, y)]
 
     @torch.inference_mode()
     def _samples(self, z: Tensor, y: Tensor) -> list[Sample]:
@@ -414,41 +381,12 @@ class FaceEditor:
 
     @torch.inference_mode()
     def _show(self, z: Tensor, decoded: Tensor | None = None) -> list[Image.Image]:
-        decoded = self.model.generator.decode(z) if decoded is None else decoded
-        pixels = (decoded * 255).round().clamp(0, 255).byte()
-        return [Image.fromarray(array) for array in pixels.permute(0, 2, 3, 1).cpu().numpy()]
-
-    def _tensor(self, crops: Sequence[Image.Image]) -> Tensor:
-        """Crops of S x S pixels, S the generator's image size, -> (B, 3, S, S) in [0, 1]."""
-        pixels = np.stack([np.asarray(crop) for crop in crops])
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device).float() / 255
-
-    def _inverted(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The latents of crops (B, 3, S, S), (B, latent), and what is decoded from them."""
-        model = self.model
-        return invert(
-            model.generator,
-            images,
-            model.tuning,
-            statistics=model.statistics,
-            steps=self.inversion_steps,
-            perceptual=model.perceptual,
-        )
+        return to_pictures(self.model.generator.decode(z) if decoded is None else decoded)
 
     @torch.inference_mode()
     def _probabilities(self, z: Tensor) -> list[list[float]]:
         values: list[list[float]] = torch.sigmoid(self.space.attribute_critic(z)).tolist()
         return values
-
-
-def _rows(constraints: Sequence[Constraint], start: int, count: int, device: torch.device) -> list[Constraint]:
-    """The constraints for `count` rows from `start` on."""
-    return [constraint.rows(torch.arange(start, start + count, device=device)) for constraint in constraints]
-
-
-def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def _check(identity: float, method: str) -> float:

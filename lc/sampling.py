@@ -1,0 +1,58 @@
+"""Latents of generated faces that meet constraints: drawn, moved by the actor, refined by the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import Tensor
+
+from lc.attributes import Strength
+from lc.constraints import Constraint, for_rows
+from lc.draw import Draws
+from lc.edit.actor import generate
+from lc.edit.problem import changes_of, constraints_of, wanted_changes
+from lc.edit.solve import refine_samples
+from lc.edit.space import LatentSpace
+from lc.errors import LatentConstraintsError
+from lc.generator import from_prior
+from lc.numbers import MAX_COUNT, whole_number
+
+__all__ = ["generated"]
+
+
+def generated(
+    space: LatentSpace,
+    n: int,
+    set: Mapping[str, Strength],
+    seed: int,
+    constraints: Sequence[Constraint],
+    realism: bool,
+    batch: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Latents of n generated faces, `batch` at a time.
+
+    Args:
+        space: of the model.
+        n, set, seed, constraints, realism: see `lc.editor.FaceEditor.sample`, whose errors these are.
+        batch: how many at a time; rounding apart, faces do not depend on it.
+
+    Yields:
+        z (B, latent), and the label vectors that they were made for, (B, A) in {0, 1}.
+    """
+    try:
+        n = whole_number(n, 1, MAX_COUNT)
+    except LatentConstraintsError as error:
+        raise LatentConstraintsError(f"Ask for at least one face and at most {MAX_COUNT} at a time.") from error
+    seed = whole_number(seed)
+    served, others = changes_of(space, [*constraints_of(space, set), *constraints])
+    changes = wanted_changes(space, served)
+    if changes.partial:
+        raise LatentConstraintsError(f"A generated face has {next(iter(changes.partial))} or not: choose 0 or 1.")
+    draws, device = Draws(space.model, changes, seed), space.sigma_bar.device
+    for first in range(0, n, batch):
+        noise, y = (values.to(device) for values in draws(first, min(n, first + batch)))
+        z = from_prior(space.model.generator, noise)
+        if realism:
+            z = generate(space, z, y)
+        rest = dict(zip(others, for_rows(list(others.values()), first, len(z), device), strict=True))
+        yield refine_samples(space, z, y, changes, rest, realism), y
