@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from lc.attributes import AttributeSet
 from lc.contrast import save_contrast
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
+from lc.errors import WeightsError
 from lc.tuning import Tuning
 from lc.vae import VAE, VAEConfig
-from lc.weights import load_statistics, save_editing_nets, save_generator, save_statistics, save_tuning
+from lc.weights import load_model, load_statistics, save_editing_nets, save_generator, save_statistics, save_tuning
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.tuning import LEGACY_TUNING
 
@@ -85,6 +87,22 @@ def write_tiny_weights(
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def weights_copy(tiny_weights: Path, tmp_path: Path) -> Path:
+    """The tiny model in a folder of the test's own, to be added to or damaged."""
+    return Path(shutil.copytree(tiny_weights, tmp_path / "weights"))
+
+
+def refuse(folder: Path | str) -> str:
+    """Loading a model fails with one sentence; returns it."""
+    with pytest.raises(WeightsError) as caught:
+        load_model(folder, "cpu")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    return message
 
 
 @pytest.fixture(scope="session")

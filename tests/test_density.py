@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -49,19 +48,17 @@ def test_the_same_seed_gives_the_same_draws() -> None:
     assert not torch.equal(first, other)
 
 
-def test_a_weights_folder_may_hold_a_density(celeba: Path, tiny_weights: Path, tmp_path: Path) -> None:
-    weights = tmp_path / "weights"
-    shutil.copytree(tiny_weights, weights)
-    assert load_density(weights, 24) is None
-    how = ["--vae", str(weights), "--celeba", str(celeba), "--components", "2", "--leading", "4"]
+def test_a_weights_folder_may_hold_a_density(celeba: Path, weights_copy: Path) -> None:
+    assert load_density(weights_copy, 24) is None
+    how = ["--vae", str(weights_copy), "--celeba", str(celeba), "--components", "2", "--leading", "4"]
     finish_here(["train.density", *how])
-    density = load_density(weights, 24)
+    density = load_density(weights_copy, 24)
     assert density is not None
     assert density.sample(3).shape == (3, 24)
     assert density.sample(200).std(0).isfinite().all()
-    save_config(weights, density={"latent": 3, "components": 2, "leading": 2})
+    save_config(weights_copy, density={"latent": 3, "components": 2, "leading": 2})
     with pytest.raises(WeightsError, match="another generator"):
-        load_density(weights, 24)
-    save_config(weights, density={"latent": 3})
+        load_density(weights_copy, 24)
+    save_config(weights_copy, density={"latent": 3})
     with pytest.raises(WeightsError, match="density"):
-        load_density(weights, 24)
+        load_density(weights_copy, 24)

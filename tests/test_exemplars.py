@@ -96,57 +96,44 @@ def test_styles_go_round_and_add_what_they_are() -> None:
     assert torch.equal(move(z, 0), move(z, 2))
 
 
-def test_moves_are_saved_beside_those_that_are_there(tiny_weights: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    for path in tiny_weights.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    assert load_exemplars(folder) is None
+def test_moves_are_saved_beside_those_that_are_there(weights_copy: Path) -> None:
+    assert load_exemplars(weights_copy) is None
     first, second = Move(24, MoveConfig(3, 2)), Move(24, MoveConfig(1, 0, "scalp"))
     first.styles = torch.randn(3, 24)
-    add_moves(folder, {"Eyeglasses=1": first})
-    add_moves(folder, {"Bald=1": second})
-    found = load_exemplars(folder)
+    add_moves(weights_copy, {"Eyeglasses=1": first})
+    add_moves(weights_copy, {"Bald=1": second})
+    found = load_exemplars(weights_copy)
     assert found is not None
     assert set(found.moves) == {"Eyeglasses=1", "Bald=1"}
     assert torch.allclose(found.moves["Eyeglasses=1"].styles, first.styles, atol=1e-2)
     assert found.get("Eyeglasses", False) is None
-    save_config(folder, exemplars={"latent": 24, "moves": {"Bald=1": {"styles": 0}}})
+    save_config(weights_copy, exemplars={"latent": 24, "moves": {"Bald=1": {"styles": 0}}})
     with pytest.raises(WeightsError):
-        load_exemplars(folder)
+        load_exemplars(weights_copy)
 
 
-def test_a_parser_and_a_witness_are_adopted_and_measured_colours_stay(
-    tiny_weights: Path, tmp_path: Path, editor: FaceEditor
-) -> None:
-    folder, shipped = tmp_path / "weights", Path(__file__).parent.parent / "weights"
-    folder.mkdir()
-    for path in tiny_weights.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    save_config(folder, attributes=editor.attributes.as_json())
-    adopt = ["train.adopt", "--weights", str(folder), "--parser", str(shipped / "celeba-64")]
+def test_a_parser_and_a_witness_are_adopted_and_measured_colours_stay(weights_copy: Path, editor: FaceEditor) -> None:
+    shipped = Path(__file__).parent.parent / "weights"
+    save_config(weights_copy, attributes=editor.attributes.as_json())
+    adopt = ["train.adopt", "--weights", str(weights_copy), "--parser", str(shipped / "celeba-64")]
     finish_here([*adopt, "--judges", str(shipped / "judges-64")])
-    adopted = FaceEditor.load(folder, "cpu")
+    adopted = FaceEditor.load(weights_copy, "cpu")
     assert adopted.model.parser is not None
     assert adopted.witness is not None
     assert adopted.attributes == editor.attributes  # colours and all
 
 
-def test_a_move_takes_the_actors_place_and_styles_differ(tiny_weights: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    for path in tiny_weights.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    plain = FaceEditor.load(folder, "cpu")
+def test_a_move_takes_the_actors_place_and_styles_differ(weights_copy: Path) -> None:
+    plain = FaceEditor.load(weights_copy, "cpu")
     sample = plain.sample(1, seed=3)[0]
     move = Move(24, MoveConfig(2, 0))
     move.styles = torch.eye(24)[:2] * 2
     has = sample.attributes["Eyeglasses"] >= 0.5
     exemplars = Exemplars(ExemplarsConfig(24, {f"Eyeglasses={int(not has)}": MoveConfig(2, 0)}))
     exemplars.moves[f"Eyeglasses={int(not has)}"] = move
-    save_config(folder, exemplars=dataclasses.asdict(exemplars.config))
-    save_module(folder, "exemplars", exemplars)
-    editor = FaceEditor.load(folder, "cpu")
+    save_config(weights_copy, exemplars=dataclasses.asdict(exemplars.config))
+    save_module(weights_copy, "exemplars", exemplars)
+    editor = FaceEditor.load(weights_copy, "cpu")
     from lc.ui.session import reading_of
 
     reading = reading_of(sample)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 from pathlib import Path
 
 import pytest
@@ -33,15 +32,13 @@ def test_the_shipped_weights_have_the_legacy_tuning() -> None:
     assert load_tuning(DEFAULT_WEIGHTS).to_dict() == LEGACY_TUNING
 
 
-def test_a_folder_without_one_names_the_way_out(tiny_weights: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "weights"
-    shutil.copytree(tiny_weights, folder)
-    config = json.loads((folder / "config.json").read_text())
+def test_a_folder_without_one_names_the_way_out(weights_copy: Path) -> None:
+    config = json.loads((weights_copy / "config.json").read_text())
     del config["tuning"]
-    (folder / "config.json").write_text(json.dumps(config))
+    (weights_copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match=r"python -m train\.migrate .*weights NEW\.$"):
-        load_model(folder, "cpu")
-    assert tuning_of(folder).to_dict() == LEGACY_TUNING
+        load_model(weights_copy, "cpu")
+    assert tuning_of(weights_copy).to_dict() == LEGACY_TUNING
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,12 +70,10 @@ def test_other_tables_are_refused(values: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("section", [[], 3, "x", None, {}], ids=str)
-def test_a_section_that_is_no_table_is_refused(tiny_weights: Path, tmp_path: Path, section: object) -> None:
-    folder = tmp_path / "weights"
-    shutil.copytree(tiny_weights, folder)
-    save_config(folder, tuning=section)
+def test_a_section_that_is_no_table_is_refused(weights_copy: Path, section: object) -> None:
+    save_config(weights_copy, tuning=section)
     with pytest.raises(WeightsError, match=r"tuning.*\.$"):
-        load_model(folder, "cpu")
+        load_model(weights_copy, "cpu")
 
 
 def test_the_editor_takes_its_numbers_from_the_weights(tiny_editor: FaceEditor, astronaut: Path) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import LATENT
+from conftest import LATENT, refuse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -31,23 +30,6 @@ from lc.weights import (
     to_device,
 )
 from train.attributes import ATTRIBUTES
-
-
-@pytest.fixture
-def folder(tiny_weights: Path, tmp_path: Path) -> Path:
-    """A copy that may be damaged."""
-    return Path(shutil.copytree(tiny_weights, tmp_path / "weights"))
-
-
-def refuse(folder: Path | str) -> str:
-    """Loading fails with one sentence; returns it."""
-    with pytest.raises(WeightsError) as caught:
-        load_model(folder, "cpu")
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.endswith(".")
-    return message
-
 
 # --- round trips ---------------------------------------------------------------------------------------------------
 
@@ -128,36 +110,36 @@ FILES = ["encoder", "decoder", "actor", "critic", "attribute_critic", "statistic
 
 @pytest.mark.parametrize("name", [*(f"{name}.safetensors" for name in FILES), "config.json"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "text", "folder"])
-def test_a_damaged_file_is_refused(folder: Path, name: str, damage: str) -> None:
-    path = folder / name
+def test_a_damaged_file_is_refused(weights_copy: Path, name: str, damage: str) -> None:
+    path = weights_copy / name
     data = path.read_bytes()
     path.unlink()
     if damage == "folder":
         path.mkdir()
     elif damage != "missing":
         path.write_bytes({"empty": b"", "truncated": data[: len(data) // 2], "text": b"not found\n"}[damage])
-    refuse(folder)
+    refuse(weights_copy)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_weights_of_other_sizes_are_refused(folder: Path, name: str) -> None:
+def test_weights_of_other_sizes_are_refused(weights_copy: Path, name: str) -> None:
     if name == "statistics":
-        save_statistics(folder, LatentStatistics(torch.zeros(5), torch.ones(5), torch.ones(5)))
+        save_statistics(weights_copy, LatentStatistics(torch.zeros(5), torch.ones(5), torch.ones(5)))
     else:
-        save_module(folder, name, nn.Linear(3, 3))
-    refuse(folder)
+        save_module(weights_copy, name, nn.Linear(3, 3))
+    refuse(weights_copy)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_flipped_byte_never_escapes_as_another_error(folder: Path, data: st.DataObject) -> None:
-    path = folder / data.draw(st.sampled_from(["critic.safetensors", "statistics.safetensors", "config.json"]))
+def test_a_flipped_byte_never_escapes_as_another_error(weights_copy: Path, data: st.DataObject) -> None:
+    path = weights_copy / data.draw(st.sampled_from(["critic.safetensors", "statistics.safetensors", "config.json"]))
     whole = path.read_bytes()
     # The header and the config are where a byte can do more than change a weight.
     place = data.draw(st.integers(0, min(len(whole), 1200) - 1))
     path.write_bytes(whole[:place] + data.draw(st.binary(min_size=1, max_size=3)) + whole[place + 1 :])
     with contextlib.suppress(WeightsError):
-        load_model(folder, "cpu")
+        load_model(weights_copy, "cpu")
     path.write_bytes(whole)
 
 
@@ -190,41 +172,41 @@ def test_a_flipped_byte_never_escapes_as_another_error(folder: Path, data: st.Da
         ("lambda_dist", ["a", "b"]),
     ],
 )
-def test_a_config_that_does_not_fit_is_refused(folder: Path, path: str, value: object) -> None:
-    config = json.loads((folder / "config.json").read_text())
+def test_a_config_that_does_not_fit_is_refused(weights_copy: Path, path: str, value: object) -> None:
+    config = json.loads((weights_copy / "config.json").read_text())
     *parents, key = path.split(".")
     section = config[parents[0]] if parents else config
     section[key] = value
-    (folder / "config.json").write_text(json.dumps(config))
-    refuse(folder)
+    (weights_copy / "config.json").write_text(json.dumps(config))
+    refuse(weights_copy)
 
 
 @pytest.mark.parametrize("key", ["format", "generator", "actor", "attributes", "label_vectors", "lambda_dist"])
-def test_a_config_with_a_section_missing_is_refused(folder: Path, key: str) -> None:
-    config = json.loads((folder / "config.json").read_text())
+def test_a_config_with_a_section_missing_is_refused(weights_copy: Path, key: str) -> None:
+    config = json.loads((weights_copy / "config.json").read_text())
     del config[key]
-    (folder / "config.json").write_text(json.dumps(config))
-    refuse(folder)
+    (weights_copy / "config.json").write_text(json.dumps(config))
+    refuse(weights_copy)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", "{", '"format"'])
-def test_a_config_that_is_no_object_is_refused(folder: Path, text: str) -> None:
-    (folder / "config.json").write_text(text)
-    refuse(folder)
+def test_a_config_that_is_no_object_is_refused(weights_copy: Path, text: str) -> None:
+    (weights_copy / "config.json").write_text(text)
+    refuse(weights_copy)
 
 
 @pytest.mark.parametrize(
     "index", ["{", "[]", "{}", '{"weight_map": {"x": "../../x.safetensors"}}', '{"weight_map": 3}']
 )
-def test_a_damaged_index_is_refused(folder: Path, index: str) -> None:
-    (folder / "actor.safetensors.index.json").write_text(index)
-    refuse(folder)
+def test_a_damaged_index_is_refused(weights_copy: Path, index: str) -> None:
+    (weights_copy / "actor.safetensors.index.json").write_text(index)
+    refuse(weights_copy)
 
 
-def test_a_pickle_is_not_opened(folder: Path) -> None:
-    (folder / "actor.safetensors").unlink()
-    torch.save({}, folder / "actor.bin")
-    refuse(folder)
+def test_a_pickle_is_not_opened(weights_copy: Path) -> None:
+    (weights_copy / "actor.safetensors").unlink()
+    torch.save({}, weights_copy / "actor.bin")
+    refuse(weights_copy)
 
 
 # --- places --------------------------------------------------------------------------------------------------------

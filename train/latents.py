@@ -15,7 +15,7 @@ from lc.files import write_bytes
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.data import MARGIN, augment, centre, load_training
 
-__all__ = ["DIRECTIONS", "Goals", "Latents", "encode_photos", "load_or_encode", "toggle_goals"]
+__all__ = ["DIRECTIONS", "Goals", "Latents", "load_or_encode", "toggle_goals"]
 
 #: The twenty one-attribute edits: (name, wanted).
 DIRECTIONS: tuple[tuple[str, bool], ...] = tuple((name, wanted) for name in ATTRIBUTES for wanted in (True, False))
@@ -61,30 +61,9 @@ class Latents:
         return torch.cat(picks)
 
 
+@torch.no_grad()
 def load_or_encode(
     path: Path | None,
-    vae: Any,
-    celeba: Path,
-    extra: tuple[Path, ...],
-    looks: int,
-    limit: int | None,
-    device: torch.device,
-    margin: int = MARGIN,
-) -> Latents:
-    """`encode_photos`, kept in a file, where one is named, for the next time: of the same VAE and photos."""
-    if path and path.exists():
-        return Latents.of(**safetensors.torch.load_file(path))
-    latents = encode_photos(vae, celeba, extra, looks, limit, device, margin)
-    if not path:
-        return latents
-    tensors = {"mean": latents.mean, "std": latents.std, "labels": latents.labels}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, safetensors.torch.save(tensors))
-    return latents
-
-
-@torch.no_grad()
-def encode_photos(
     vae: Any,
     celeba: Path,
     extra: tuple[Path, ...],
@@ -96,11 +75,14 @@ def encode_photos(
     """Encode CelebA's training part and unlabelled extra crops: as they are, then `looks` - 1 augmented versions.
 
     Args:
+        path: a file that keeps them, for the next time: of the same generator and photos. None keeps nothing.
         vae: a frozen generator with an encoder.
         celeba, extra, limit, margin: see `train.data.load_training`.
         looks: encodings of each photo.
         device: the generator's.
     """
+    if path and path.exists():
+        return Latents.of(**safetensors.torch.load_file(path))
     size = vae.image_size
     crops = load_training(celeba, extra, limit, image_size=size, margin=margin)
     assert crops.labels is not None
@@ -111,7 +93,11 @@ def encode_photos(
         posteriors = [vae.encode(view.to(device)) for view in views]
         means.append(torch.stack([p.mean for p in posteriors], 1).cpu())
         stds.append(torch.stack([p.std for p in posteriors], 1).cpu())
-    return Latents.of(torch.cat(means), torch.cat(stds), crops.labels)
+    tensors = {"mean": torch.cat(means), "std": torch.cat(stds), "labels": crops.labels}
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, safetensors.torch.save(tensors))
+    return Latents.of(**tensors)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -129,6 +129,15 @@ def _batched(read: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+_Net = TypeVar("_Net", AgeGenderNet, FaceExpressionNet, FaceRecognitionNet)
+
+
+def _loaded(net: _Net, folder: Path, name: str) -> _Net:
+    """A net of face-api's with its weights."""
+    net.load(find(folder, _MANIFEST.format(name), _MODULE))
+    return net.to(memory_format=torch.channels_last)
+
+
 class AgeSex:
     """face-api's AgeGenderNet.
 
@@ -137,9 +146,7 @@ class AgeSex:
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        self.net = AgeGenderNet()
-        self.net.load(find(folder, _MANIFEST.format("age_gender"), _MODULE))
-        self.net.to(memory_format=torch.channels_last)
+        self.net = _loaded(AgeGenderNet(), folder, "age_gender")
 
     def read(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) in [0, 1] -> age (N,) in years, probability of a man (N,)."""
@@ -159,9 +166,7 @@ class Expression:
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        self.net = FaceExpressionNet()
-        self.net.load(find(folder, _MANIFEST.format("face_expression"), _MODULE))
-        self.net.to(memory_format=torch.channels_last)
+        self.net = _loaded(FaceExpressionNet(), folder, "face_expression")
 
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) in [0, 1] -> (N, 7), see `train.face_api.EXPRESSIONS`."""
@@ -183,9 +188,7 @@ class Descriptor:
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        self.net = FaceRecognitionNet()
-        self.net.load(find(folder, _MANIFEST.format("face_recognition"), _MODULE))
-        self.net.to(memory_format=torch.channels_last)
+        self.net = _loaded(FaceRecognitionNet(), folder, "face_recognition")
 
     def embed(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) in [0, 1] -> (N, 128), of chips as dlib's aligner cuts them (see `train.identity.chips`)."""
