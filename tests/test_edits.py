@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import finish
+from processes import finish_here
 
 from lc.classifier import Classifier, ClassifierConfig
 from lc.editor import FaceEditor
@@ -219,7 +219,7 @@ def test_the_command_lays_out_a_sheet_for_each_person(astronaut: Path, tiny_weig
     shutil.copy(astronaut, tmp_path / "photos" / "face.jpg")
     out = tmp_path / "grid"
     options = ["--photos", str(tmp_path / "photos"), "--weights", str(tiny_weights), "--out", str(out)]
-    finish(["train.evaluate.grid", *options, "--device", "cpu", "--threads", "1"])
+    finish_here(["train.evaluate.grid", *options, "--device", "cpu", "--threads", "1"])
     (path,) = out.iterdir()
     assert path.name == "00-face.png"
     with Image.open(path) as picture:

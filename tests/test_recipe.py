@@ -52,7 +52,7 @@ if __name__ == "__main__":
     start = int(file.read_text()) if config.resume else 0
     for step in range(start, config.steps):
         file.write_text(str(step + 1))
-        time.sleep(config.wait)
+        time.sleep(0 if config.resume else config.wait)
     text = config.source.read_text() if config.source.is_file() else (config.source / "made").read_text()
     weights = config.into or folder / "weights"
     weights.mkdir(exist_ok=True)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import ROOT, environment, finish_here
+from processes import finish_here
 
 from lc.faces import align, detector, frame_crop, read_photo
-from train import data
+from train import data, prepare
 from train.attributes import ATTRIBUTES
 from train.data import MARGIN, Crops, DataError, augment, centre, load_celeba, load_packed, save_packed
 
@@ -107,15 +107,17 @@ def test_preparing_a_folder_aligns_as_the_app_does_and_names_what_it_leaves_out(
     assert grey_levels(centre(crops.images)[0], expected) < 1.5
 
 
-def test_a_folder_without_a_usable_photo_is_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_a_usable_photo_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "wall.png")
     (tmp_path / "phone.heic").write_bytes(b"anything")
     command = ["train.prepare", "--photos", str(tmp_path), "--out", str(tmp_path / "out.safetensors")]
-    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "phone.heic: HEIC files cannot be read here" in done.stdout
-    assert "There is no photo in" in done.stderr
-    assert "Traceback" not in done.stderr
+    with mock.patch.object(sys, "argv", command), pytest.raises(SystemExit) as ended:
+        prepare.main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 2
+    assert "phone.heic: HEIC files cannot be read here" in printed.out
+    assert "There is no photo in" in printed.err
+    assert "Traceback" not in printed.err
     assert not (tmp_path / "out.safetensors").exists()
 
 

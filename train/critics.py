@@ -97,6 +97,8 @@ class CriticsTraining(RunConfig):
     """Distance weight at identity 0 and 1; between them it grows geometrically."""
     lambda_sample: float = 0.05
     """Distance weight for made-up faces."""
+    optimiser_steps: int | None = None
+    """The most steps that the optimiser takes with these nets, written into the folder's tuning; None: as it was."""
     diversity: float = 8.0
     """Weight of the penalty on made-up faces of one label that are nearer to each other than what they began as."""
     ema: float = 0.998
@@ -272,7 +274,10 @@ class CriticsStage(Stage[CriticsTraining]):
         config, nets = self.config, self.trained()
         accuracy = self.look(*nets)
         save_editing_nets(config.vae, *nets, self.latents.labels, config.lambda_dist, ATTRIBUTE_SET)
-        save_tuning(config.vae, tuning_of(config.vae))
+        tuning = tuning_of(config.vae)
+        if config.optimiser_steps is not None:
+            tuning = dataclasses.replace(tuning, optimiser_steps=config.optimiser_steps)
+        save_tuning(config.vae, tuning)
         return f"D_attr on held-out photos: accuracy {accuracy:.4f}; nets in {config.vae}"
 
 
