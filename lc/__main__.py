@@ -181,7 +181,9 @@ def _add_edit(commands: _Commands, parents: list[_Parser]) -> None:
         default=0,
         help="has no effect, for edits draw nothing by chance; kept for scripts that give it",
     )
-    edit.add_argument("--stages", action="store_true", help="write the 64x64 stages and the figures too")
+    edit.add_argument(
+        "--stages", action="store_true", help="write the stages, as large as the model draws, and the figures too"
+    )
 
 
 def _add_sample(commands: _Commands, parents: list[_Parser]) -> None:

@@ -77,7 +77,7 @@ def targets_of(paths: Sequence[Path], out: Path, one_picture: bool, stages: bool
 
 
 def save_stages(edit: Edit, target: Path, settings: dict[str, Any]) -> None:
-    """Write the 64x64 stages and the figures beside the result."""
+    """Write the stages, as large as the model draws, and the figures beside the result."""
     reading = edit.reading
     pictures = (reading.aligned.crop, None), (reading.reconstruction, EDITED), (edit.edited, EDITED)
     for stage, (image, note) in zip(_STAGES, pictures, strict=True):

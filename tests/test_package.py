@@ -34,4 +34,4 @@ def test_an_installed_package_edits_with_the_weights_that_ship(tmp_path: Path, a
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "edited.png").exists()
-    assert (site / "bin" / "latent-constraints").exists()
+    assert all((site / "bin" / command).exists() for command in ("latent-constraints", "lc"))

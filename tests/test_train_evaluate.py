@@ -68,7 +68,7 @@ def config(celeba: Path, weights: Path, judges: Path, parser: Path) -> EvaluateC
         weights,
         judges,
         celeba,
-        count=5,
+        count=3,
         parser=parser,
         masks_photos=6,
         outside=False,
@@ -102,13 +102,13 @@ def test_every_row_is_there(figures: dict[str, Any]) -> None:
 
 def test_finished_photos_are_measured_by_every_role_that_is_there(figures: dict[str, Any]) -> None:
     found = figures["finished"]
-    assert found["photos"] == 5
+    assert found["photos"] == 3
     assert found["readers"]["evaluation"]
     assert not found["readers"]["outside"]
     assert set(found["masks"]["agreement"]) >= {"Eyeglasses", "Bald", "Wearing_Hat"}
     (place,) = found["places"].values()
     for groups in place["directions"].values():
-        assert groups["all"]["edits"] <= 5
+        assert groups["all"]["edits"] <= 3
         assert {"held", "converged", "background"} <= set(groups["all"])
         assert "outside" not in groups["all"]
     text = finished_tables(json.loads(json.dumps(found, default=str)))
@@ -243,7 +243,20 @@ def test_the_command_writes_json_card_and_plots(
     shutil.copytree(config.weights, weights, ignore=shutil.ignore_patterns("README.md", "plots"))
     where = ["--weights", str(weights), "--judges", str(config.judges), "--celeba", str(config.celeba)]
     few = ["--edits", "1", "--optimised", "1", "--swept", "1", "--seeds", "0"]
-    few += ["--sweep", "0.5", "--limit", "4", "--device", "cpu", "--crops", "--count", "2", "--no-outside"]
+    few += [
+        "--sweep",
+        "0.5",
+        "--limit",
+        "4",
+        "--device",
+        "cpu",
+        "--crops",
+        "--count",
+        "1",
+        "--grey",
+        "0",
+        "--no-outside",
+    ]
     monkeypatch.setattr(sys, "argv", ["evaluate", *where, *few])
     main()
     printed, card = capsys.readouterr().out, (weights / "README.md").read_text()
@@ -274,9 +287,8 @@ def test_without_the_face_embedding_the_rest_is_measured(
         raise MissingEmbeddingError("Install it.")
 
     monkeypatch.setattr(FaceEmbedding, "__init__", missing)
-    short = EvaluateConfig(
-        **{**vars(config), "seeds": (0,), "sweep": (0.0, 1.0), "limit": 4, "count": 2, "plain": None}
-    )
+    few = {"seeds": (0,), "sweep": (0.0, 1.0), "limit": 4, "count": 1, "grey": 0, "edits": 1, "swept": 1, "several": 0}
+    short = EvaluateConfig(**{**vars(config), **few, "parser": None, "plain": None, "thorough": False})
     figures = measure(short)
     assert "Install it." in capsys.readouterr().out
     assert not any("person" in name or "embedding" in name for name in figures["edits_actor"]["directions"]["Bald=1"])

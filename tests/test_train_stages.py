@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from lc.editor import FaceEditor
 from lc.weights import load_classifier
 from train.attributes import ATTRIBUTES
-from train.classifier import SHARP, Kind, load_guide
+from train.classifier import SHARP, Kind, load_guide, own_seed
 from train.data import Crops, centre, load_celeba, save_packed
 from train.latents import DIRECTIONS, toggle_goals
 
@@ -81,6 +81,12 @@ def test_a_classifier_learns_what_its_teachers_say(
     assert (learned - said).abs().mean() < 0.5 * (labels - said).abs().mean()
     with pytest.raises(AssertionError, match="name --teachers"):
         finish(["train.classifier", *options, "--out", str(tmp_path / "alone"), *HOW])
+
+
+def test_no_two_classifiers_draw_alike() -> None:
+    kinds = get_args(Kind)
+    seeds = [own_seed(kind, seed) for kind in kinds for seed in range(50)]
+    assert len(set(seeds)) == len(kinds) * 50
 
 
 def critics(celeba: Path, weights: Path, judges: Path, out: Path, *options: str) -> list[str]:

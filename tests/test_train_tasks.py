@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from train.sharpness import hatching
+from train.sharpness import checkerboard
 from train.tasks import energy_distance
 
 
@@ -29,12 +29,12 @@ def test_energy_distance_pulls_a_batch_towards_the_other() -> None:
     assert (gradient.mean(0) < 0).all()
 
 
-def test_hatching_is_seen_and_texture_is_not() -> None:
+def test_checkerboard_is_seen_and_texture_is_not() -> None:
     torch.manual_seed(0)
     photos = torch.rand(4, 3, 64, 64)
     noise = 0.1 * torch.randn(4, 3, 64, 64)
     pattern = 0.1 * torch.randn(4, 3, 4, 4).repeat(1, 1, 16, 16)
-    assert hatching(photos + pattern, photos) > 8 * hatching(photos + noise, photos)
-    assert hatching(photos + 0.2, photos) < 1e-6
+    assert checkerboard(photos + pattern, photos) > 8 * checkerboard(photos + noise, photos)
+    assert checkerboard(photos + 0.2, photos) < 1e-6
     # It shows where the photo is smooth.
-    assert hatching(0.1 * photos + pattern, 0.1 * photos) > 2 * hatching(photos + pattern, photos)
+    assert checkerboard(0.1 * photos + pattern, 0.1 * photos) > 2 * checkerboard(photos + pattern, photos)

@@ -5,7 +5,7 @@
 With guides (see train.classifier), first the length of the move of each of the twenty changes: as long as most of its
 edits need before the guides see it in the photo that a user gets; and, where that is not enough, how sure of it the
 model's own guide must be. They must not be those that the actor was trained by, which it has learned to please. Then,
-for points on the actor's line where its jump or the optimiser's walk may end, held-out photos are edited in the twenty
+for points on the actor's line where its proposal or the optimisation may end, held-out photos are edited in the twenty
 directions, and a face embedding says how similar the person still is. The slider runs over the range that both can
 reach, in equal steps of similarity: 1 is the same picture, 0 two strangers.
 Writes calibration.json beside the weights; see lc.identity.

@@ -222,14 +222,23 @@ def with_copies(crops: Crops, vae: Any, image_size: int) -> Crops:
     return Crops(torch.cat([images, copies]), crops.labels.repeat(2, 1), crops.names * 2)
 
 
+def own_seed(kind: Kind, seed: int) -> int:
+    """A seed that no other kind has, whatever its own.
+
+    Classifiers that drew the same photos in the same order from the same start would share their mistakes. Realism
+    counts downwards, so that the seeds of all that shipped weights were trained with stay as they were.
+    """
+    place = get_args(Kind).index(kind)
+    return 3 * seed + place if place else -3 * seed
+
+
 class ClassifierStage(Stage[ClassifierTraining]):
     """One classifier, of the labels or of what teachers say."""
 
     def __init__(self, config: ClassifierTraining, engine: Accelerator) -> None:
         super().__init__(config, engine)
         self.title = config.kind
-        # Judges that drew the same photos in the same order from the same start would share their mistakes.
-        self.seed = 3 * config.seed + get_args(Kind).index(config.kind)
+        self.seed = own_seed(config.kind, config.seed)
         if config.extra and not config.teachers:
             raise LatentConstraintsError("--extra has no labels: name --teachers that give it some.")
         torch.manual_seed(self.seed)

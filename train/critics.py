@@ -65,7 +65,7 @@ class CriticsTraining(RunConfig):
     attribute_critic: NetConfig = dataclasses.field(default_factory=lambda: NetConfig(dropout=0.2))
     steps: int = 4_900
     batch: int = 96
-    """Rows per step and process: a third each for made-up faces, edits and photos."""
+    """Rows per step and process: a third each for generated faces, edits and photos."""
     lr: float = 4e-4
     warmup: int = 50
     latents: Path | None = None
@@ -76,13 +76,13 @@ class CriticsTraining(RunConfig):
     critic_steps: int = 2
     """Critic updates per actor update."""
     realism: float = 2.5
-    """Weight of -log D in the actor's loss for made-up faces."""
+    """Weight of -log D in the actor's loss for generated faces."""
     realism_edit: float = 1.2
     """The same for edits. With 0.3 an edit that fails often learns to ruin the face instead."""
     attribute: float = 2.0
     """Weight of D_attr's and the guide's cross-entropies."""
     match: float = 4.0
-    """Weight of the energy distance between a guide's features of made-up faces and of photos with such labels."""
+    """Weight of the energy distance between a guide's features of generated faces and of photos with such labels."""
     failing: float = 1.0
     """How many times more a change counts that always fails than one that never does, less one."""
     cycle: float = 0.5
@@ -96,11 +96,11 @@ class CriticsTraining(RunConfig):
     lambda_dist: tuple[float, float] = (0.01, 0.5)
     """Distance weight at identity 0 and 1; between them it grows geometrically."""
     lambda_sample: float = 0.05
-    """Distance weight for made-up faces."""
+    """Distance weight for generated faces."""
     optimiser_steps: int | None = None
     """The most steps that the optimiser takes with these nets, written into the folder's tuning; None: as it was."""
     diversity: float = 8.0
-    """Weight of the penalty on made-up faces of one label that are nearer to each other than what they began as."""
+    """Weight of the penalty on generated faces of one label that are nearer to each other than what they began as."""
     ema: float = 0.998
     margin: int = MARGIN
     """Pixels around a crop, on every side, that encoded photos may be shifted by."""
@@ -248,7 +248,7 @@ class CriticsStage(Stage[CriticsTraining]):
         return float(((attribute_critic(z) >= 0).float().cpu() == held_out.labels).float().mean())
 
     def samples(self, actor: Actor) -> Tensor:
-        """Made-up faces with the training photos' labels, (32, 3, S, S)."""
+        """Generated faces with the training photos' labels, (32, 3, S, S)."""
         torch.manual_seed(0)
         labels = self.latents.labels
         y = labels[torch.randint(len(labels), (32,))].to(self.device)

@@ -130,7 +130,7 @@ class Draw:
         return torch.where(directions < 0, 0.0, self.failing[directions.clamp_min(0)]).to(self.device)
 
     def for_actor(self) -> ActorBatch:
-        """A third of made-up faces, two for a label, the rest edits."""
+        """A third of generated faces, two for a label, the rest edits."""
         config, pairs = self.config, self.part // 2
         samples = 2 * pairs
         rows = self.latents.rare_rows(pairs)

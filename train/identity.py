@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lc.errors import LatentConstraintsError
-from train.data import centre, find, read_crop, to_tensor
+from train.data import IMAGE_SIZE, centre, find, read_crop, to_tensor
 from train.engine import parse, program
 from train.metrics import separation
 
@@ -197,11 +197,11 @@ class IdentityConfig:
     threads: int = 0
 
 
-def pairs(celeba: Path, count: int) -> Tensor:
+def pairs(celeba: Path, count: int, image_size: int = IMAGE_SIZE) -> Tensor:
     """Two photos of each of so many people, from any part of CelebA.
 
     Returns:
-        (N, 2, 3, 64, 64) in [0, 1]; N <= count, 0 where CelebA's identity_CelebA.txt is missing.
+        (N, 2, 3, S, S) in [0, 1], S the image size; N <= count, 0 where CelebA's identity_CelebA.txt is missing.
     """
     people: dict[str, list[str]] = {}
     layout = find(celeba)
@@ -210,9 +210,13 @@ def pairs(celeba: Path, count: int) -> Tensor:
             people.setdefault(person, []).append(layout.files[name])
     names = [photos[:2] for photos in people.values() if len(photos) > 1][:count]
     bar = tqdm(names, desc="pairs of photos", leave=False)
-    read = [[read_crop(layout.photos / name) for name in pair] for pair in bar]
+    read = [[read_crop(layout.photos / name, image_size) for name in pair] for pair in bar]
     images = [image for a, b in read if a and b for image in (a, b)]
-    return centre(to_tensor(images)).unflatten(0, (-1, 2)) if images else torch.zeros(0, 2, 3, 64, 64)
+    return (
+        centre(to_tensor(images), image_size).unflatten(0, (-1, 2))
+        if images
+        else torch.zeros(0, 2, 3, *[image_size] * 2)
+    )
 
 
 def separate(embedding: FaceEmbedding, photos: Tensor, zoom: float = 1.0) -> dict[str, Any]:

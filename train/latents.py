@@ -102,7 +102,7 @@ def load_or_encode(
 
 @dataclass(frozen=True)
 class Goals:
-    """What is wanted of a batch: target (B, 10) in [0, 1] and mask (B, 10), 1 where pushed; see `lc.actor.Actor`."""
+    """What is wanted of a batch: target (B, 10) in [0, 1] and mask (B, 10), 1 where edited; see `lc.actor.Actor`."""
 
     target: Tensor
     mask: Tensor
@@ -119,6 +119,6 @@ def toggle_goals(before: Tensor, directions: Tensor) -> Goals:
     for direction in directions.unique().tolist():
         if direction >= 0:
             rows, (name, wanted) = directions == direction, DIRECTIONS[direction]
-            target[rows], pushed = ATTRIBUTE_SET.changes({name: wanted}).apply(before[rows])
-            mask[rows] = pushed.float()
+            target[rows], edited = ATTRIBUTE_SET.changes({name: wanted}).apply(before[rows])
+            mask[rows] = edited.float()
     return Goals(target, mask)

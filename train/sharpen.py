@@ -10,7 +10,7 @@ the same photos), and from local power spectra (after Durall et al. 2020), while
 patterns that repeat from pixel to pixel are penalised.
 Critics and actor work on unchanged: z means what it meant.
 
-Edits and made-up faces lie where no photo's encoding does, and there is no photo to compare them with. With --editor
+Edits and generated faces lie where no photo's encoding does, and there is no photo to compare them with. With --editor
 the discriminator sees these as well, and they are to stay like what the editor's own decoder draws of the same latents.
 --decoder-widths and --decoder-bottleneck make another decoder: what does not fit it begins anew.
 """
@@ -41,7 +41,7 @@ from train.inputs import load_vae
 from train.loop import Stage, cosine, follow, seeded, train
 from train.metrics import gradient_energy, psnr
 from train.perceptual import FOLDER, Perceptual
-from train.sharpness import PARTS, CriticTask, DecoderTask, PatchCritic, View, disturb
+from train.sharpness import PARTS, CriticTask, DecoderTask, PatchCritic, View, augmented
 from train.tuning import tuning_of
 from train.vae import grow
 
@@ -70,7 +70,7 @@ class SharpenTraining(RunConfig):
     vgg_weight: float = 1.5
     """Weight of the distance between its features."""
     editor: Path | None = None
-    """A whole weights folder: its edits and made-up faces are learned from as well."""
+    """A whole weights folder: its edits and generated faces are learned from as well."""
     decoder_widths: tuple[int, ...] = ()
     """See VAEConfig; none: as they are."""
     decoder_bottleneck: int = 0
@@ -96,12 +96,12 @@ class SharpenTraining(RunConfig):
     """Weight of the distance between the classifier's features."""
     spectrum: float = 0.3
     """Weight of the difference between the logarithms of local power spectra."""
-    hatching: float = 30.0
+    checkerboard: float = 30.0
     """Weight of what repeats every four pixels in the error, against the photo's contrast there."""
     imagined: int = 4_000
-    """Photos that it edits, and faces that it makes up."""
+    """Photos that it edits, and faces that it generates."""
     made: float = 0.5
-    """Edits and made-up faces to a batch, as a share of its photos, up to 1."""
+    """Edits and generated faces to a batch, as a share of its photos, up to 1."""
     alike: float = 0.5
     """What their distance from the editor's pictures counts, in pixels and features; a copy's from its photo: 1."""
     searched: int = 4
@@ -136,9 +136,9 @@ PRESETS = {
 
 @torch.no_grad()
 def imagine(space: LatentSpace, photos: Tensor, seed: int, rows: int = 250) -> Tensor:
-    """Latents to draw without a photo, (2N, latent): an edit of each of photos (N, latent), and as many made-up faces.
+    """Latents to draw without a photo, (2N, latent): an edit of each photo (N, latent), as many generated faces.
 
-    Edits change one to three attributes as the app does, made-up faces have the training photos' label vectors, the
+    Edits change one to three attributes as the app does, generated faces have the training photos' label vectors, the
     rare ones more often.
     """
     generator, model = torch.Generator().manual_seed(seed), space.model
@@ -232,7 +232,7 @@ class Sharpening(Stage[SharpenTraining]):
         with self.engine.autocast(), torch.no_grad():
             z = torch.cat([z, extra])
             drawn = self.space.model.generator.decode(extra) if self.space else x[:0]
-            pair = disturb(view(torch.cat([x, x[:count], decoder(z)])), chance)
+            pair = augmented(view(torch.cat([x, x[:count], decoder(z)])), chance)
         critic = self.update("critic", pair, step % 8 == 0)
         losses = self.update("decoder", x, z, drawn, view, chance)
         return dict(zip(("total", *PARTS), losses, strict=True)) | {"critic": critic}
@@ -243,7 +243,7 @@ class Sharpening(Stage[SharpenTraining]):
             return invert(self.sharp, x, self.tuning, perceptual=self.classifier)[0]
         with self.engine.autocast(), torch.no_grad():
             posterior = self.vae.encode(x)
-        # Half means, half draws, near which edits and made-up faces lie.
+        # Half means, half draws, near which edits and generated faces lie.
         noise = (torch.rand(len(x), 1, generator=chance) < 0.5).to(x.device)
         return posterior.mean + noise * posterior.std * torch.randn(posterior.std.shape, device=x.device)
 

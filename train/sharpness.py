@@ -17,11 +17,20 @@ if TYPE_CHECKING:
     from train.perceptual import Perceptual
     from train.sharpen import SharpenTraining
 
-__all__ = ["PARTS", "CriticTask", "DecoderTask", "PatchCritic", "View", "disturb", "hatching", "spectrum_distance"]
+__all__ = [
+    "PARTS",
+    "CriticTask",
+    "DecoderTask",
+    "PatchCritic",
+    "View",
+    "augmented",
+    "checkerboard",
+    "spectrum_distance",
+]
 
 PATCH = 8  # pixels, side of the patches whose spectra are compared
 PERIOD, TILES = 4, 4  # pixels of the pattern that two doublings of resolution can leave; patterns side by side
-PARTS = ("mse", "features", "adversarial", "lpips", "spectrum", "hatching", "vgg", "alike")
+PARTS = ("mse", "features", "adversarial", "lpips", "spectrum", "checkerboard", "vgg", "alike")
 VIEW = 64  # side of what all losses but that of pixels see of a picture, in pixels
 
 
@@ -78,7 +87,7 @@ class View:
         return x[..., self.down : self.down + VIEW, self.right : self.right + VIEW]
 
 
-def disturb(x: Tensor, generator: torch.Generator) -> Tensor:
+def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
     """The same shift and brightness for photos and their copies, stacked in pairs (Zhao et al. 2020): (2B, ...)."""
     down, right = torch.randint(-6, 7, (2,), generator=generator).tolist()
     light = torch.empty(len(x) // 2, 1, 1, 1).uniform_(-0.15, 0.15, generator=generator).repeat(2, 1, 1, 1)
@@ -110,8 +119,8 @@ class CriticTask(nn.Module):
 def spectrum_distance(copies: Tensor, photos: Tensor, generator: torch.Generator) -> Tensor:
     """Mean absolute difference between the log power spectra of patches of 8x8 pixels at the same places: a scalar.
 
-    It asks for the photo's contrast at every scale and place, whatever the phase: hatching on smooth skin costs as much
-    as missing texture in hair. Patches begin at a random pixel.
+    It asks for the photo's contrast at every scale and place, whatever the phase: a checkerboard on smooth skin costs
+    as much as missing texture in hair. Patches begin at a random pixel.
     """
     down, right = torch.randint(0, PATCH, (2,), generator=generator).tolist()
     window = torch.hann_window(PATCH, periodic=False, device=copies.device)
@@ -122,7 +131,7 @@ def spectrum_distance(copies: Tensor, photos: Tensor, generator: torch.Generator
     return (copy_power - photo_power).abs().mean()
 
 
-def hatching(copies: Tensor, photos: Tensor) -> Tensor:
+def checkerboard(copies: Tensor, photos: Tensor) -> Tensor:
     """Mean square of the pattern that repeats over a square of 16x16 pixels in the error: 2 x (B, 3, 64, 64) -> scalar.
 
     Transposed convolutions can draw the same few pixels over and over. To a power spectrum that looks like texture;
@@ -174,7 +183,7 @@ class DecoderTask(nn.Module):
         far = (made - drawn).square().sum() / max(1, made.numel())
         x, pictures, drawn = view(x), view(pictures), view(drawn)
         copies = pictures[: len(x)]
-        logits, features = critic(disturb(torch.cat([x, x[: len(made)], pictures]), generator))
+        logits, features = critic(augmented(torch.cat([x, x[: len(made)], pictures]), generator))
         pairs = [[side[: len(x)] for side in layer.float().chunk(2)] for layer in features]
         matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
         doubt = -opinion(logits.float().chunk(2)[1])
@@ -187,14 +196,14 @@ class DecoderTask(nn.Module):
         alike = alike + config.pixel * far
         seen = error.new_zeros(()) if vgg is None else vgg(x, copies).mean()
         waves = spectrum_distance(copies, x, generator)
-        parts = torch.stack([error, matching, doubt, lpips, waves, hatching(copies, x), seen, alike])
+        parts = torch.stack([error, matching, doubt, lpips, waves, checkerboard(copies, x), seen, alike])
         weights = (
             config.pixel,
             config.features,
             config.adversarial,
             config.lpips,
             config.spectrum,
-            config.hatching,
+            config.checkerboard,
             config.vgg_weight,
             config.alike,
         )

@@ -79,7 +79,7 @@ class Judges:
 
 @dataclass
 class ActorBatch:
-    """What the actor is asked for: rows of made-up faces first, then edits.
+    """What the actor is asked for: rows of generated faces first, then edits.
 
     Attributes:
         z: (B, latent). goals: see `Goals`. identity: (B,).
@@ -87,12 +87,12 @@ class ActorBatch:
         push: (B,), how much the attributes to change count in each row.
         y: (B, 10), the label D is asked about; 0.5 throughout for "any".
         realism: (B,), weight of -log D of each row.
-        pairs: rows i and i + pairs, for i < pairs, are made-up faces for one label.
+        pairs: rows i and i + pairs, for i < pairs, are generated faces for one label.
         guide: which guide judges.
         unedited: (edits, 3, S, S), the faces that are edited.
         seen: (edits, 10) in [0, 1], what that guide reads in the unedited faces, to be held.
         back: (edits, 10) in [0, 1], what undoes the edits: the target that would bring the unedited faces back.
-        photos: (N, D), that guide's features of photos drawn as the made-up faces' labels are.
+        photos: (N, D), that guide's features of photos drawn as the generated faces' labels are.
     """
 
     z: Tensor
@@ -136,7 +136,7 @@ class ActorWeights:
 
 
 class ActorTask(nn.Module):
-    """L_G over made-up faces and edits."""
+    """L_G over generated faces and edits."""
 
     def __init__(self, actor: Actor, judges: Judges, weights: ActorWeights) -> None:
         super().__init__()

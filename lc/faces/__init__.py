@@ -1,4 +1,4 @@
-"""Pixels to the 64x64 crop and back: read a photo, find its faces, align one, paste it back, and save."""
+"""Pixels to the aligned crop and back: read a photo, find its faces, align one, paste it back, and save."""
 
 from lc.faces.align import Aligned, align, frame_crop
 from lc.faces.blend import paste

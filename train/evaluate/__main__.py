@@ -83,9 +83,9 @@ class EvaluateConfig:
     plain: Path | None = None
     """Weights folder of the same VAE with its decoder as it was before sharpening, to compare with."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of the made-up faces; mean and spread are given."""
+    """Seeds of the generated faces; mean and spread are given."""
     thorough: bool = False
-    """Faces made up by the optimiser and from the density too; all seeds, not one, for the actor's along the slider."""
+    """Faces of the optimiser and from the density too; all seeds, not one, for the actor's along the slider."""
     edits: int = 40
     """Photos per edit direction for the actor."""
     optimised: int = 10
@@ -93,7 +93,7 @@ class EvaluateConfig:
     identity: float = 0.5
     """Place of the identity slider for the edits."""
     sweep: tuple[float, ...] = (0.0, 1.0)
-    """Places of the slider at which edits, beside those at `identity`, and made-up faces are measured."""
+    """Places of the slider at which edits, beside those at `identity`, and generated faces are measured."""
     swept: int = 5
     """Of the photos per edit direction, those that are edited at all these places."""
     several: int = 0
@@ -131,19 +131,19 @@ def judges(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
         "frechet_floor": evaluation.frechet_floor(config.celeba, "train" if config.part != "train" else "validation"),
         "reconstruction": evaluation.reconstructions(),
     }
-    embedding = evaluation.judge.embedding
-    if embedding and len(photos := pairs(config.celeba, config.pairs)) > 1:
+    embedding, size = evaluation.judge.embedding, evaluation.editor.model.generator.image_size
+    if embedding and len(photos := pairs(config.celeba, config.pairs, size)) > 1:
         figures["identity_judge"] = separate(embedding, photos)
     return figures
 
 
 def made_up(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
-    """The rows of made-up faces, each the mean over the seeds."""
+    """The rows of generated faces, each the mean over the seeds."""
 
     def over_seeds(name: str, walk: Walk, identity: float = 0.0, source: Source = "prior", **other: Any) -> Any:
         every = walk != "optimise" and (config.thorough or not identity)
         chosen = config.seeds if every else config.seeds[:1]
-        seeds = tqdm(chosen, desc=f"made-up faces, {name}", leave=False)
+        seeds = tqdm(chosen, desc=f"generated faces, {name}", leave=False)
         return spread([evaluation.made_up(seed, walk, identity, source, **other) for seed in seeds])
 
     rows = {"prior": over_seeds("prior", "none"), "actor": over_seeds("actor", "actor")}

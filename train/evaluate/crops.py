@@ -141,7 +141,7 @@ class Evaluation:
 
     @torch.no_grad()
     def _walk(self, z: Tensor, walk: Walk, identity: float) -> Tensor:
-        """All ten attributes pushed: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
+        """All ten attributes edited: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
         space, y, moved = self.editor.space, self.labels.float().to(z.device), []
         for rows, wanted in zip(z.split(_BATCH), y.split(_BATCH), strict=True):
             if walk == "actor":
@@ -304,7 +304,7 @@ def _leak(changes: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
 
     Returns:
         {edited: {read: share of edits}}: appeared minus vanished when switched on, and the reverse when switched off,
-        the mean of the two. On the diagonal it is the success; elsewhere 0 means no leak, below 0 that it is pushed
+        the mean of the two. On the diagonal it is the success; elsewhere 0 means no leak, below 0 that it is edited
         the other way.
     """
     matrix = {}
