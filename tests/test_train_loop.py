@@ -23,12 +23,14 @@ from lc.generator import register
 from lc.parser import ParserConfig
 from lc.vae import VAE, VAEConfig
 from lc.weights import load_classifier, save_classifier
+from train.attributes import ATTRIBUTES
 from train.classifier import ClassifierStage, ClassifierTraining, Kind
 from train.critics import CriticsStage, CriticsTraining
 from train.data import Crops, save_packed
 from train.distil import Distillation, DistilTraining
 from train.engine import RunConfig
 from train.loop import Stage, cosine, follow, train
+from train.matching import Matching, MatchingTraining
 from train.parser import ParserStage, ParserTraining
 from train.sharpen import Sharpening, SharpenTraining
 from train.vae import VAEStage, VAETraining
@@ -255,7 +257,26 @@ def parser(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
     return ParserStage, config, place / "run" / "weights"
 
 
-ALL = [vae, classifier, taught, sharpen, critics, distil, parser]
+def half_masked(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
+    kind, config, weights = parser(celeba, place, judge)
+    return kind, replace(config, unmasked=celeba, warmup=2), weights
+
+
+def matching(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
+    from safetensors.torch import save_file
+
+    weights, scenes = write_tiny_weights(place / "weights"), place / "scenes.safetensors"
+    for name in ("guide", "perceptual"):
+        save_classifier(weights, name, load_classifier(judge, name))
+    torch.manual_seed(0)
+    pictures, person = (torch.randint(255, (48, channels, 64, 64)).byte() for channels in (3, 1))
+    labels = torch.randint(2, (48, len(ATTRIBUTES))).byte()
+    save_file({"z": torch.randn(48, LATENT), "pictures": pictures, "person": person, "labels": labels}, scenes)
+    options: dict[str, Any] = {"steps": STEPS, "batch": 6, "held_out": 2, "changes": ("Bald=1", "Eyeglasses=0")}
+    return Matching, MatchingTraining(place / "run", weights=weights, scenes=scenes, **options, **SMALL), weights
+
+
+ALL = [vae, classifier, taught, sharpen, critics, distil, parser, half_masked, matching]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -58,6 +58,8 @@ KINDS: dict[str, Kind] = {
     "critics": Kind("train.critics", "CriticsTraining", copies="vae"),
     "density": Kind("train.density", "DensityTraining", out="", copies="vae"),
     "distil": Kind("train.distil", "DistilTraining", copies="weights"),
+    "scenes": Kind("train.scenes", "ScenesMaking", file="scenes.safetensors", result="scenes.safetensors"),
+    "matching": Kind("train.matching", "MatchingTraining", copies="weights"),
     "calibrate": Kind("train.calibrate", "CalibrateConfig", out="", copies="weights"),
     "parser": Kind("train.parser", "ParserTraining"),
     "adopt": Kind("train.adopt", "AdoptConfig", out="", copies="weights"),

@@ -1,10 +1,11 @@
 """Train the face parser.
 
-    python -m train.parser --faces data/parsing --out runs/parser --threads 1
+    python -m train.parser --faces data/parsing --unmasked data/celebahq --out runs/parser --threads 1
 
 Nine hundred labelled faces hold fifty pairs of glasses and thirty hats, so beside the usual augmentation (turned,
 scaled, shifted, lit, tinted, grey, blurred, noisy) glasses and hats are cut out of one face and laid onto another
-(copy and paste, Ghiasi et al. 2021). Validation is the pixel-wise intersection over union at the crop's framing.
+(copy and paste, Ghiasi et al. 2021), and photos without masks take part by `train.pseudo`. Validation is the
+pixel-wise intersection over union at the crop's framing.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lc.errors import LatentConstraintsError
 from lc.faces import detector, read_photo
 from lc.faces.align import fit, warp
 from lc.files import write_bytes, write_json
 from lc.parser import CLASSES, Parser, ParserConfig
-from lc.weights import save_config, save_module
+from lc.weights import load_parser, save_config, save_module
 from train.engine import RunConfig, parse, program
 from train.loop import Stage, cosine, follow, train
+from train.pseudo import UNKNOWN, Unmasked, pseudo_labels
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
 #: CelebAMask-HQ's classes, 0 to 18, as indices of `CLASSES`: background, skin, nose, glasses, eyes, brows, ears, inside
 #: of the mouth, lips, hair, hat, earring, necklace, neck, cloth.
 _MERGED = (0, 1, 1, 3, 8, 8, 7, 7, 1, 1, 6, 6, 6, 2, 4, 5, 5, 1, 5)
-UNKNOWN = 255  # outside of the picture: no loss there
 _GLASSES, _HAT = CLASSES.index("glasses"), CLASSES.index("hat")
 
 
@@ -64,6 +66,12 @@ class ParserTraining(RunConfig):
     """Share of the batch onto which glasses or a hat of another face are laid."""
     turn: float = 30.0
     """Largest rotation, in degrees."""
+    init: Path | None = None
+    """Weights folder whose parser the training begins with."""
+    unmasked: Path | None = None
+    """CelebA, of which as many photos without masks join a batch; see `train.pseudo`."""
+    warmup: int = 200
+    """Steps to the highest learning rate. Only a parser that finds something labels photos: after these."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +220,17 @@ class Batches:
         labels = torch.where(labels == 0, UNKNOWN, labels - 1)
         return appearance(x, generator), labels.long()
 
+    @torch.no_grad()
+    def unmasked(self, photos: Unmasked, teacher: Parser, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As `draw`, of photos whose classes are what the teacher finds in them before their appearance varies."""
+        config, size = self.config, self.config.model.image_size
+        x, worn = photos.draw(config.batch, generator)
+        grid = geometry(config.batch, size, photos.margin, config.turn, generator)
+        x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        place = next(teacher.parameters()).device
+        labels = pseudo_labels(teacher.eval().parse(x.to(place)).cpu(), photos.classes, worn)
+        return appearance(x, generator), labels
+
     def _wearer(self, generator: torch.Generator) -> tuple[int, int]:
         kind = _GLASSES if torch.rand(1, generator=generator) < 0.5 else _HAT
         among = self.wearers[kind] if len(self.wearers[kind]) else torch.arange(len(self.images))
@@ -278,19 +297,30 @@ class ParserStage(Stage[ParserTraining]):
         faces = load_faces(config.faces, config.cache, config.model.image_size)
         self.batches, self.held_out = Batches(faces, config), held_out(faces, config.model.image_size)
         torch.manual_seed(self.seed)
-        parser = Parser(config.model).to(memory_format=torch.channels_last)
+        parser = (load_parser(config.init) if config.init else None) or Parser(config.model)
+        if config.init and parser.config != config.model:
+            raise LatentConstraintsError(f"{config.init} has no parser of these sizes: say --init another, or none.")
+        parser.requires_grad_().train()
+        parser = parser.to(memory_format=torch.channels_last)
+        worn = {_GLASSES: "Eyeglasses", _HAT: "Wearing_Hat"}
+        size = config.model.image_size
+        self.unmasked = Unmasked(config.unmasked, size, worn, config.rare) if config.unmasked else None
         self.steps = config.images // self.rows
         self.add(
             "parser",
             parser,
             torch.optim.AdamW(parser.parameters(), config.lr, weight_decay=config.weight_decay, fused=True),
-            cosine(self.steps, config.lr, 1e-5, 200),
+            cosine(self.steps, config.lr, 1e-5, config.warmup),
             task=ParserTask(parser),
-            average=follow(0.998),
+            average=follow(0.998, 5_000 if config.init else 0),
         )
 
     def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
         x, y = self.batches.draw(chance)
+        if self.unmasked and step >= self.config.warmup:
+            with self.engine.autocast():
+                more = self.batches.unmasked(self.unmasked, self.averaged("parser"), chance)
+            x, y = torch.cat([x, more[0]]), torch.cat([y, more[1]])
         x = x.to(self.device, memory_format=torch.channels_last)
         return {"loss": self.update("parser", x, y.to(self.device))}
 

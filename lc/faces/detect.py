@@ -23,6 +23,7 @@ import joblib
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
@@ -35,11 +36,16 @@ _CELL, _STRIDE = 12, 2  # the proposal net judges windows of 12 pixels, 2 apart
 _PYRAMID_STEP = 0.709  # about 1/sqrt(2): each level has half the pixels of the one before
 _THRESHOLDS = (0.6, 0.7, 0.8)  # least face probability after each net, the authors' values
 _MAX_PROPOSALS = 400  # bounds the time spent on a photo that is all texture
-_TURNS = (-35, 35, 90, -90, 180)  # degrees tried on a photo without an upright face
+_BEYOND_DOUBT = 0.97  # score of a face that no other way up of the photo is tried for,
+_UPRIGHT = 0.9985  # and of one that is not looked for upside down in its own surroundings: half of the faces
+_LEAST = 0.93  # score that a photo's surest face has: an upside-down one may score .92, an upright one .96
+_TURNS = (-35, 35, 90, -90, 180)  # degrees tried on a photo without a face that is surely upright
 
 # The third net's usual view of a face that `align` has levelled: centre and half side in parts of the crop's
 # side, measured with align.TEMPLATE. Two sizes, because the mean of two views is steadier.
 _VIEW_CENTRE, _VIEW_HALVES = np.array([0.489, 0.599]), (0.388 * 0.85, 0.388)
+# Views that a face must also be one in: turned by degrees, and shifted by parts of the view's half side.
+_SHAKEN = tuple((turn, x, y) for turn in (-20, 0, 20) for x, y in ((0, 0), (0.1, 0), (-0.1, 0), (0, 0.1), (0, -0.1)))
 _MIRRORED = [1, 0, 2, 4, 3]  # the order of the landmarks in a mirror
 
 
@@ -80,20 +86,24 @@ class FaceDetector:
         self.proposal_net, self.refine_net, self.output_net = _load_nets()
 
     def detect(self, image: Image.Image) -> list[Face]:
-        """Find the faces of an RGB image, largest first; an empty list if there are none.
+        """Find the faces of an RGB image, largest first, those that the border cuts later; an empty list if there are
+        none.
 
         However large the photo, it is searched at no more than `fine_side`, which bounds the time. A large photo of
         small faces is searched again more finely, since there may be smaller ones. A photo without an upright face is
-        searched with a border around it, for faces that fill it, and then turned by some angles.
+        searched with a border around it, for faces that fill it; one without a face that is surely upright, turned by
+        some angles.
         """
         image = image.convert("RGB")
         faces = self._found(image, self.max_side, self._search)
         smallest = min((face.box[2] - face.box[0] for face in faces), default=0.0)
         if max(image.size) > self.max_side and smallest * self.max_side < 2 * self.min_face * max(image.size):
             faces = self._found(image, self.fine_side, self._search) or faces
-        for search in (self._search_bordered, self._search_turned):
-            faces = faces or self._found(image, self.max_side, search)
-        return sorted(faces, key=_area, reverse=True)
+        faces = faces or self._found(image, self.max_side, self._search_bordered)
+        if _best(faces) < _BEYOND_DOUBT:  # the nets see upright faces in some that are upside down
+            faces = max(faces, self._found(image, self.max_side, self._search_turned), key=_best)
+            faces = faces if _best(faces) >= _LEAST else []
+        return sorted(faces, key=lambda face: _area(face) * _inside(face, image.size) ** 3, reverse=True)
 
     def _found(self, image: Image.Image, side: int, search: Callable[[Image.Image], list[Face]]) -> list[Face]:
         """Search an image at a size of at most `side`, and look at what is found again at its own."""
@@ -101,7 +111,20 @@ class FaceDetector:
         size = (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
         small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0) if ratio < 1 else image
         faces = [_scaled(face, image.width / size[0], image.height / size[1]) for face in search(small)]
-        return [face for face in (self._levelled(image, face) for face in faces) if face is not None]
+        found = [face for face in (self._levelled(image, face) for face in faces) if face is not None]
+        return [face if face.score >= _UPRIGHT else self._either_way(image, face) for face in found]
+
+    def _either_way(self, image: Image.Image, face: Face) -> Face:
+        """The face, or the one that is found in the same place upside down, whichever is surer."""
+        middle, half = face.landmarks.mean(0), 0.9 * max(face.box[2] - face.box[0], face.box[3] - face.box[1])
+        side = 4 * self.min_face
+        frame = np.array([[-2 * half / side, 0.0, middle[0] + half], [0.0, -2 * half / side, middle[1] + half]])
+        for other in self._search(warp(image, frame, side)):
+            turned = _moved(other, frame[:, :2], frame[:, 2])
+            seen = self._levelled(image, Face(face.box, turned.landmarks, other.score))
+            if seen is not None and seen.score > face.score:
+                face = seen
+        return face
 
     @torch.inference_mode()
     def _levelled(self, image: Image.Image, face: Face) -> Face | None:
@@ -118,14 +141,33 @@ class FaceDetector:
             view = _to_tensor(warp(image, frame, 48))
             views += [view, view.flip(3)]
             frames.append(frame)
-        _, points, probability = self.output_net(torch.cat(views))
-        if float(probability[:, 1].mean()) < _THRESHOLDS[2]:
+        _, points, _ = self.output_net(torch.cat(views))
+        score = self._score(image, matrix)
+        if score < _THRESHOLDS[2]:
             return None
         points = points.view(-1, 2, 5).transpose(1, 2).double().numpy()  # (4, 5, 2)
         points[1::2] = (points[1::2] * (-1, 1) + (1, 0))[:, _MIRRORED]
         points = 48 * (points[0::2] + points[1::2]) / 2  # (2, 5, 2) view pixels
         landmarks = np.mean([p @ f[:, :2].T + f[:, 2] for p, f in zip(points, frames, strict=True)], axis=0)
-        return Face(face.box, landmarks, float(probability[:, 1].mean()))
+        return Face(face.box, landmarks, score)
+
+    def _score(self, image: Image.Image, matrix: npt.NDArray[np.float64]) -> float:
+        """How probable a face is in views turned and shifted a little, on average: what is none seldom is in all.
+
+        Args:
+            image: the photo.
+            matrix: (2, 3), from the unit crop to it.
+        """
+        half, room = _VIEW_HALVES[1], 1.5
+        linear = matrix[:, :2] * (2 * room * half / 72)
+        frame = np.column_stack([linear, matrix[:, :2] @ (_VIEW_CENTRE - room * half) + matrix[:, 2]])
+        around = _to_tensor(warp(image, frame, 72)).expand(len(_SHAKEN), -1, -1, -1)
+        angle, x, y = torch.tensor(_SHAKEN).unbind(1)
+        cos, sin = torch.cos(angle.deg2rad()) / room, torch.sin(angle.deg2rad()) / room
+        rows = torch.stack([cos, -sin, x / room]), torch.stack([sin, cos, y / room])
+        grid = F.affine_grid(torch.stack(rows).permute(2, 0, 1), [len(_SHAKEN), 3, 48, 48], align_corners=False)
+        views = F.grid_sample(around, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return float(self.output_net(views)[2][:, 1].mean())
 
     def _search_bordered(self, image: Image.Image) -> list[Face]:
         border = max(image.size) // 3
@@ -141,7 +183,7 @@ class FaceDetector:
             back = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
             shift = np.array(image.size) / 2 - back @ (np.array(turned.size) / 2)
             faces = [_moved(face, back, shift) for face in self._search(turned)]
-            best = max(best, faces, key=lambda found: max((face.score for face in found), default=0.0))
+            best = max(best, faces, key=_best)
         return best
 
     @torch.inference_mode()
@@ -316,6 +358,16 @@ def _adjusted(boxes: Tensor, offsets: Tensor) -> Tensor:
 def _area(face: Face) -> float:
     left, top, right, bottom = face.box
     return max(0.0, right - left) * max(0.0, bottom - top)
+
+
+def _best(faces: list[Face]) -> float:
+    """The highest score."""
+    return max((face.score for face in faces), default=0.0)
+
+
+def _inside(face: Face, size: tuple[int, int]) -> float:
+    """The part of a face's box that lies in a photo of this size, 0..1."""
+    return _overlap(face, Face((0.0, 0.0, float(size[0]), float(size[1])), face.landmarks, 1.0))
 
 
 def _overlap(a: Face, b: Face) -> float:
