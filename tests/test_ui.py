@@ -84,7 +84,18 @@ def start(
 
 
 def change(handlers: EditHandlers, session: Session | None, boxes: set[str], method: Any = "actor") -> list[Shown]:
-    return list(start(handlers, session, boxes, method))
+    return [merged(start(handlers, session, boxes, method))]
+
+
+def merged(shown: Iterator[Shown]) -> Shown:
+    """What stands there in the end."""
+    rows = list(shown)
+    return Shown(
+        *(
+            next((field for field in reversed(column) if not is_skip(field)), column[0])
+            for column in zip(*rows, strict=True)
+        )
+    )
 
 
 def is_skip(value: object) -> bool:
@@ -178,15 +189,15 @@ def test_the_optimiser_shows_its_way_and_stops(handlers: EditHandlers, session: 
     assert "polyline" in shown.stage["energies"]
     assert "Step 0" in shown.status
     assert "Step 1" in next(walk).status  # a picture for each step
-    handlers.stop(VISITOR)
-    *_, last = walk
+    handlers.running.stop(VISITOR)
+    last = merged(walk)
     assert last.session.now.method == "optimise"
     assert last.session.now.edit.steps < 20
-    handlers.stop(VISITOR)  # nothing runs: nothing happens
+    handlers.running.stop(VISITOR)  # nothing runs: nothing happens
 
 
 CANCELLERS: dict[str, Callable[[EditHandlers, Session, dict[str, Any]], Any]] = {
-    "cancel": lambda handlers, session, upload: handlers.cancel(120, VISITOR),
+    "cancel": lambda handlers, session, upload: handlers.running.cancel(120, VISITOR),
     "undo": lambda handlers, session, upload: handlers.undo(session, VISITOR),
     "redo": lambda handlers, session, upload: handlers.redo(session, VISITOR),
     "reset": lambda handlers, session, upload: handlers.reset(session, VISITOR),
@@ -206,17 +217,17 @@ def test_whatever_changes_the_state_ends_a_walk(
 ) -> None:
     walk = start(handlers, session, set(session.now.boxes) ^ {"Young"}, "optimise", asked=100)
     next(walk)
-    handlers.cancel(90, VISITOR)  # one that was late on its way
+    handlers.running.cancel(90, VISITOR)  # one that was late on its way
     assert not is_skip(next(walk).status)
     CANCELLERS[what](handlers, session, uploaded(folder, astronaut))
     assert all(is_skip(field) for shown in walk for field in shown)  # no picture, no edit to undo
 
 
 def test_a_wish_that_a_newer_one_has_overtaken_is_left_out(handlers: EditHandlers, session: Session) -> None:
-    handlers.cancel(200, VISITOR)
+    handlers.running.cancel(200, VISITOR)
     (shown,) = start(handlers, session, set(), "actor", asked=150)
     assert all(map(is_skip, shown))
-    (shown,) = start(handlers, session, set(), "actor", asked=200)
+    shown = merged(start(handlers, session, set(), "actor", asked=200))
     assert not is_skip(shown.session)
 
 
@@ -226,8 +237,8 @@ def test_a_walk_can_be_saved(handlers: EditHandlers, session: Session, warnings:
     walk = start(handlers, session, set(session.now.boxes) ^ {"Young"}, "optimise")
     for _ in range(4):
         next(walk)
-    handlers.stop(VISITOR)
-    *_, last = walk
+    handlers.running.stop(VISITOR)
+    last = merged(walk)
     assert last.stage["animation"]
     with Image.open(handlers.film(last.session) or "") as film:
         assert film.format == "WEBP"
@@ -249,7 +260,7 @@ def test_an_animation_has_every_face_and_comes_to_rest() -> None:
 
 def test_how_much_reaches_the_edit_and_comes_back(handlers: EditHandlers, session: Session) -> None:
     seen = set(session.now.boxes)
-    *_, shown = start(handlers, session, seen ^ {"Young"}, "actor", strength=0.6)
+    shown = merged(start(handlers, session, seen ^ {"Young"}, "actor", strength=0.6))
     assert shown.session.now.edit.changes == {"Young": pytest.approx(0.4 if "Young" in seen else 0.6)}
     back = handlers.undo(shown.session, VISITOR)
     assert back.stage["strength"] == 1.0

@@ -125,8 +125,8 @@ def _wire_edits(
     asked = gr.Number(0, visible=False)
     values = [gr.JSON(visible=False), *(gr.Number(visible=False) for _ in range(2)), gr.Textbox(visible=False), asked]
     # First, so that what runs for an older wish makes way; this never queues.
-    stage.cancel(wrap(handlers.cancel, _say), asked, None, js=desk.given("cancel"), api_name="cancel", **quick)
-    stage.stop(wrap(handlers.stop, _say), None, None, api_name="stop", **quick)
+    stage.cancel(wrap(handlers.running.cancel, _say), asked, None, js=desk.given("cancel"), api_name="cancel", **quick)
+    stage.stop(wrap(handlers.running.stop, _say), None, None, api_name="stop", **quick)
     change = wrap(handlers.change, editing_tab.failed)
     stage.change_wish(change, values, shown, js=desk.given("change"), api_name="change", **_EVENT, **model)
     tiles.fill(wrap(handlers.fill, editing_tab.failed), None, shown, api_name="fill", **_EVENT, **model)
