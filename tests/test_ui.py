@@ -207,6 +207,11 @@ CANCELLERS: dict[str, Callable[[EditHandlers, Session, dict[str, Any]], Any]] = 
     "face": lambda handlers, session, upload: handlers.choose_face("Face 1", session, VISITOR),
     "sample": lambda handlers, session, upload: handlers.open_sample(session.reading, VISITOR),
     "restore": lambda handlers, session, upload: handlers.restore(upload, None, session.kept(), VISITOR),
+    "method": lambda handlers, session, upload: list(
+        start(handlers, session, set(session.now.boxes) ^ {"Young"}, "actor", asked=120)
+    ),
+    "tab": lambda handlers, session, upload: handlers.running.leave(120, VISITOR),
+    "closing": lambda handlers, session, upload: handlers.running.close(VISITOR),
     "another wish": lambda handlers, session, upload: list(start(handlers, session, set(), "actor", asked=120)),
 }
 
