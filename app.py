@@ -59,7 +59,6 @@ def serve(settings: Settings, folder: Folder) -> int:
         return 2
     finally:
         stop_sweeping()
-        page.close(verbose=False)
     return 0
 
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +20,26 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
-def opened(port: int) -> Iterator[tuple[str, Browser]]:
+def opened(port: int, address: str | None = None) -> Iterator[tuple[str, Browser]]:
     """The page's address and a browser for the length of a `with` block.
 
     Args:
         port: for the page.
+        address: of a page that is served already; None: serve it.
 
     Raises:
         SystemExit: the page does not start; it has said why.
     """
     from playwright.sync_api import sync_playwright
 
+    with _served(port) if address is None else nullcontext(address) as place, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield place, chromium
+        chromium.close()
+
+
+@contextmanager
+def _served(port: int) -> Iterator[str]:
     command = [sys.executable, "app.py", "--port", str(port), "--device", "cpu"]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
@@ -38,10 +47,7 @@ def opened(port: int) -> Iterator[tuple[str, Browser]]:
         address = re.search(r"http\S+", server.stdout.readline())
         if address is None:
             raise SystemExit("The page does not start: see the message above.")
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            yield address[0], chromium
-            chromium.close()
+        yield address[0]
     finally:
         server.terminate()
         server.wait(20)

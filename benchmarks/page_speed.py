@@ -86,11 +86,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="of each (default: %(default)s)")
     parser.add_argument("--port", type=int, default=7868, help="for the page (default: %(default)s)")
+    parser.add_argument("--address", help="of a page that is served already, such as http://127.0.0.1:7860/")
     parser.add_argument("--photos", type=Path, nargs="*", help="new photos (default: the page's examples)")
     parser.add_argument("--json", type=Path, help="write every figure there")
     arguments = parser.parse_args()
     photos = arguments.photos or sorted(EXAMPLES.iterdir())
-    with opened(arguments.port) as (address, chromium):
+    with opened(arguments.port, arguments.address) as (address, chromium):
         measured = measure(chromium, address, photos, arguments.rounds)
     for name, values in measured.items():
         words, aim = AIMS[name]

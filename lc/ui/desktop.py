@@ -6,6 +6,8 @@ dialog, and saved by one that is asked for here: not every browser that pywebvie
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import os
 import signal
 import sys
@@ -94,7 +96,11 @@ def show(address: str) -> None:
     window.events.loaded += lambda: window.evaluate_js(_SAVING)
     # From a thread: the handler may run inside the window's own loop.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=window.destroy).start())
+    logging.getLogger("pywebview").setLevel(
+        logging.CRITICAL
+    )  # it writes a traceback for each browser that is not there
+    qt = sys.platform.startswith("linux") and importlib.util.find_spec("qtpy") is not None
     try:
-        webview.start()
+        webview.start(gui="qt" if qt else None)
     except webview.errors.WebViewException as error:
         raise LatentConstraintsError(text("desktop.missing")) from error

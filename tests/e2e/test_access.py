@@ -20,7 +20,7 @@ def states(page: sync_api.Page, two_faces: Path, tmp_path: Path) -> Iterator[str
     page.locator("[name=lc-method][value=optimise]").check(force=True)
     page.wait_for_function("lc.state.step >= 1")
     yield "on the way"
-    act(page, lambda: page.locator("[data-live=stop]").click())
+    page.wait_for_function("!lc.state.walking && !lc.state.step")
     yield "walked"
     (tmp_path / "notes.jpg").write_text("These are notes.")
     page.locator(".lc-actions input[type=file]").set_input_files(tmp_path / "notes.jpg")
@@ -100,8 +100,7 @@ def test_keys_alone_do_all_of_it(page: sync_api.Page, astronaut: Path) -> None:
     act(page, lambda: page.keyboard.press("Enter"))
     with page.expect_download():
         page.keyboard.press("d")
-    to(page, "[role=tab][aria-selected=true]", "Shift+Tab")
-    page.keyboard.press("ArrowRight")
+    to(page, "[role=tab][aria-selected=false]", "Shift+Tab")
     page.keyboard.press("Enter")
     sync_api.expect(page.locator(".lc-frame")).to_be_hidden()
 
