@@ -238,3 +238,11 @@ def test_programs_can_edit_read_and_sample(address: str, astronaut: Path, tmp_pa
     assert len(files) == 3
     with pytest.raises(Exception, match="no attribute 'Wings'"):
         client.predict(photo, {"Wings": True}, 0.5, "actor", api_name="/edit")
+
+
+def test_the_page_can_be_installed(page: sync_api.Page) -> None:
+    chrome = page.context.new_cdp_session(page)
+    manifest = chrome.send("Page.getAppManifest")
+    assert not manifest["errors"]
+    wrong = {error["errorId"] for error in chrome.send("Page.getInstallabilityErrors")["installabilityErrors"]}
+    assert wrong <= {"in-incognito"}  # as all pages of tests are
