@@ -12,8 +12,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.browser import opened
-from lc.ui.handlers import EXAMPLES
+from benchmarks.browser import ROOT, opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -90,7 +89,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, nargs="*", help="new photos (default: the page's examples)")
     parser.add_argument("--json", type=Path, help="write every figure there")
     arguments = parser.parse_args()
-    photos = arguments.photos or sorted(EXAMPLES.iterdir())
+    photos = arguments.photos or sorted((ROOT / "lc" / "ui" / "examples").iterdir())
     with opened(arguments.port, arguments.address) as (address, chromium):
         measured = measure(chromium, address, photos, arguments.rounds)
     for name, values in measured.items():

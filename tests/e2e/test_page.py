@@ -23,6 +23,14 @@ def test_first_paint_is_a_large_edited_face(page: sync_api.Page) -> None:
     assert split < 100 * (left - a) / (c - a)  # left of the face
     assert page.locator(".lc-tile img[src]").count() == 10
     assert page.locator(".lc-tile[aria-pressed=true]").count() == 1
+    assert page.locator(".lc-tag").all_inner_texts() == ["Before", "After"]
+    page.locator(".lc-divider").focus()
+    page.keyboard.press("Home")  # the change fills the stage
+    page.wait_for_timeout(300)
+    edited = page.locator(".lc-frame").screenshot()
+    page.keyboard.press("End")
+    page.wait_for_timeout(300)
+    assert differs(edited, page.locator(".lc-frame").screenshot()) > 1
 
 
 def test_before_is_seen_while_the_picture_is_held(page: sync_api.Page) -> None:

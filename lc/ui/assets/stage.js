@@ -228,7 +228,10 @@ function show() {
       blob = arriving;
     }
     arriving = null;
+    const { identity, strength, method } = lc.wish ?? {};
     lc.wish = wished(view);
+    // A face that nobody has edited yet leaves the sliders and the method where somebody has put them.
+    if (fresh && lc.touched && view.at === 0) Object.assign(lc.wish, { identity, strength, method });
     find(".lc-details div").innerHTML = view.details;
     if (lc.touched) keep(view);
   }
