@@ -9,6 +9,7 @@ import sys
 
 from lc.errors import LatentConstraintsError
 from lc.memory import trim
+from lc.ui import desktop
 from lc.ui.settings import Settings, parse
 from lc.ui.storage import Folder, every
 
@@ -32,6 +33,8 @@ def serve(settings: Settings, folder: Folder) -> int:
     from lc.weights import locate
 
     try:
+        if settings.desktop:
+            desktop.check()
         weights = locate(settings.weights)
         page, visitors = build_page(FaceEditor.load(weights, settings.device), weights, settings, folder)
     except LatentConstraintsError as error:
@@ -43,10 +46,19 @@ def serve(settings: Settings, folder: Folder) -> int:
         where = f"{settings.host}:{settings.port}"
         print(f"{where} is taken or not this machine's: choose another with --port and --host.", file=sys.stderr)
         return 1
-    print(f"The page is at {address}", flush=True)
+    if not settings.desktop:
+        print(f"The page is at {address}", flush=True)
     stop_sweeping = every(min(600.0, settings.file_age / 5), folder.sweep, visitors.sweep, gc.collect, trim)
-    page.block_thread()
-    stop_sweeping()
+    try:
+        if settings.desktop:
+            desktop.show(address)
+        else:
+            page.block_thread()
+    except LatentConstraintsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    finally:
+        stop_sweeping()
     return 0
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.browser import ROOT, opened
+
 #: Of each picture: width and height of the window, and light or dark.
 PICTURES = {"page": (1280, 900, "light"), "page-dark": (1280, 900, "dark"), "page-phone": (390, 844, "light")}
 
@@ -20,28 +17,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder (default: %(default)s)")
     parser.add_argument("--port", type=int, default=7869, help="for the page (default: %(default)s)")
     arguments = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    command = [sys.executable, "app.py", "--port", str(arguments.port), "--device", "cpu"]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        address = re.search(r"http\S+", server.stdout.readline())
-        if address is None:
-            raise SystemExit("The page does not start: see the message above.")
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            for name, (width, height, theme) in PICTURES.items():
-                page = chromium.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
-                page.goto(f"{address[0]}?__theme={theme}")
-                page.wait_for_selector(".lc-tile img[src]")
-                page.wait_for_timeout(1000)  # pictures fade in
-                page.screenshot(path=arguments.out / f"{name}.png")
-                page.close()
-            chromium.close()
-    finally:
-        server.terminate()
-        server.wait(20)
+    with opened(arguments.port) as (address, chromium):
+        for name, (width, height, theme) in PICTURES.items():
+            page = chromium.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+            page.goto(f"{address}?__theme={theme}")
+            page.wait_for_selector(".lc-tile img[src]")
+            page.wait_for_timeout(1000)  # pictures fade in
+            page.screenshot(path=arguments.out / f"{name}.png")
+            page.close()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -120,6 +121,13 @@ class Edit:
             self.__dict__["_result"] = weakref.ref(picture)
         return picture
 
+    @contextmanager
+    def held(self) -> Iterator[Image.Image]:
+        """Keep `result` made for the length of a `with` block."""
+        with self.reading.photo.held():
+            picture = self.result  # a name, for what a frame has no name for goes at once
+            yield picture
+
     @property
     def crop_result(self) -> Image.Image:
         """As `result`, with the model's whole face put in, as blurred as it is, and not only the change."""
@@ -133,7 +141,7 @@ class Edit:
         photo, aligned = self.reading.photo, self.reading.aligned
         with photo.held():
             after = photo.to_srgb(self.result.convert("RGB"))
-            return Seen(self.witness.read(photo.rgb, aligned), self.witness.read(after, aligned))
+            return Seen(self.witness.read_once(photo.rgb, aligned), self.witness.read(after, aligned))
 
     @property
     def also_changed(self) -> tuple[str, ...]:

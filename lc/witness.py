@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,14 @@ class Witness:
 
     def __init__(self, classifier: Classifier, attributes: AttributeSet) -> None:
         self._classifier, self.attributes = classifier, attributes
+        self._known: weakref.WeakKeyDictionary[Aligned, dict[str, float]] = weakref.WeakKeyDictionary()
+
+    def read_once(self, rgb: Image.Image, aligned: Aligned) -> dict[str, float]:
+        """As `read`, of the photo as it was aligned: every edit of a face is held against the same reading."""
+        known = self._known.get(aligned)
+        if known is None:
+            known = self._known[aligned] = self.read(rgb, aligned)
+        return known
 
     @torch.inference_mode()
     def read(self, rgb: Image.Image, aligned: Aligned) -> dict[str, float]:

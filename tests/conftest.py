@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,30 @@ def celeba(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "list_attr_celeba.txt").write_text("\n".join(attributes) + "\n")
     (root / "list_eval_partition.txt").write_text("\n".join(partition) + "\n")
     return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The page's, for uploads and results."""
+    from lc.ui.storage import Folder
+
+    (tmp_path / "app").mkdir()
+    with Folder(3000, tmp_path / "app") as folder:
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder.path))
+        yield folder
+
+
+@pytest.fixture
+def handlers(tiny_editor: FaceEditor, folder: Any) -> Any:
+    """Of the page's first tab."""
+    from lc.ui.handlers import EditHandlers
+
+    return EditHandlers(tiny_editor, folder)
+
+
+@pytest.fixture
+def session(handlers: Any, folder: Any, astronaut: Path) -> Any:
+    """A visitor's who has just brought the astronaut."""
+    from visiting import VISITOR, uploaded
+
+    return handlers.open_upload(uploaded(folder, astronaut), VISITOR).session

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -56,3 +58,25 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path, tiny_weights: Path, capsys: 
         settings = Settings(weights=str(tiny_weights), device="cpu", port=taken.getsockname()[1])
         assert app.serve(settings, folder) == 1
     assert str(settings.port) in capsys.readouterr().err
+
+
+def test_a_window_is_this_machines_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = parse(["--desktop", "--host", "0.0.0.0", "--port", "80"], {"LC_ROOT_PATH": "/x"})
+    assert (settings.desktop, settings.host, settings.port, settings.root_path) == (True, "127.0.0.1", 0, "")
+    with pytest.raises(SystemExit):
+        parse(["--desktop", "--share"], {})
+    assert "--share" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["webview", "screen"])
+def test_a_window_that_cannot_be_had_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "webview", None if missing == "webview" else ModuleType("webview"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with Folder(60, tmp_path) as folder:
+        assert app.serve(Settings(desktop=True), folder) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "--desktop" in sentence

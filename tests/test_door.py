@@ -180,7 +180,8 @@ def test_files_are_served_by_registered_name_only(
 def test_what_the_page_does_not_use_is_not_there(client: httpx.Client, page: Any, web: str) -> None:
     gets = ["proxy=" + web, "custom_component/x/client/y/z.js", "stream/a/b/1/playlist.m3u8", "runs", "dev/reload"]
     gets += ["run-history/buckets", "run-history/records", "vibe-code", "token", "profiling/traces", "file/etc/passwd"]
-    for path in [f"{API}/{path}" for path in gets] + ["/monitoring", "/monitoring/summary", "/pwa_icon/99999", "/docs"]:
+    roots = ["monitoring", "monitoring/summary", "pwa_icon", "pwa_icon/512", "icon-4096.png", "icon-192.png/x", "docs"]
+    for path in [f"{API}/{path}" for path in gets] + [f"/{path}" for path in roots]:
         assert client.get(path).status_code == 404, path
     posts = ["component_server", "process_recording", "stream/x", "run-history/connect", "vibe-edit", "call/change"]
     posts += ["run/change", "api/export", "run/describe", "call/v2/make"]

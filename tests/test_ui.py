@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import math
-import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,37 +16,17 @@ from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError
 from lc.results import animated
 from lc.ui.settings import Settings
-from lc.witness import Seen
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 
 gr = pytest.importorskip("gradio")
 
-from lc.ui import views  # noqa: E402 - needs gradio, as do those below
-from lc.ui.card import figures, model_card  # noqa: E402
-from lc.ui.handlers import EditHandlers, Shown, examples, failed  # noqa: E402
+from visiting import VISITOR, change, is_skip, merged, start, uploaded  # noqa: E402 - needs gradio, as do those below
+
+from lc.ui.handlers import EditHandlers, examples, failed  # noqa: E402
 from lc.ui.layout import build_page  # noqa: E402
 from lc.ui.making import Faces, MakingHandlers  # noqa: E402
-from lc.ui.pictures import Pictures  # noqa: E402
 from lc.ui.session import HISTORY, Session, boxes_seen, changes_of, reading_of, tick  # noqa: E402
 from lc.ui.storage import Folder  # noqa: E402
-
-VISITOR: Any = SimpleNamespace(session_hash="visitor")
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
-    (tmp_path / "app").mkdir()
-    with Folder(3000, tmp_path / "app") as folder:
-        monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder.path))
-        yield folder
-
-
-def uploaded(folder: Folder, path: Path) -> dict[str, Any]:
-    """A file as Gradio describes it once it has come through the door."""
-    arrived = folder.new_upload() / path.name
-    arrived.write_bytes(path.read_bytes())
-    folder.add_upload(str(arrived))
-    return {"path": str(arrived), "meta": {"_type": "gradio.FileData"}}
 
 
 @pytest.fixture
@@ -58,37 +34,6 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
     monkeypatch.setattr(gr, "Warning", said.append)
     return said
-
-
-@pytest.fixture
-def handlers(tiny_editor: FaceEditor, folder: Folder) -> EditHandlers:
-    return EditHandlers(tiny_editor, folder)
-
-
-@pytest.fixture
-def session(handlers: EditHandlers, folder: Folder, astronaut: Path) -> Session:
-    shown = handlers.open_upload(uploaded(folder, astronaut), VISITOR)
-    assert isinstance(shown.session, Session)
-    return shown.session
-
-
-def start(
-    handlers: EditHandlers,
-    session: Session | None,
-    boxes: set[str],
-    method: Any,
-    strength: float = 1.0,
-    asked: float = 0,
-) -> Iterator[Shown]:
-    return handlers.change(sorted(boxes), 0.5, strength, method, asked, session, VISITOR)
-
-
-def change(handlers: EditHandlers, session: Session | None, boxes: set[str], method: Any = "actor") -> list[Shown]:
-    return list(start(handlers, session, boxes, method))
-
-
-def is_skip(value: object) -> bool:
-    return isinstance(value, dict) and value == gr.skip()
 
 
 # --- session ----------------------------------------------------------------------------------------------------------
@@ -178,46 +123,11 @@ def test_the_optimiser_shows_its_way_and_stops(handlers: EditHandlers, session: 
     assert "polyline" in shown.stage["energies"]
     assert "Step 0" in shown.status
     assert "Step 1" in next(walk).status  # a picture for each step
-    handlers.stop(VISITOR)
-    *_, last = walk
+    handlers.running.stop(VISITOR)
+    last = merged(walk)
     assert last.session.now.method == "optimise"
     assert last.session.now.edit.steps < 20
-    handlers.stop(VISITOR)  # nothing runs: nothing happens
-
-
-CANCELLERS: dict[str, Callable[[EditHandlers, Session, dict[str, Any]], Any]] = {
-    "cancel": lambda handlers, session, upload: handlers.cancel(120, VISITOR),
-    "undo": lambda handlers, session, upload: handlers.undo(session, VISITOR),
-    "redo": lambda handlers, session, upload: handlers.redo(session, VISITOR),
-    "reset": lambda handlers, session, upload: handlers.reset(session, VISITOR),
-    "history": lambda handlers, session, upload: handlers.go(session, SimpleNamespace(index=0), VISITOR),
-    "example": lambda handlers, session, upload: handlers.open_example(SimpleNamespace(index=0), VISITOR),
-    "upload": lambda handlers, session, upload: handlers.open_upload(upload, VISITOR),
-    "face": lambda handlers, session, upload: handlers.choose_face("Face 1", session, VISITOR),
-    "sample": lambda handlers, session, upload: handlers.open_sample(session.reading, VISITOR),
-    "restore": lambda handlers, session, upload: handlers.restore(upload, None, session.kept(), VISITOR),
-    "another wish": lambda handlers, session, upload: list(start(handlers, session, set(), "actor", asked=120)),
-}
-
-
-@pytest.mark.parametrize("what", CANCELLERS)
-def test_whatever_changes_the_state_ends_a_walk(
-    handlers: EditHandlers, session: Session, folder: Folder, astronaut: Path, what: str
-) -> None:
-    walk = start(handlers, session, set(session.now.boxes) ^ {"Young"}, "optimise", asked=100)
-    next(walk)
-    handlers.cancel(90, VISITOR)  # one that was late on its way
-    assert not is_skip(next(walk).status)
-    CANCELLERS[what](handlers, session, uploaded(folder, astronaut))
-    assert all(is_skip(field) for shown in walk for field in shown)  # no picture, no edit to undo
-
-
-def test_a_wish_that_a_newer_one_has_overtaken_is_left_out(handlers: EditHandlers, session: Session) -> None:
-    handlers.cancel(200, VISITOR)
-    (shown,) = start(handlers, session, set(), "actor", asked=150)
-    assert all(map(is_skip, shown))
-    (shown,) = start(handlers, session, set(), "actor", asked=200)
-    assert not is_skip(shown.session)
+    handlers.running.stop(VISITOR)  # nothing runs: nothing happens
 
 
 def test_a_walk_can_be_saved(handlers: EditHandlers, session: Session, warnings: list[str]) -> None:
@@ -226,8 +136,8 @@ def test_a_walk_can_be_saved(handlers: EditHandlers, session: Session, warnings:
     walk = start(handlers, session, set(session.now.boxes) ^ {"Young"}, "optimise")
     for _ in range(4):
         next(walk)
-    handlers.stop(VISITOR)
-    *_, last = walk
+    handlers.running.stop(VISITOR)
+    last = merged(walk)
     assert last.stage["animation"]
     with Image.open(handlers.film(last.session) or "") as film:
         assert film.format == "WEBP"
@@ -249,7 +159,7 @@ def test_an_animation_has_every_face_and_comes_to_rest() -> None:
 
 def test_how_much_reaches_the_edit_and_comes_back(handlers: EditHandlers, session: Session) -> None:
     seen = set(session.now.boxes)
-    *_, shown = start(handlers, session, seen ^ {"Young"}, "actor", strength=0.6)
+    shown = merged(start(handlers, session, seen ^ {"Young"}, "actor", strength=0.6))
     assert shown.session.now.edit.changes == {"Young": pytest.approx(0.4 if "Young" in seen else 0.6)}
     back = handlers.undo(shown.session, VISITOR)
     assert back.stage["strength"] == 1.0
@@ -355,21 +265,6 @@ def test_a_face_that_cannot_be_edited_is_a_sentence(handlers: EditHandlers, fold
         handlers.choose_face("Face 2", session, VISITOR)
 
 
-def test_green_is_for_what_an_outside_reader_sees(session: Session) -> None:
-    edit = dataclasses.replace(session.now.edit, changes={"Young": True}, converged=True, warning=None)
-    edit.after["Young"] = 0.9
-    moment = dataclasses.replace(session.now, edit=edit)
-    line = views.status(ATTRIBUTE_SET, moment, {"Young": True})
-    assert "lc-status ok" not in line
-    assert "The model reads it as Younger" in line
-    for seen, kind in ((0.8, "ok"), (0.2, "warn")):
-        edit = dataclasses.replace(edit)
-        read = dict.fromkeys(ATTRIBUTES, 0.1)
-        edit.__dict__["seen"] = Seen(read, read | {"Young": seen})
-        line = views.status(ATTRIBUTE_SET, dataclasses.replace(moment, edit=edit), {"Young": True})
-        assert f"lc-status {kind}" in line
-
-
 # --- generated faces --------------------------------------------------------------------------------------------------
 
 
@@ -416,67 +311,3 @@ def test_every_event_is_named_and_documented(tiny_editor: FaceEditor, tiny_weigh
     public = {function.api_name for function in functions if function.api_visibility == "public"}
     assert public == {"describe", "edit", "sample"}
     assert not any(function.preprocess for function in functions)  # Gradio's own checks open files
-
-
-# --- pieces -----------------------------------------------------------------------------------------------------------
-
-
-def test_bars_escape_titles_and_say_numbers(session: Session) -> None:
-    young = dataclasses.replace(ATTRIBUTE_SET["Young"], title="<script>&")
-    titled = tuple(young if one.name == "Young" else one for one in ATTRIBUTE_SET.attributes)
-    attributes = dataclasses.replace(ATTRIBUTE_SET, attributes=titled)
-    table = views.bars(attributes, session.now.edit.before, session.now.edit.after, {"Young": False})
-    assert table.count("&lt;script&gt;&amp;") == 1
-    assert "<script" not in table
-    assert table.count("<tr>") == 11
-    assert len(re.findall(r"\d+%</td>", table)) == 20
-    assert table.count("asked") == 1
-
-
-def test_model_card_loses_its_front_matter_and_keeps_its_pictures(tmp_path: Path) -> None:
-    assert "without a model card" in model_card(tmp_path)
-    Image.new("RGB", (2, 2)).save(tmp_path / "curve.png")
-    (tmp_path / "README.md").write_text(
-        "---\nlicense: other\n---\n# Card\n![Curve](curve.png) ![Out](../secret.png) ![Web](https://x.org/a.png)\n"
-    )
-    card = model_card(tmp_path)
-    assert card.startswith("# Card")
-    assert "![Curve](data:image/png;base64," in card
-    assert "![Web]" not in card  # a link, for nothing is fetched from outside
-
-
-def test_a_file_on_its_way_to_a_browser_stays_whole(folder: Folder) -> None:
-    picture, pictures = Image.effect_noise((64, 64), 80).convert("RGB"), Pictures(folder)
-    path = Path(pictures.jpeg(picture))
-    sent = path.stat()
-    assert Path(pictures.jpeg(picture)) == path  # the same picture is shown again meanwhile
-    assert (path.stat().st_ino, path.stat().st_size) == (sent.st_ino, sent.st_size)  # nobody wrote into it
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def test_three_figures_come_from_what_was_measured(tmp_path: Path) -> None:
-    assert "without measurements" in figures(tmp_path)
-    rows = {
-        "A=1": {"all": {"edits": 30, "evaluation": 0.99, "outside": 0.9, "held": 0.8}},
-        "B=1": {"all": {"edits": 10, "evaluation": 0.1, "masks": 0.5, "held": 0.4}},
-    }
-    measured = {"directions": rows, "same_person": {"all": {"same_person": 0.822}}}
-    (tmp_path / "evaluation.json").write_text(json.dumps({"finished": {"places": {"0.5": measured}}}))
-    assert re.findall(r"<b>(\d+%)</b>", figures(tmp_path)) == ["80%", "82%", "70%"]
-    (tmp_path / "evaluation.json").write_text(json.dumps({"finished": {"places": {"0.5": {"directions": [3]}}}}))
-    assert "without measurements" in figures(tmp_path)
-
-
-def test_few_faces_as_asked_are_never_praised(tiny_editor: FaceEditor) -> None:
-    samples = tiny_editor.sample(4)
-    for sample in samples:
-        sample.attributes["Smiling"] = 0.1
-    line = views.made(samples, {"Smiling": True}, {"Smiling": True})
-    assert "0 of 4" in line
-    assert "warn" in line
-
-
-def test_two_colours_of_hair_are_refused_in_words(tiny_editor: FaceEditor, handlers: EditHandlers) -> None:
-    choices = ["yes" if name in ("Black_Hair", "Blond_Hair") else "any" for name in ATTRIBUTES]
-    with pytest.raises(LatentConstraintsError, match="Black hair and Blond hair"):
-        MakingHandlers(tiny_editor, handlers).make(3, 7, True, *choices)

@@ -11,6 +11,10 @@ resolution; of the photo itself, only the pixels under the crop are touched.
 from __future__ import annotations
 
 import math
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -99,7 +103,8 @@ def paste(
         return result
     side = round(width * zoom)
     if reconstruction is not None:
-        layers = _layers(_sampled(rgb, matrix, width, side), new, old, reach, steering)
+        canvas = _CANVASES.get((rgb, aligned), (width, side), lambda: _sampled(rgb, matrix, width, side))
+        layers = _layers(canvas.astype(np.float32), new, old, reach, steering)
     else:
         cover = _fade(side, _FEATHER)[..., None]
         layers = _Layers(_enlarged(new, side) * cover, cover)
@@ -343,11 +348,39 @@ def _clipped(grain: _Floats) -> _Floats:
     return grain.clip(-reach, reach)
 
 
-def _sampled(rgb: Image.Image, matrix: Array, width: int, side: int) -> _Floats:
+class _Canvases:
+    """The canvases used last: all edits of a face in a photo begin with the same one. Safe to share by threads.
+
+    Args:
+        most: how many are kept, each of at most 2 MB.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._known: OrderedDict[tuple[int, ...], tuple[list[weakref.ref[object]], _Bytes]] = OrderedDict()
+
+    def get(self, of: tuple[object, ...], form: tuple[int, ...], make: Callable[[], _Bytes]) -> _Bytes:
+        """A canvas of a photo and a face in it, neither of which is ever changed, in a form; made where it is new."""
+        key = (*map(id, of), *form)
+        with self._lock:
+            refs, canvas = self._known.pop(key, ([], None))
+        if canvas is None or [ref() for ref in refs] != list(of):
+            refs, canvas = [weakref.ref(one) for one in of], make()
+        with self._lock:
+            self._known[key] = refs, canvas
+            while len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return canvas
+
+
+_CANVASES = _Canvases(8)
+
+
+def _sampled(rgb: Image.Image, matrix: Array, width: int, side: int) -> _Bytes:
     """The photo under a square of `width` crop pixels, (side, side, 3)."""
     finer = matrix.copy()
     finer[:, :2] *= width / side
-    return np.asarray(warp(rgb, finer, side), dtype=np.float32)
+    return np.asarray(warp(rgb, finer, side))
 
 
 def _to_canvas(matrix: Array, zoom: float, box: tuple[int, int, int, int]) -> Array:

@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lc.ui.calls import SESSION, Calls, RefusedError
 from lc.ui.handlers import examples
 from lc.ui.hosts import Hosts
+from lc.ui.icons import INSTALLED, installed
 from lc.ui.storage import Folder
 from lc.ui.texts import text
 from lc.ui.unread import Unread
@@ -42,7 +43,7 @@ _API = "/gradio_api/"
 _FILE = f"{_API}file="
 
 _READABLE = re.compile(
-    r"/|/config/?|/theme\.css|/manifest\.json|/robots\.txt|/favicon\.ico|/(static|assets|svelte)/[A-Za-z0-9_./@+-]{1,200}"
+    r"/|/config/?|/theme\.css|/robots\.txt|/(static|assets|svelte)/[A-Za-z0-9_./@+-]{1,200}"
     r"|/gradio_api/(theme\.css|info/?|openapi\.json|app_id/?|startup-events|login_check/?|user/?|queue/status"
     r"|queue/data|upload_progress|heartbeat/[A-Za-z0-9_-]{1,64}|call/(v2/)?[a-z_]{1,32}/[A-Za-z0-9_-]{1,64})"
 )
@@ -115,6 +116,9 @@ class Door:
 
     def _read(self, scope: Scope, path: str) -> Response | None:
         """Lets a request through by returning None."""
+        if path in INSTALLED:
+            body, kind = installed(path)
+            return Response(body, media_type=kind)
         if path.startswith(_FILE):
             if not self._folder.serves(path.removeprefix(_FILE)) and path.removeprefix(_FILE) not in self._static:
                 raise RefusedError(404, text("refused.file"))

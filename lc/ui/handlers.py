@@ -5,11 +5,9 @@ None of them raises what a visitor can put right: it becomes a sentence, and the
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,7 +19,9 @@ from lc.errors import LatentConstraintsError
 from lc.faces import Photo, PictureFormat, read_photo
 from lc.results import Located
 from lc.ui import inputs, views
+from lc.ui.filling import Filling, shows, toggled
 from lc.ui.pictures import Pictures
+from lc.ui.running import Latest, Running
 from lc.ui.session import Moment, Session, boxes_seen, changes_of, tick
 from lc.ui.stage import Stage, finished
 from lc.ui.storage import Folder
@@ -33,8 +33,6 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 _KINDS: tuple[PictureFormat, ...] = ("PNG", "JPEG", "WEBP")
 METHODS: tuple[Method, ...] = ("actor", "optimise")
-_BATCH = 3  # tiles that are sent together
-_VISITORS = 1000  # of whom is known what they asked for last
 
 #: What an event leaves as it is.
 _SKIP: Any = gr.skip()
@@ -57,15 +55,6 @@ def examples() -> list[Path]:
     return sorted(found, key=lambda path: (path.name.startswith("face-"), path.name))
 
 
-@dataclass(eq=False)
-class _Latest:
-    """What a visitor asked for last, by the browser's clock, and how to end what still runs for an older wish."""
-
-    asked: float = 0.0
-    stopped: threading.Event = field(default_factory=threading.Event)  # keep the face as it is
-    reading: Reading | None = None  # whose tiles are being made
-
-
 class EditHandlers:
     """The first tab's events, around one editor that all visitors share.
 
@@ -78,8 +67,8 @@ class EditHandlers:
         self.editor, self.folder, self.pictures = editor, folder, Pictures(folder)
         self.stage = Stage(self.pictures, editor.attributes)
         self.examples = examples()
-        self._quick = FaceEditor(editor.model, editor.inversion_steps, 0)  # for tiles: the actor's proposal as it is
-        self._visitors: OrderedDict[str, _Latest] = OrderedDict()
+        self.running = Running()
+        self._filling = Filling(editor, self.stage, self.running)
 
     # --- a photo comes in ------------------------------------------------------------------------------------------
 
@@ -92,11 +81,11 @@ class EditHandlers:
         attributes, boxes = self.editor.attributes, session.now.boxes
         # What everybody sees at a glance; the page goes through them until somebody does something.
         glance = (attributes.opening or attributes.names)[:3]
-        loop = [self._moment(session.reading, tick(attributes, boxes, _toggled(boxes, name))) for name in glance]
+        loop = [self._moment(session.reading, tick(attributes, boxes, toggled(boxes, name))) for name in glance]
         loop.sort(key=lambda moment: not _seen(moment.edit))  # what the photo does not show comes last
         session = session.add(loop[0])
         tiles: dict[str, Any] = {}
-        for batch in self._tiles(session):
+        for batch in self._filling.batches(session):
             tiles |= batch
         shown = self._full(session)
         turns = [self.stage.after(moment.edit) for moment in loop]
@@ -109,7 +98,7 @@ class EditHandlers:
             upload: Gradio's description of the file, as it came: Gradio's own decoding would fail without a sentence.
             request: tells visitors apart.
         """
-        self._end(request)
+        self.running.end(request)
         if not upload:
             return Shown()
         with self.folder.open_upload(upload) as file:
@@ -117,13 +106,13 @@ class EditHandlers:
 
     def open_example(self, event: gr.SelectData, request: gr.Request) -> Shown:
         """Read the example picture that was clicked."""
-        self._end(request)
+        self.running.end(request)
         path = self.examples[inputs.whole(event.index, text("photo.examples"), 0, len(self.examples) - 1)]
         return self._open(read_photo(path), path.name)
 
     def open_sample(self, reading: Reading, request: gr.Request) -> Shown:
         """Take a made-up face to this tab."""
-        self._end(request)
+        self.running.end(request)
         return self._full(self._begin(reading, None))
 
     def restore(self, upload: dict[str, Any] | None, source: str | None, kept: object, request: gr.Request) -> Shown:
@@ -135,7 +124,7 @@ class EditHandlers:
             kept: see `Session.kept`.
             request: tells visitors apart.
         """
-        self._end(request)
+        self.running.end(request)
         if upload:
             with self.folder.open_upload(upload) as file:
                 photo, source = read_photo(file), None
@@ -161,7 +150,7 @@ class EditHandlers:
             choice: "Face 2" is the second largest.
             session, request: the visitor's.
         """
-        self._end(request)
+        self.running.end(request)
         if session is None or not choice:
             return Shown()
         number = inputs.face_name(choice)
@@ -229,7 +218,7 @@ class EditHandlers:
         identity = inputs.share(identity, text("edit.identity"))
         strength = inputs.share(strength, text("edit.strength"), 0.5)
         method = inputs.choice(method, text("edit.method"), METHODS)
-        latest = self._latest(request)
+        latest = self.running.latest(request)
         mine = inputs.moment(asked) or latest.asked
         if mine < latest.asked:  # something newer waits behind this
             yield Shown()
@@ -239,16 +228,19 @@ class EditHandlers:
         wanted = tick(self.editor.attributes, session.now.boxes, boxes)
         now = session.now
         if (wanted, identity, strength, method) == (now.boxes, now.identity, now.strength, now.method):
-            yield self._edited(session, mine)  # asked for twice: nothing to add to the history
+            yield from self._answer(session, mine, latest)  # asked for twice: nothing to add to the history
             return
         if method == "optimise" and changes_of(self.editor.attributes, session.reading, wanted):
             yield from self._walk(session, Moment(wanted, identity, method, session.now.edit, strength), latest, mine)
             return
         moment = self._moment(session.reading, wanted, identity, strength, method)
         # Whoever asked for something else meanwhile does not see this, nor find it in the history.
-        yield self._edited(session.add(moment), mine) if mine >= latest.asked else Shown()
+        if mine >= latest.asked:
+            yield from self._answer(session.add(moment), mine, latest)
+        else:
+            yield Shown()
 
-    def _walk(self, session: Session, wish: Moment, latest: _Latest, mine: float) -> Iterator[Shown]:
+    def _walk(self, session: Session, wish: Moment, latest: Latest, mine: float) -> Iterator[Shown]:
         """One picture per step. A walk that was cancelled leaves nothing behind."""
         energies: list[Mapping[str, float]] = []
         faces: list[Image.Image] = []
@@ -267,37 +259,10 @@ class EditHandlers:
                 faces.append(progress.preview)
             if progress.edit is not None:
                 session = session.add(replace(wish, edit=progress.edit), faces)
-                shown = self._edited(session, mine)
-                yield shown._replace(stage={**shown.stage, "energies": views.trace(energies)})
+                yield from self._answer(session, mine, latest, energies=views.trace(energies))
             elif progress.preview is not None:
                 stage = self.stage.on_the_way(session, progress.preview, energies, mine)
                 yield Shown(stage=stage, status=views.walking(progress.index))
-
-    def _latest(self, request: gr.Request) -> _Latest:
-        visitor = str(request.session_hash)
-        latest = self._visitors.setdefault(visitor, _Latest())
-        self._visitors.move_to_end(visitor)
-        while len(self._visitors) > _VISITORS:
-            self._visitors.popitem(last=False)
-        return latest
-
-    def _end(self, request: gr.Request) -> None:
-        """End what still runs, whatever the browser's clock says: the state changes now."""
-        self._latest(request).asked += 0.001
-
-    def cancel(self, asked: float, request: gr.Request) -> None:
-        """End at once what still runs for an older wish of the same visitor: something else is on its way.
-
-        Args:
-            asked: milliseconds by the browser's clock.
-            request: tells visitors apart.
-        """
-        latest = self._latest(request)
-        latest.asked = max(latest.asked, inputs.moment(asked))
-
-    def stop(self, request: gr.Request) -> None:
-        """End the optimiser's way at the face it has reached, and keep that."""
-        self._latest(request).stopped.set()
 
     def film(self, session: Session | None) -> str | None:
         """Write the optimiser's way to the latest edit as an animated WebP file, of the whole head."""
@@ -316,56 +281,29 @@ class EditHandlers:
             session: the visitor's.
             request: tells visitors apart: another face ends the tiles of the one before.
         """
-        if session is None:
-            yield Shown()
-            return
-        latest = self._latest(request)
-        latest.reading = session.reading
-        tiles: dict[str, Any] = {}
-        for batch in self._tiles(session):
-            if latest.reading is not session.reading:
-                yield Shown()
-                return
-            tiles |= batch
-            yield Shown(tiles={**self._empty_tiles(session), "tiles": dict(tiles)})
-
-    def _tiles(self, session: Session) -> Iterator[dict[str, Any]]:
-        attributes, reading, seen = self.editor.attributes, session.reading, session.moments[0].boxes
-        batch: dict[str, Any] = {}
-        for name in attributes.names:
-            boxes = tick(attributes, seen, _toggled(seen, name))
-            changes = changes_of(attributes, reading, boxes)
-            edit = self._quick.edit(reading, changes, 0.5)
-            image, read = self.stage.tile(edit)
-            batch[name] = {"image": image, "note": _note(edit, read)}
-            if len(batch) == _BATCH:
-                yield batch
-                batch = {}
-        yield batch
-
-    def _empty_tiles(self, session: Session) -> dict[str, Any]:
-        return {"face_key": f"{id(session.reading):x}", "tiles": {}}
+        for tiles in self._filling.fill(session, request):
+            yield Shown() if tiles is None else Shown(tiles=tiles)
 
     # --- back and forth --------------------------------------------------------------------------------------------
 
     def undo(self, session: Session | None, request: gr.Request) -> Shown:
         """Show the edit before this one, with its settings."""
-        self._end(request)
+        self.running.end(request)
         return self._edited(session.move(-1)) if session else Shown()
 
     def redo(self, session: Session | None, request: gr.Request) -> Shown:
         """Show the edit that was undone."""
-        self._end(request)
+        self.running.end(request)
         return self._edited(session.move(1)) if session else Shown()
 
     def reset(self, session: Session | None, request: gr.Request) -> Shown:
         """Show the photo as it was read; undo leads back."""
-        self._end(request)
+        self.running.end(request)
         return self._edited(session.add(session.moments[0])) if session else Shown()
 
     def go(self, session: Session | None, event: gr.SelectData, request: gr.Request) -> Shown:
         """Show the edit of the history that was clicked."""
-        self._end(request)
+        self.running.end(request)
         if session is None:
             return Shown()
         return self._edited(session.go(inputs.whole(event.index, text("edit.history"), 0, len(session.moments) - 1)))
@@ -387,41 +325,43 @@ class EditHandlers:
 
     def _full(self, session: Session) -> Shown:
         """Everything, for a face that has just come in."""
-        return self._edited(session)._replace(tiles=self._empty_tiles(session))
+        return self._edited(session)._replace(tiles=self._filling.empty(session))
 
     def _edited(self, session: Session, asked: float = 0) -> Shown:
         """An edit and the settings that led to it."""
-        wanted = changes_of(self.editor.attributes, session.reading, session.now.boxes)
+        with session.now.edit.held():
+            return self._pictured(session, asked)._replace(status=self._said(session))
+
+    def _answer(self, session: Session, asked: float, latest: Latest, **more: Any) -> Iterator[Shown]:
+        """As `_edited`, the picture first: what is read in it comes after, where it is still on show.
+
+        Args:
+            session: the visitor's.
+            asked: see `Stage.view`.
+            latest: what the visitor asks for meanwhile.
+            more: further values for the stage.
+        """
+        with session.now.edit.held():
+            shown = self._pictured(session, asked)
+            yield shown._replace(stage={**shown.stage, **more})
+            yield Shown(status=self._said(session)) if asked >= latest.asked else Shown()
+
+    def _pictured(self, session: Session, asked: float) -> Shown:
+        attributes, now = self.editor.attributes, session.now
         more = {
             "source": session.source,
             "serial": time.monotonic(),
-            "details": views.details(self.editor.attributes, session.now, wanted),
+            "details": views.details(attributes, now, changes_of(attributes, session.reading, now.boxes)),
         }
-        return Shown(
-            session=session,
-            stage={**self.stage.view(session, asked), **more},
-            status=views.status(self.editor.attributes, session.now, wanted),
-        )
+        return Shown(session=session, stage={**self.stage.view(session, asked), **more})
 
-
-def _toggled(boxes: Sequence[str], name: str) -> list[str]:
-    return [box for box in boxes if box != name] if name in boxes else [*boxes, name]
+    def _said(self, session: Session) -> str:
+        attributes, now = self.editor.attributes, session.now
+        return views.status(attributes, now, changes_of(attributes, session.reading, now.boxes))
 
 
 def _seen(edit: Edit) -> bool:
-    return _shows(edit, edit.seen.after if edit.seen else edit.after)
-
-
-def _shows(edit: Edit, read: Mapping[str, float]) -> bool:
-    """Whether all that was asked for is what is read."""
-    return all((read[name] >= 0.5) == (value >= 0.5) for name, value in edit.changes.items() if name in read)
-
-
-def _note(edit: Edit, read: Mapping[str, float]) -> str:
-    """Why a change may not look real on this face; empty where nothing says so."""
-    if edit.warning:
-        return text("tiles.rare")
-    return "" if _shows(edit, read) else text("tiles.faint")
+    return shows(edit, edit.seen.after if edit.seen else edit.after)
 
 
 def failed(error: LatentConstraintsError) -> Shown:

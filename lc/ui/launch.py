@@ -7,6 +7,7 @@ from starlette.middleware import Middleware
 
 from lc.ui.door import Door
 from lc.ui.hosts import Hosts
+from lc.ui.icons import HEAD
 from lc.ui.settings import Settings, bytes_of
 from lc.ui.storage import Folder
 from lc.ui.theme import CSS, names, theme
@@ -40,10 +41,11 @@ def launch(page: gr.Blocks, folder: Folder, settings: Settings) -> str:
         run_history=False,
         enable_monitoring=False,
         mcp_server=False,
-        pwa=False,
+        pwa=False,  # the door has a manifest and icons of its own: Gradio draws icons of any size asked for
         ssr_mode=False,
         theme=theme(),
         css_paths=CSS,
+        head=HEAD,
         js=names(),
         footer_links=["api"],
         prevent_thread_lock=True,

@@ -76,6 +76,7 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
                     gr.Markdown(model_card(weights), elem_classes="lc-card")
         gr.Markdown(text("page.footer"), elem_classes="lc-footer")
         _endpoints(Endpoints(editor, folder), model)
+        _on_closing(page, events.wrap(editing.running.close, _say))
     folder.keep_all()
     return page, visitors
 
@@ -125,8 +126,9 @@ def _wire_edits(
     asked = gr.Number(0, visible=False)
     values = [gr.JSON(visible=False), *(gr.Number(visible=False) for _ in range(2)), gr.Textbox(visible=False), asked]
     # First, so that what runs for an older wish makes way; this never queues.
-    stage.cancel(wrap(handlers.cancel, _say), asked, None, js=desk.given("cancel"), api_name="cancel", **quick)
-    stage.stop(wrap(handlers.stop, _say), None, None, api_name="stop", **quick)
+    stage.cancel(wrap(handlers.running.cancel, _say), asked, None, js=desk.given("cancel"), api_name="cancel", **quick)
+    stage.leave(wrap(handlers.running.leave, _say), asked, None, js=desk.given("leave"), api_name="leave", **quick)
+    stage.stop(wrap(handlers.running.stop, _say), None, None, api_name="stop", **quick)
     change = wrap(handlers.change, editing_tab.failed)
     stage.change_wish(change, values, shown, js=desk.given("change"), api_name="change", **_EVENT, **model)
     tiles.fill(wrap(handlers.fill, editing_tab.failed), None, shown, api_name="fill", **_EVENT, **model)
@@ -142,6 +144,13 @@ def _wire_edits(
         js = desk.given(saved.__name__) if inputs else None
         done = listen(wrap(saved, _say), inputs, file, js=js, api_name=saved.__name__, **_EVENT)
         done.then(None, file, None, js=_SAVE)
+
+
+def _on_closing(page: gr.Blocks, function: Any) -> None:
+    """Call a function when a visitor closes the page; requests cannot."""
+    page.unload(function)
+    listener = max(page.fns.values(), key=lambda one: one._id)
+    listener.api_name, listener.api_visibility, listener.queue = function.__name__, "private", True
 
 
 def _say(error: LatentConstraintsError) -> None:

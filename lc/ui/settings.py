@@ -36,6 +36,7 @@ class Settings:
         file_age: seconds after which uploads and results are deleted.
         allow_host: further names that the server answers to, * for any part of one.
         language: what the page speaks, see texts.py.
+        desktop: show the page in a window of its own, on a free port of this machine alone.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +51,7 @@ class Settings:
     file_age: int = 3000
     allow_host: tuple[str, ...] = ()
     language: str = ENGLISH
+    desktop: bool = False
 
 
 def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -122,7 +124,12 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         default=preset("LANGUAGE", known.language),
         help=f"what the page speaks: {', '.join(languages())} (default: %(default)s)",
     )
+    add("--desktop", action="store_true", help="a window of its own instead of a browser's, on this machine alone")
     values = vars(parser.parse_args(arguments))
+    if values["desktop"]:
+        if values["share"]:
+            parser.error("--desktop is for this machine alone: leave --share off")
+        values |= {"host": known.host, "port": 0, "root_path": ""}
     values["allow_host"] = tuple(values["allow_host"] or preset("ALLOW_HOST", "").split())
     return Settings(**values)
 

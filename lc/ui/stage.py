@@ -79,6 +79,8 @@ class Stage:
         self._pictures, self._attributes = pictures, attributes
         self._before: weakref.WeakKeyDictionary[Reading, dict[str, Any]] = weakref.WeakKeyDictionary()
         self._small: weakref.WeakKeyDictionary[Edit, str] = weakref.WeakKeyDictionary()
+        self._cuts: weakref.WeakKeyDictionary[Reading, dict[tuple[float, int], tuple[Image.Image, Aligned]]]
+        self._cuts = weakref.WeakKeyDictionary()
 
     def view(self, session: Session, asked: float = 0) -> dict[str, Any]:
         """All that the stage shows.
@@ -130,12 +132,13 @@ class Stage:
         where there is one."""
         image, aligned = self._blended(edit.reading, edit.edited, _CLOSE, _TILE, edit.steering)
         read = edit.witness.read(image, aligned) if edit.witness else edit.after
-        return "data:image/jpeg;base64," + base64.b64encode(encoded(image, "JPEG", quality=82)).decode(), read
+        return _as_data(image), read
 
     def thumbnail(self, edit: Edit) -> str:
-        """As `tile`, drawn once."""
+        """An edit as large as a tile, drawn once, from the finished photo."""
         if edit not in self._small:
-            self._small[edit], _ = self.tile(edit)
+            small = _resized(edit.result, head(edit.reading, _CLOSE), _TILE)
+            self._small[edit] = _as_data(edit.reading.photo.to_srgb(on_white(small)))
         return self._small[edit]
 
     def blended(self, reading: Reading, edited: Image.Image, room: float, side: int) -> Image.Image:
@@ -153,6 +156,14 @@ class Stage:
         self, reading: Reading, edited: Image.Image, room: float, side: int, steering: Steering | None
     ) -> tuple[Image.Image, Aligned]:
         """The cut-out, and the face's place in it."""
+        small, aligned = self._cut_out(reading, room, side)
+        return paste(small, edited, aligned, reading.reconstruction, steering), aligned
+
+    def _cut_out(self, reading: Reading, room: float, side: int) -> tuple[Image.Image, Aligned]:
+        """A small cut-out of the photo, and the face's place in it; the same for every edit."""
+        cuts = self._cuts.setdefault(reading, {})
+        if (room, side) in cuts:
+            return cuts[room, side]
         box = head(reading, room)
         with reading.photo.held():
             small = _resized(reading.photo.rgb, box, side)
@@ -160,7 +171,8 @@ class Stage:
         matrix = reading.aligned.matrix.copy()
         matrix[:, 2] -= box[:2]
         aligned = Aligned(reading.aligned.crop, matrix * zoom, reading.aligned.scale * zoom)
-        return paste(small, edited, aligned, reading.reconstruction, steering), aligned
+        cuts[room, side] = small, aligned
+        return small, aligned
 
     def _photo(self, reading: Reading) -> dict[str, Any]:
         """What stays as long as the photo and the face do."""
@@ -203,6 +215,10 @@ class Stage:
         scale = min(1.0, _WHOLE / max(image.size))
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
         return self._pictures.jpeg(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
+
+
+def _as_data(image: Image.Image) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(encoded(image, "JPEG", quality=82)).decode()
 
 
 def _resized(image: Image.Image, box: Box, side: int) -> Image.Image:

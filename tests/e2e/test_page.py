@@ -3,123 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from driving import act, after, differs, sync_api, tile, upload
 from PIL import Image
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-if CHROMIUM is None and os.environ.get("LC_REQUIRE_BROWSER"):
-    raise RuntimeError("LC_REQUIRE_BROWSER is set, and there is no chromium on the path")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path: apt-get install chromium"),
-    # A browser, a server and another test share two cores: what is late once is tried again.
-    pytest.mark.flaky(reruns=2),
-]
-
-PATIENCE = 40_000  # milliseconds: a machine that also trains is slow
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log"
-    command = [sys.executable, "app.py", "--port", str(port), "--device", "cpu"]
-    with log.open("w") as output:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + 120
-        while "http" not in log.read_text():
-            assert server.poll() is None, f"app.py ended: {log.read_text()}"
-            assert time.monotonic() < deadline, "app.py does not start"
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/"
-        assert "Traceback" not in log.read_text(), log.read_text()
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    sync_api.expect.set_options(timeout=PATIENCE)
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
-    """A fresh visitor. Whatever the test does, the console stays clean and nothing is asked from outside."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(PATIENCE)
-    complaints: list[str] = []
-    outside: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    local = (address, "data:", "blob:")
-    page.on("request", lambda request: None if request.url.startswith(local) else outside.append(request.url))
-    page.goto(address)
-    page.wait_for_selector(".lc-tile img[src]")
-    yield page
-    assert not outside
-    # A reload cuts the streams that are open, which Gradio's client reports.
-    cut = ("BodyStreamBuffer was aborted", "Connection errored out")
-    assert not [one for one in complaints if not any(part in one for part in cut)]
-    page.close()
-
-
-def entry(page: sync_api.Page) -> list[object]:
-    """Which entry of the history is on show, and what is on in it."""
-    return list(page.evaluate("[lc.state.at, lc.state.serial, [...lc.state.boxes].sort().join()]"))
-
-
-def after(page: sync_api.Page) -> str:
-    """The address of the edited picture: it holds a hash of the content."""
-    return str(page.evaluate("lc.state.after"))
-
-
-def act(page: sync_api.Page, do: Callable[[], object]) -> str:
-    """Do something, and wait for the picture that comes of it."""
-    old = page.evaluate("lc.state.serial")
-    do()
-    page.wait_for_function("old => lc.state.serial !== old && !lc.state.walking", arg=old)
-    return after(page)
-
-
-def tile(page: sync_api.Page, name: str) -> sync_api.Locator:
-    return page.locator(f"[data-name={name}]")
-
-
-def upload(page: sync_api.Page, path: Path) -> None:
-    act(page, lambda: page.locator(".lc-actions input[type=file]").set_input_files(path))
-
-
-def status(page: sync_api.Page) -> str:
-    return page.locator("#status").inner_text()
-
-
-def differs(one: bytes, other: bytes) -> float:
-    """The mean difference of two screenshots, in grey levels."""
-    pictures = [np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float) for data in (one, other)]
-    return float(np.abs(pictures[0] - pictures[1]).mean())
 
 
 def test_first_paint_is_a_large_edited_face(page: sync_api.Page) -> None:
@@ -134,6 +23,14 @@ def test_first_paint_is_a_large_edited_face(page: sync_api.Page) -> None:
     assert split < 100 * (left - a) / (c - a)  # left of the face
     assert page.locator(".lc-tile img[src]").count() == 10
     assert page.locator(".lc-tile[aria-pressed=true]").count() == 1
+    assert page.locator(".lc-tag").all_inner_texts() == ["Before", "After"]
+    page.locator(".lc-divider").focus()
+    page.keyboard.press("Home")  # the change fills the stage
+    page.wait_for_timeout(300)
+    edited = page.locator(".lc-frame").screenshot()
+    page.keyboard.press("End")
+    page.wait_for_timeout(300)
+    assert differs(edited, page.locator(".lc-frame").screenshot()) > 1
 
 
 def test_before_is_seen_while_the_picture_is_held(page: sync_api.Page) -> None:
@@ -267,46 +164,6 @@ def test_a_link_carries_the_settings_and_no_photo(page: sync_api.Page, address: 
     other.close()
 
 
-WALKS = {
-    "undo": "document.querySelector('[data-do=undo]').click()",
-    "reset": "document.querySelector('[data-do=reset]').click()",
-    "history": "document.querySelector('.lc-history button').click()",
-    "example": "document.querySelector('[data-example=\"1\"]').click()",
-    "method": "document.querySelector('[name=lc-method][value=actor]').click()",
-    "tile": "document.querySelector('[name=lc-method][value=actor]').checked = true, lc.wish.method = 'actor', "
-    "document.querySelector('[data-name=Black_Hair]').click()",
-}
-
-
-# A walk takes ten seconds: one of the ways is enough for a quick look.
-@pytest.mark.parametrize(
-    "what", [pytest.param(name, marks=[] if name == "undo" else [pytest.mark.slow]) for name in WALKS]
-)
-def test_a_walk_ends_with_whatever_changes_the_state(page: sync_api.Page, what: str) -> None:
-    page.locator("[name=lc-method][value=optimise]").check(force=True)
-    page.wait_for_function("lc.state.step >= 2")
-    act(page, lambda: page.evaluate(WALKS[what]))
-    settled = None
-    while settled != (settled := entry(page)):  # the end of the walk and what ended it arrive one after the other
-        page.wait_for_timeout(1500)
-    page.wait_for_timeout(3000)
-    assert entry(page) == settled
-    assert page.evaluate("lc.state.method") == "actor"
-
-
-def test_stop_keeps_the_face_and_the_walk_is_saved(page: sync_api.Page, tmp_path: Path) -> None:
-    page.locator("[name=lc-method][value=optimise]").check(force=True)
-    page.wait_for_function("lc.state.step >= 3")
-    assert page.locator(".lc-energies polyline").count() >= 2
-    act(page, lambda: page.locator("[data-live=stop]").click())
-    assert page.evaluate("lc.state.method") == "optimise"
-    with page.expect_download() as download:
-        page.locator("[data-live=film]").click()
-    download.value.save_as(tmp_path / "walk.webp")
-    with Image.open(tmp_path / "walk.webp") as film:
-        assert film.n_frames >= 3  # type: ignore[attr-defined]
-
-
 def test_the_wheel_over_the_picture_scrolls_the_page(page: sync_api.Page) -> None:
     page.evaluate("window.scrollTo(0, 0)")
     page.locator(".lc-frame").hover()
@@ -374,27 +231,6 @@ def test_a_snapshot_of_the_camera_is_taken(page: sync_api.Page) -> None:
     sync_api.expect(page.locator(".lc-fault")).to_contain_text("No face")
 
 
-def test_a_phone_scrolls_one_way_only(page: sync_api.Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    for tab in ("Edit", "Random faces", "How good is it"):
-        page.get_by_role("tab", name=tab, exact=True).click()
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
-
-
-def test_on_a_phone_everything_is_within_one_scroll_and_large_enough(page: sync_api.Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    for selector in (".lc-actions label", ".lc-tile", ".lc-frame", "[data-do=export]"):
-        box = page.locator(selector).first.bounding_box()
-        assert box
-        assert box["y"] < 2 * 844
-        assert min(box["width"], box["height"]) >= 44
-    for button in page.locator("#desk button:visible, #desk select:visible").all():
-        box = button.bounding_box()
-        assert box
-        assert min(box["width"], box["height"]) >= 44
-
-
 def test_programs_can_edit_read_and_sample(address: str, astronaut: Path, tmp_path: Path) -> None:
     client_module = pytest.importorskip("gradio_client")
     client = client_module.Client(address, verbose=False, download_files=str(tmp_path))
@@ -410,3 +246,11 @@ def test_programs_can_edit_read_and_sample(address: str, astronaut: Path, tmp_pa
     assert len(files) == 3
     with pytest.raises(Exception, match="no attribute 'Wings'"):
         client.predict(photo, {"Wings": True}, 0.5, "actor", api_name="/edit")
+
+
+def test_the_page_can_be_installed(page: sync_api.Page) -> None:
+    chrome = page.context.new_cdp_session(page)
+    manifest = chrome.send("Page.getAppManifest")
+    assert not manifest["errors"]
+    wrong = {error["errorId"] for error in chrome.send("Page.getInstallabilityErrors")["installabilityErrors"]}
+    assert wrong <= {"in-incognito"}  # as all pages of tests are

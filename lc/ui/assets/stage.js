@@ -1,8 +1,6 @@
 // The stage's program: Gradio calls it with element, trigger, props, server, upload and watch.
 const t = props.labels;
 const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
-const EVENTS = ["cancel", "stop", "open_upload", "open_example", "restore", "choose_face", "change_wish", "undo", "redo",
-  "reset", "go", "export", "film"];
 const root = (window.gradio_config?.root ?? "").replace(/\/$/, "");
 const address = (path) => (/^(data|blob):/.test(path) ? path : `${root}/gradio_api/file=${path}`);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -72,6 +70,17 @@ lc.ask = (name, values = [], index = null) => {
 lc.change = () => {
   const { boxes, identity, strength, method } = lc.wish;
   lc.ask("change", (asked) => [boxes, identity, strength, method, asked]);
+};
+// Another tab: what is on its way ends, and what stood there before it stands there again. A photo still comes in.
+lc.leave = () => {
+  lc.latest = Math.max(Date.now(), lc.latest + 1);
+  lc.given.leave = [lc.latest];
+  trigger("leave", { index: null });
+  if (!lc.settled) return;
+  lc.state = lc.settled;
+  lc.wish = wished(lc.state);
+  lc.busy(false);
+  look(false);
 };
 lc.stop = () => trigger("stop", { index: null });
 lc.film = () => trigger("film", { index: null });
@@ -212,13 +221,17 @@ function show() {
   if (step) whole = false;
   const fresh = old.face_key !== lc.state.face_key;
   if (!step) {
+    lc.settled = lc.state;
     lc.busy(false);
     if (fresh && !(old.name === view.name && old.size?.join() === view.size.join())) {
       whole = view.faces.length > 1 && view.at === 0 && view.keep.length < 2;
       blob = arriving;
     }
     arriving = null;
+    const { identity, strength, method } = lc.wish ?? {};
     lc.wish = wished(view);
+    // A face that nobody has edited yet leaves the sliders and the method where somebody has put them.
+    if (fresh && lc.touched && view.at === 0) Object.assign(lc.wish, { identity, strength, method });
     find(".lc-details div").innerHTML = view.details;
     if (lc.touched) keep(view);
   }
@@ -394,6 +407,13 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => { if (here()) openNew(event.clipboardData.files[0]); });
 
 const here = () => frame.offsetParent !== null;
+let there = true;
+new ResizeObserver(() => {
+  if (here() === there) return;
+  there = here();
+  if (!there) lc.leave();
+  lc.hear.forEach((hear) => hear());
+}).observe(frame);
 const typing = (target) => target.closest?.("input:not([type=range]):not([type=radio]):not([type=file]), textarea, select");
 document.addEventListener("keydown", (event) => {
   if (!here() || typing(event.target)) return;

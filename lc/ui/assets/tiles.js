@@ -60,9 +60,12 @@ function show() {
   find("[data-live=stop]").hidden = !lc.state.walking;
   find("[data-live=film]").hidden = lc.state.walking || !lc.state.animation;
   find(".lc-energies").innerHTML = lc.state.energies ?? "";
-  if (key && key !== filled && lc.state.before) {
+  // Another tab ends the filling, which begins anew when somebody comes back.
+  const full = Object.keys(made).length === props.attributes.length, here = element.offsetParent !== null;
+  if (!here) filled = "";
+  else if (key && key !== filled && lc.state.before) {
     filled = key;
-    if (!Object.keys(made).length) trigger("fill", { index: null });
+    if (!full) trigger("fill", { index: null });
   }
 }
 

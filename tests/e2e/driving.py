@@ -1,0 +1,51 @@
+"""What the page's tests do and look at: what is on the stage, and how it gets there."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+PHONE = {"width": 390, "height": 844}
+
+
+def entry(page: sync_api.Page) -> list[object]:
+    """Which entry of the history is on show, and what is on in it."""
+    return list(page.evaluate("[lc.state.at, lc.state.serial, [...lc.state.boxes].sort().join()]"))
+
+
+def after(page: sync_api.Page) -> str:
+    """The address of the edited picture: it holds a hash of the content."""
+    return str(page.evaluate("lc.state.after"))
+
+
+def act(page: sync_api.Page, do: Callable[[], object]) -> str:
+    """Do something, and wait for the picture that comes of it."""
+    old = page.evaluate("lc.state.serial")
+    do()
+    page.wait_for_function("old => lc.state.serial !== old && !lc.state.walking", arg=old)
+    return after(page)
+
+
+def tile(page: sync_api.Page, name: str) -> sync_api.Locator:
+    return page.locator(f"[data-name={name}]")
+
+
+def upload(page: sync_api.Page, path: Path) -> None:
+    act(page, lambda: page.locator(".lc-actions input[type=file]").set_input_files(path))
+
+
+def status(page: sync_api.Page) -> str:
+    return page.locator("#status").inner_text()
+
+
+def differs(one: bytes, other: bytes) -> float:
+    """The mean difference of two screenshots, in grey levels."""
+    pictures = [np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float) for data in (one, other)]
+    return float(np.abs(pictures[0] - pictures[1]).mean())

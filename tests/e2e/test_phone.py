@@ -1,0 +1,57 @@
+"""On a phone of 390x844 pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from driving import PHONE, act, after, differs, sync_api, tile, upload
+
+
+def test_a_phone_scrolls_one_way_only(page: sync_api.Page) -> None:
+    page.set_viewport_size(PHONE)
+    for tab in ("Edit", "Random faces", "How good is it"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_on_a_phone_everything_is_within_one_scroll_and_large_enough(page: sync_api.Page) -> None:
+    page.set_viewport_size(PHONE)
+    for selector in (".lc-actions label", ".lc-tile", ".lc-frame", "[data-do=export]"):
+        box = page.locator(selector).first.bounding_box()
+        assert box
+        assert box["y"] < 2 * 844
+        assert min(box["width"], box["height"]) >= 44
+    for button in page.locator("#desk button:visible, #desk select:visible").all():
+        box = button.bounding_box()
+        assert box
+        assert min(box["width"], box["height"]) >= 44
+
+
+def test_upload_tile_before_after_and_download_are_within_one_scroll(page: sync_api.Page, astronaut: Path) -> None:
+    page.set_viewport_size(PHONE)
+    upload(page, astronaut)
+    sync_api.expect(page.locator(".lc-tile img:not([hidden])")).to_have_count(10)
+    page.evaluate("window.scrollTo(0, 0)")
+    old = after(page)
+    assert act(page, lambda: tile(page, "Black_Hair").click()) != old
+    page.wait_for_timeout(1000)  # the wipe
+    places = [".lc-actions label", ".lc-tile", ".lc-frame", ".lc-divider", "[data-do=export]"]
+    boxes = [page.locator(selector).first.bounding_box() for selector in places]
+    assert all(boxes)
+    top = min(box["y"] for box in boxes if box)
+    bottom = max(box["y"] + box["height"] for box in boxes if box)
+    assert bottom - top < 844, dict(zip(places, boxes, strict=True))
+    assert page.evaluate("window.scrollY") + bottom < 2 * 844
+    page.locator(".lc-frame").scroll_into_view_if_needed()
+    edited = page.locator(".lc-frame").screenshot()
+    box = page.locator(".lc-frame").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+    page.mouse.down()
+    held = page.locator(".lc-frame").screenshot()
+    page.mouse.up()
+    assert differs(edited, held) > 1
+    with page.expect_download() as download:
+        page.locator("[data-do=export]").click()
+    assert download.value.suggested_filename.endswith("-edited.png")
