@@ -292,7 +292,7 @@ class FaceEditor:
             pictures = [reading.reconstruction for reading in readings]
         served, _ = changes_of(self.space, constraints)
         changes = dict(wanted_changes(self.space, served).wanted)
-        steering = self.steerer.steering(readings, changes, self._tensor(pictures), layers)
+        steering = self.steerer.steering(readings, changes, self._tensor(pictures), layers, problem.others.values())
         seconds = (time.perf_counter() - begun) / len(readings)
         targets: list[list[float]] = problem.target.tolist()
         return [
