@@ -20,12 +20,14 @@ from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError
 from lc.faces import Photo, PictureFormat, read_photo
 from lc.results import Located
+from lc.taught import TaughtAttribute
 from lc.ui import inputs, views
 from lc.ui.pictures import Pictures
 from lc.ui.session import Moment, Session, boxes_seen, changes_of, tick
 from lc.ui.stage import Stage, finished
 from lc.ui.storage import Folder
 from lc.ui.texts import text
+from lc.ui.wishes import More, Wishes
 
 __all__ = ["EXAMPLES", "METHODS", "EditHandlers", "Shown", "examples", "failed"]
 
@@ -77,7 +79,7 @@ class EditHandlers:
     def __init__(self, editor: FaceEditor, folder: Folder) -> None:
         self.editor, self.folder, self.pictures = editor, folder, Pictures(folder)
         self.stage = Stage(self.pictures, editor.attributes)
-        self.examples = examples()
+        self.examples, self.wishes = examples(), Wishes(editor)
         self._quick = FaceEditor(editor.model, editor.inversion_steps, 0)  # for tiles: the actor's proposal as it is
         self._visitors: OrderedDict[str, _Latest] = OrderedDict()
 
@@ -126,7 +128,14 @@ class EditHandlers:
         self._end(request)
         return self._full(self._begin(reading, None))
 
-    def restore(self, upload: dict[str, Any] | None, source: str | None, kept: object, request: gr.Request) -> Shown:
+    def restore(
+        self,
+        upload: dict[str, Any] | None,
+        source: str | None,
+        kept: object,
+        request: gr.Request,
+        taught: Sequence[TaughtAttribute] = (),
+    ) -> Shown:
         """Bring back what the browser has kept: a photo or an example, and the edits of its faces.
 
         Args:
@@ -134,6 +143,7 @@ class EditHandlers:
             source: the example's name.
             kept: see `Session.kept`.
             request: tells visitors apart.
+            taught: the visitor's; wishes for what is not there any more are dropped.
         """
         self._end(request)
         if upload:
@@ -148,9 +158,12 @@ class EditHandlers:
             session = self._begin(self.editor.read(photo), source)
             for face in inputs.kept(kept, self.editor.attributes):
                 session = self._turned(session, face.number)
-                if set(face.boxes) != set(session.now.boxes):
+                more = self.wishes.checked(face.more, taught, lenient=True)
+                if set(face.boxes) != set(session.now.boxes) or more:
                     session = session.add(
-                        self._moment(session.reading, face.boxes, face.identity, face.strength, "actor")
+                        self._moment(
+                            session.reading, face.boxes, face.identity, face.strength, "actor", more=more, taught=taught
+                        )
                     )
             return self._full(session)
 
@@ -195,9 +208,19 @@ class EditHandlers:
         identity: float = 0.5,
         strength: float = 1.0,
         method: Method = "actor",
+        more: More | None = None,
+        taught: Sequence[TaughtAttribute] = (),
     ) -> Moment:
-        edit = self.editor.edit(reading, changes_of(self.editor.attributes, reading, boxes, strength), identity, method)
-        return Moment(boxes, identity, method, edit, strength)
+        changes, more = changes_of(self.editor.attributes, reading, boxes, strength), more or {}
+        edit = self.editor.edit(
+            reading,
+            changes,
+            identity,
+            method,
+            constraints=self.wishes.constraints(more, taught, reading.z, strength),
+            preserve=self.wishes.preserved(more),
+        )
+        return Moment(boxes, identity, method, edit, strength, more, tuple(taught))
 
     # --- it is edited ----------------------------------------------------------------------------------------------
 
@@ -210,6 +233,8 @@ class EditHandlers:
         asked: float,
         session: Session | None,
         request: gr.Request,
+        more: object = None,
+        taught: Sequence[TaughtAttribute] = (),
     ) -> Iterator[Shown]:
         """Edit the photo to what the tiles, the sliders and the method say now; the optimiser shows its way.
 
@@ -221,6 +246,8 @@ class EditHandlers:
             asked: milliseconds by the browser's clock.
             session: the visitor's.
             request: tells visitors apart.
+            more: wishes beyond the boxes, see wishes.py.
+            taught: the visitor's.
         """
         if session is None:
             yield Shown(status=views.fault(text("photo.first")))
@@ -230,6 +257,7 @@ class EditHandlers:
         strength = inputs.share(strength, text("edit.strength"), 0.5)
         method = inputs.choice(method, text("edit.method"), METHODS)
         latest = self._latest(request)
+        wishes = self.wishes.checked(more, taught)
         mine = inputs.moment(asked) or latest.asked
         if mine < latest.asked:  # something newer waits behind this
             yield Shown()
@@ -238,13 +266,20 @@ class EditHandlers:
         latest.stopped.clear()
         wanted = tick(self.editor.attributes, session.now.boxes, boxes)
         now = session.now
-        if (wanted, identity, strength, method) == (now.boxes, now.identity, now.strength, now.method):
+        if (wanted, identity, strength, method, wishes) == (
+            now.boxes,
+            now.identity,
+            now.strength,
+            now.method,
+            now.more,
+        ):
             yield self._edited(session, mine)  # asked for twice: nothing to add to the history
             return
-        if method == "optimise" and changes_of(self.editor.attributes, session.reading, wanted):
-            yield from self._walk(session, Moment(wanted, identity, method, session.now.edit, strength), latest, mine)
+        if method == "optimise" and (wishes or changes_of(self.editor.attributes, session.reading, wanted)):
+            wish = Moment(wanted, identity, method, session.now.edit, strength, wishes, tuple(taught))
+            yield from self._walk(session, wish, latest, mine)
             return
-        moment = self._moment(session.reading, wanted, identity, strength, method)
+        moment = self._moment(session.reading, wanted, identity, strength, method, wishes, taught)
         # Whoever asked for something else meanwhile does not see this, nor find it in the history.
         yield self._edited(session.add(moment), mine) if mine >= latest.asked else Shown()
 
@@ -257,7 +292,16 @@ class EditHandlers:
         def ends() -> bool:
             return latest.stopped.is_set() or latest.asked > mine
 
-        for progress in self.editor.edit_live(session.reading, changes, wish.identity, stop=ends):
+        constraints = self.wishes.constraints(wish.more, wish.taught, session.reading.z, wish.strength)
+        walk = self.editor.edit_live(
+            session.reading,
+            changes,
+            wish.identity,
+            constraints=constraints,
+            preserve=self.wishes.preserved(wish.more),
+            stop=ends,
+        )
+        for progress in walk:
             if latest.asked > mine:
                 # Gradio empties every output of a handler that ends before it has said anything.
                 yield Shown()
@@ -391,7 +435,8 @@ class EditHandlers:
 
     def _edited(self, session: Session, asked: float = 0) -> Shown:
         """An edit and the settings that led to it."""
-        wanted = changes_of(self.editor.attributes, session.reading, session.now.boxes)
+        now = session.now
+        wanted = changes_of(self.editor.attributes, session.reading, now.boxes)
         more = {
             "source": session.source,
             "serial": time.monotonic(),
@@ -400,7 +445,7 @@ class EditHandlers:
         return Shown(
             session=session,
             stage={**self.stage.view(session, asked), **more},
-            status=views.status(self.editor.attributes, session.now, wanted),
+            status=views.status(self.editor.attributes, now, wanted, self.wishes.seen(now.edit, now.more, now.taught)),
         )
 
 
