@@ -110,6 +110,9 @@ function chips() {
 }
 
 function show() {
+  // What was forgotten can be asked for no more, though an edit on show may have it.
+  const known = new Set([...entries, ...props.attributes].map(({ name }) => name));
+  for (const name of Object.keys(wish())) if (!known.has(name) && !name.startsWith("hair_like_")) delete wish()[name];
   const taught = entries.filter(({ kind }) => kind === "taught");
   find(".lc-taught").hidden = !taught.length;
   tiles(find(".lc-taught"), taught);

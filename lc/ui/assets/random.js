@@ -84,6 +84,8 @@ const DO = {
 // --- what is shown --------------------------------------------------------------------------------------------------
 
 function chips() {
+  const known = new Set([...props.attributes, ...(lc.entries ?? [])].map(({ name }) => name));
+  for (const name of Object.keys(asked)) if (!known.has(name)) delete asked[name];
   const rows = [[own, props.attributes], [further, lc.entries ?? []]];
   for (const [place, all] of rows) {
     place.replaceChildren(...all.map(({ name, title }) => {
