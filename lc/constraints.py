@@ -256,6 +256,7 @@ class Taught:
         direction: (latent,), where an edit moves first; None leaves everything to descent.
         target: how many logits beyond the threshold that first move leads; > 0.
         name: what messages call it.
+        acts_on: the parts of a face that it is of; empty: all of the person.
     """
 
     critic: Net
@@ -267,6 +268,7 @@ class Taught:
     direction: Tensor | None = None
     target: float = 1.0
     name: str = ""
+    acts_on: tuple[str, ...] = ()
 
     def evaluate(self, at: Point) -> Evaluation:
         logit = at.run(self.critic).flatten() - self.threshold
@@ -314,6 +316,7 @@ class Rule:
             `Not`.
         scale: in the same unit, how much of it counts as a logit; > 0.
         margin: how many of these logits beyond the level settle it.
+        acts_on: see `Taught`.
     """
 
     decode: Net
@@ -322,6 +325,7 @@ class Rule:
     scale: float
     weight: float = 1.0
     margin: float = 0.0
+    acts_on: tuple[str, ...] = ()
 
     def evaluate(self, at: Point) -> Evaluation:
         return _of_logit((self.function(at.run(self.decode)) - self.level) / self.scale, self.margin)

@@ -276,7 +276,8 @@ class FaceEditor:
             pictures = [reading.reconstruction for reading in readings]
         served, _ = changes_of(self.space, constraints)
         changes = dict(wanted_changes(self.space, served).wanted)
-        steering = self.steerer.steering(readings, changes, to_tensor(pictures, self.device), layers)
+        images = to_tensor(pictures, self.device)
+        steering = self.steerer.steering(readings, changes, images, layers, problem.others.values())
         seconds = (time.perf_counter() - begun) / len(readings)
         targets: list[list[float]] = problem.target.tolist()
         return [

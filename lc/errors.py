@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "LatentConstraintsError",
     "NoFaceError",
+    "OtherGeneratorError",
     "PhotoError",
     "UnknownAttributeError",
     "WeightsError",
@@ -25,6 +26,10 @@ class NoFaceError(PhotoError):
 
 class WeightsError(LatentConstraintsError):
     """The weights cannot be used: missing, damaged, or made for another model."""
+
+
+class OtherGeneratorError(WeightsError):
+    """What was taught was taught to another generator."""
 
 
 class UnknownAttributeError(LatentConstraintsError):

@@ -17,7 +17,21 @@ from lc.constraints import Constraint, Not, Or, Rule, Taught
 from lc.edit.problem import constraints_of
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, UnknownAttributeError
-from lc.rules import NamedRule, Scale, StandIn, follow, measure, named_rule, rules, stand_in
+from lc.rules import (
+    NamedRule,
+    Pictures,
+    Scale,
+    StandIn,
+    decoded,
+    follow,
+    lessons,
+    measure,
+    named_rule,
+    rules,
+    sample,
+    stand_in,
+    values,
+)
 from lc.taught import TaughtAttribute
 
 __all__ = ["Request", "Vocabulary", "Wanted"]
@@ -72,6 +86,15 @@ class Request:
         return (*self.require, *self.forbid, *(one for group in self.either for one in group))
 
 
+@dataclass
+class _Known:
+    """What was measured of rules, by their names; and the faces that it was measured on."""
+
+    scales: dict[str, Scale]
+    stand_ins: dict[str, StandIn]
+    pictures: list[Pictures]
+
+
 class Vocabulary:
     """Names and their constraints, for one model.
 
@@ -88,13 +111,20 @@ class Vocabulary:
         self.taught = {one.name.lower(): one for one in taught}
         if len(self.taught) < len(taught):
             raise LatentConstraintsError("Two of the taught attributes have the same name: use one of them.")
-        self._rules: dict[str, tuple[NamedRule, Scale, StandIn | None]] = {}
+        self._known = _Known({}, {}, [])
+
+    def knowing(self, taught: Sequence[TaughtAttribute]) -> Vocabulary:
+        """The same with these taught attributes instead; what was measured of rules is shared."""
+        other = Vocabulary(self.space, taught)
+        other._known = self._known
+        return other
 
     def constraint(self, wanted: Wanted, z: Tensor | None = None) -> Constraint:
         """The constraint that a name stands for.
 
         Args:
-            wanted: the name, and how much of it. A rule holds or does not: what is below 1/2 is its negation.
+            wanted: the name, and how much of it. Of a rule, what lies between 1/2 and 1 is a part of the way, and below
+                1/2 its negation is wanted.
             z: (B, latent) of the photos that are edited, of which a rule wants more than they have; None for generated
                 faces.
 
@@ -106,21 +136,39 @@ class Vocabulary:
             return taught.constraint(wanted.strength)
         if self.is_attribute(wanted.name):
             return constraints_of(self.space, {wanted.name: wanted.strength})[0]
-        found = self.rule(wanted.name, z)
-        return found if wanted.strength >= 0.5 else Not(found)
+        if wanted.strength < 0.5:
+            return Not(self.rule(wanted.name, z))
+        return self.rule(wanted.name, z, max(0.1, 2 * wanted.strength - 1))
 
-    def rule(self, name: str, z: Tensor | None = None) -> Rule | Taught:
-        """The rule of this name, followed where it is differentiable, else by a critic; see `constraint`."""
+    def rule(self, name: str, z: Tensor | None = None, share: float = 1.0) -> Rule | Taught:
+        """The rule of this name, followed where it is differentiable, else by a critic; see `constraint`, `follow`."""
         try:
             chosen = named_rule(name)
         except UnknownAttributeError as error:
             raise UnknownAttributeError(self._unknown(name)) from error
-        if chosen.name not in self._rules:
-            scale = measure(self.space, chosen)
-            fitted = None if chosen.differentiable else stand_in(self.space, chosen, scale)
-            self._rules[chosen.name] = chosen, scale, fitted
-        _, scale, fitted = self._rules[chosen.name]
-        return fitted.constraint(z) if fitted else follow(self.space, chosen, scale, z)
+        scale = self.scale(chosen)
+        fitted = None if chosen.differentiable else self._stand_in(chosen)
+        return fitted.constraint(z, share=share) if fitted else follow(self.space, chosen, scale, z, share=share)
+
+    def scale(self, chosen: NamedRule) -> Scale:
+        """What a rule gives for faces in general; raises LatentConstraintsError as `lc.rules.measure` does."""
+        known = self._known
+        if chosen.name not in known.scales:
+            chosen.checked(self.space.model.parser)
+            known.pictures = known.pictures or sample(self.space)
+            known.scales[chosen.name] = measure(self.space, chosen, known.pictures)
+        return known.scales[chosen.name]
+
+    def _stand_in(self, chosen: NamedRule) -> StandIn:
+        """The critic for a rule that has no gradient. Decoding is what takes long: all such rules are done at once."""
+        fitted = self._known.stand_ins
+        if chosen.name not in fitted:
+            parser = self.space.model.parser
+            others = [one for one in rules() if not one.differentiable and one.possible(parser)]
+            said = values(list(dict.fromkeys([chosen, *others])), decoded(self.space, lessons(self.space)))
+            for one in [chosen, *others]:
+                fitted[one.name] = stand_in(self.space, one, self.scale(one), said[one.name])
+        return fitted[chosen.name]
 
     def constraints(self, request: Request, z: Tensor | None = None) -> list[Constraint]:
         """All that is asked for beyond `Request.set`; raises as `constraint` does."""

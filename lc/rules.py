@@ -17,7 +17,7 @@ A function is given `Pictures`: the images, and masks of the face's parts where 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
@@ -32,9 +32,25 @@ from lc.parser import Parser
 from lc.taught import LinearCritic
 from lc.teach import contrast_of
 
-__all__ = ["NamedRule", "Pictures", "Scale", "hair_like", "measure", "named_rule", "rule", "rules", "stand_in"]
+__all__ = [
+    "NamedRule",
+    "Pictures",
+    "Scale",
+    "StandIn",
+    "decoded",
+    "follow",
+    "hair_like",
+    "lessons",
+    "measure",
+    "named_rule",
+    "rule",
+    "rules",
+    "sample",
+    "stand_in",
+    "values",
+]
 
-_MEASURED = 256  # latents whose pictures give a rule its unit
+_MEASURED = 128  # latents whose pictures give a rule its unit
 _STOOD_IN = 2000  # latents that a stand-in learns from, at most
 _SAMPLE_LEVEL = 0.84  # standard deviations above the mean: what one face in five has
 _EDIT_STEP = 1.0  # standard deviations more than the photo has
@@ -89,20 +105,28 @@ class NamedRule:
         function: pictures -> (B,), more is better.
         needs: the parts of the face whose masks it asks for.
         differentiable: whether its gradient says how to get more.
+        acts_on: the parts of a face that an edit by it may touch; empty: all of the person.
     """
 
     name: str
     function: Function
     needs: tuple[str, ...] = ()
     differentiable: bool = True
+    acts_on: tuple[str, ...] = ()
 
     def __call__(self, pictures: Pictures) -> Tensor:
         return self.function(pictures)
 
+    def possible(self, parser: Parser | None) -> bool:
+        """Whether the model can tell the parts it needs."""
+        return not self._missing(parser)
+
+    def _missing(self, parser: Parser | None) -> list[str]:
+        return [part for part in self.needs if parser is None or part not in parser.config.classes]
+
     def checked(self, parser: Parser | None) -> NamedRule:
         """Itself; raises LatentConstraintsError where the model cannot tell the parts it needs."""
-        missing = [part for part in self.needs if parser is None or part not in parser.config.classes]
-        if missing:
+        if missing := self._missing(parser):
             raise LatentConstraintsError(
                 f"The rule {self.name} needs to know where the {missing[0]} is, and these weights have no face parser "
                 "that says so: take weights with one, or another rule."
@@ -113,11 +137,13 @@ class NamedRule:
 _RULES: dict[str, NamedRule] = {}
 
 
-def rule(name: str, needs: tuple[str, ...] = (), differentiable: bool = True) -> Callable[[Function], Function]:
+def rule(
+    name: str, needs: tuple[str, ...] = (), differentiable: bool = True, acts_on: tuple[str, ...] = ()
+) -> Callable[[Function], Function]:
     """A decorator: the function is the rule of this name. See `NamedRule`."""
 
     def add(function: Function) -> Function:
-        _RULES[name.lower()] = NamedRule(name, function, needs, differentiable)
+        _RULES[name.lower()] = NamedRule(name, function, needs, differentiable, acts_on)
         return function
 
     return add
@@ -167,27 +193,27 @@ def _more_symmetrical(seen: Pictures) -> Tensor:
     return -(seen.images - seen.images.flip(3)).abs().mean((1, 2, 3))
 
 
-@rule("brighter_background", needs=("background",))
+@rule("brighter_background", needs=("background",), acts_on=("background",))
 def _brighter_background(seen: Pictures) -> Tensor:
     return seen.average(seen.luminance(), "background")
 
 
-@rule("darker_background", needs=("background",))
+@rule("darker_background", needs=("background",), acts_on=("background",))
 def _darker_background(seen: Pictures) -> Tensor:
     return -seen.average(seen.luminance(), "background")
 
 
-@rule("lighter_hair", needs=("hair",))
+@rule("lighter_hair", needs=("hair",), acts_on=("hair",))
 def _lighter_hair(seen: Pictures) -> Tensor:
     return seen.average(seen.luminance(), "hair")
 
 
-@rule("darker_hair", needs=("hair",))
+@rule("darker_hair", needs=("hair",), acts_on=("hair",))
 def _darker_hair(seen: Pictures) -> Tensor:
     return -seen.average(seen.luminance(), "hair")
 
 
-@rule("wider_smile", needs=("mouth",), differentiable=False)
+@rule("wider_smile", needs=("mouth",), differentiable=False, acts_on=("skin", "mouth", "eyes", "brows"))
 def _wider_smile(seen: Pictures) -> Tensor:
     """Area of the lips and what is between them, as a share of the picture."""
     return (seen.mask("mouth") > 0.5).float().mean((1, 2))
@@ -237,7 +263,7 @@ def hair_like(colour: str) -> NamedRule:
         means = torch.stack([seen.average(channel, "hair") for channel in seen.images.unbind(1)], 1)
         return -(means - wanted.to(means)).square().sum(1).add(1e-8).sqrt()
 
-    return NamedRule(f"hair_like_{digits.lower()}", nearness, needs=("hair",))
+    return NamedRule(f"hair_like_{digits.lower()}", nearness, needs=("hair",), acts_on=("hair",))
 
 
 # --- as constraints ------------------------------------------------------------------------------------------------
@@ -251,32 +277,61 @@ class Scale(NamedTuple):
 
 
 @torch.no_grad()
+def decoded(space: LatentSpace, z: Tensor) -> Iterator[Pictures]:
+    """What is decoded from latents (K, latent), some at a time."""
+    for chunk in z.split(_BATCH):
+        yield Pictures(space.model.generator.decode(chunk), space.model.parser)
+
+
+@torch.no_grad()
+def values(chosen: Sequence[NamedRule], pictures: Iterable[Pictures]) -> dict[str, Tensor]:
+    """What each rule gives for each picture, (K,), by its name; each picture is parsed once."""
+    rows = [[rule(seen).float() for rule in chosen] for seen in pictures]
+    return {rule.name: torch.cat([row[i] for row in rows]) for i, rule in enumerate(chosen)}
+
+
 def _values(space: LatentSpace, chosen: NamedRule, z: Tensor) -> Tensor:
     """(K, latent) -> (K,)."""
-    model = space.model
-    chunks = z.split(_BATCH)
-    return torch.cat([chosen(Pictures(model.generator.decode(chunk), model.parser)).float() for chunk in chunks])
+    return values([chosen], decoded(space, z))[chosen.name]
 
 
-def measure(space: LatentSpace, chosen: NamedRule) -> Scale:
-    """A rule's values for faces in general, see `lc.teach.contrast_of`.
+def sample(space: LatentSpace) -> list[Pictures]:
+    """Faces in general, see `lc.teach.contrast_of`, by which `measure` gives rules their unit."""
+    return list(decoded(space, contrast_of(space)[:_MEASURED]))
+
+
+def measure(space: LatentSpace, chosen: NamedRule, pictures: Sequence[Pictures] | None = None) -> Scale:
+    """A rule's values for faces in general.
+
+    Args:
+        space: of the model.
+        chosen: the rule.
+        pictures: what `sample` gives, where it is known already.
 
     Raises:
         LatentConstraintsError: the model has no parser that the rule needs; or the rule gives the same for every face,
             or no finite numbers of shape (B,).
     """
     chosen.checked(space.model.parser)
-    z = contrast_of(space)[:_MEASURED]
-    values = _values(space, chosen, z)
-    if values.shape != (len(z),) or not values.isfinite().all() or not float(values.std()) > 1e-9:
+    pictures = sample(space) if pictures is None else pictures
+    found = values([chosen], pictures)[chosen.name]
+    many = sum(len(seen.images) for seen in pictures)
+    if found.shape != (many,) or not found.isfinite().all() or not float(found.std()) > 1e-9:
         raise LatentConstraintsError(
             f"The rule {chosen.name} gives the same for all faces, or no number for some: it must give one number per "
             "picture that differs between them."
         )
-    return Scale(float(values.mean()), float(values.std()))
+    return Scale(float(found.mean()), float(found.std()))
 
 
-def follow(space: LatentSpace, chosen: NamedRule, scale: Scale, z: Tensor | None = None, weight: float = 1.0) -> Rule:
+def follow(
+    space: LatentSpace,
+    chosen: NamedRule,
+    scale: Scale,
+    z: Tensor | None = None,
+    weight: float = 1.0,
+    share: float = 1.0,
+) -> Rule:
     """A rule that is differentiable, followed through the decoder.
 
     Args:
@@ -286,6 +341,7 @@ def follow(space: LatentSpace, chosen: NamedRule, scale: Scale, z: Tensor | None
         z: (B, latent) of photos: each is to have a standard deviation more of it than it has. None: as much as one face
             in five has.
         weight: of its energy.
+        share: of that standard deviation, how much; in (0, 1].
     """
     model = space.model
 
@@ -294,8 +350,8 @@ def follow(space: LatentSpace, chosen: NamedRule, scale: Scale, z: Tensor | None
 
     level: float | Tensor = scale.mean + _SAMPLE_LEVEL * scale.std
     if z is not None:
-        level = _values(space, chosen, z) + _EDIT_STEP * scale.std
-    return Rule(model.generator.decode, function, level, scale.std / _UNITS, weight)
+        level = _values(space, chosen, z) + share * _EDIT_STEP * scale.std
+    return Rule(model.generator.decode, function, level, scale.std / _UNITS, weight, acts_on=chosen.acts_on)
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,19 +362,21 @@ class StandIn:
         critic: z -> logits (B, 1), `_UNITS` of them per standard deviation of the rule, 0 at its mean.
         direction: (latent,), along which faces in general vary with the rule.
         explained: share of the rule's variance that it explains on latents left out, at most 1.
+        acts_on: see `NamedRule`.
     """
 
     name: str
     critic: LinearCritic
     direction: Tensor
     explained: float
+    acts_on: tuple[str, ...] = ()
 
-    def constraint(self, z: Tensor | None = None, weight: float = 1.0) -> Taught:
+    def constraint(self, z: Tensor | None = None, weight: float = 1.0, share: float = 1.0) -> Taught:
         """As `follow`, by the critic: relative to latents (B, latent), or as much as one face in five has."""
         threshold: float | Tensor = _SAMPLE_LEVEL * _UNITS
         if z is not None:
             with torch.no_grad():
-                threshold = self.critic(z)[:, 0] + _EDIT_STEP * _UNITS
+                threshold = self.critic(z)[:, 0] + share * _EDIT_STEP * _UNITS
         return Taught(
             self.critic,
             threshold=threshold,
@@ -327,20 +385,27 @@ class StandIn:
             direction=self.direction,
             target=0.1,
             name=self.name,
+            acts_on=self.acts_on,
         )
 
 
-def stand_in(space: LatentSpace, chosen: NamedRule, scale: Scale) -> StandIn:
+def lessons(space: LatentSpace) -> Tensor:
+    """The latents that a stand-in learns from, (K, latent)."""
+    return contrast_of(space)[:_STOOD_IN]
+
+
+def stand_in(space: LatentSpace, chosen: NamedRule, scale: Scale, said: Tensor | None = None) -> StandIn:
     """Fit a critic to what a rule says of decoded latents, by ridge regression in closed form.
 
     Args:
         space: of the model.
         chosen: the rule.
         scale: see `measure`.
+        said: what the rule says of `lessons`, (K,), where it is known already.
     """
-    statistics = space.model.statistics
-    z = contrast_of(space)[:_STOOD_IN]
-    y = ((_values(space, chosen, z) - scale.mean) / scale.std).double()
+    statistics, z = space.model.statistics, lessons(space)
+    said = _values(space, chosen, z) if said is None else said
+    y = ((said - scale.mean) / scale.std).double()
     gain = statistics.gain.double()
     x = (z.double() - statistics.mean.double()) * gain
     known = torch.arange(len(z), device=z.device) % 5 > 0
@@ -351,7 +416,7 @@ def stand_in(space: LatentSpace, chosen: NamedRule, scale: Scale) -> StandIn:
     bias = _UNITS * offset - weight_z @ statistics.mean.double()
     direction = gain * statistics.std.double().square() * (torch.cov(x.T) @ weight)
     critic = LinearCritic(weight_z.float(), bias.float())
-    return StandIn(chosen.name, critic, direction.float(), 1 - float(missed))
+    return StandIn(chosen.name, critic, direction.float(), 1 - float(missed), chosen.acts_on)
 
 
 def _ridge(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lc.attributes import Attribute, AttributeSet, Colour, Strength
+from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.faces import Aligned, Photo
 from lc.faces.steering import MARGIN, Maps, Steering, wide_crop
 from lc.laid import Laid, Layer
@@ -72,6 +73,7 @@ class Steerer:
         changes: Mapping[str, Strength],
         pictures: Tensor,
         layers: Sequence[Mapping[str, Layer]],
+        others: Iterable[Constraint] = (),
     ) -> list[Steering | None]:
         """What steers the edits of photos.
 
@@ -80,12 +82,16 @@ class Steerer:
             changes: what was asked for.
             pictures: the edited crops, (B, 3, S, S) in [0, 1].
             layers: see `layers`.
+            others: what was asked for beyond `changes`.
         """
         if self._parser is None:
             return [None] * len(readings)
+        parts = _parts(others)
         classes, after = self._parser.config.classes, _levels(self._parser.parse(pictures))
         return [
-            None if reading.maps is None else steering_of(self._attributes, classes, changes, reading.maps, *row)
+            None
+            if reading.maps is None
+            else steering_of(self._attributes, classes, changes, reading.maps, *row, others=parts)
             for reading, *row in zip(readings, after, layers, strict=True)
         ]
 
@@ -97,20 +103,23 @@ def steering_of(
     before: Maps,
     after: Maps,
     laid: Mapping[str, Layer],
+    others: frozenset[str] | None = None,
 ) -> Steering:
     """What steers one edit.
 
     Args:
         attributes: of the model.
         classes: the parser's.
-        changes: what was asked for, by name. Where nothing was (a taught attribute, a rule), all of the person may
-            change.
+        changes: what was asked for, by name. Where nothing was, all of the person may change.
         before, after: see `Steering`.
         laid: what is laid onto the photo, by change.
+        others: the parts that other constraints are of; empty where one is of all of the person; None without any.
     """
     entries = [attributes[name] for name in changes]
-    free = not entries or any(not entry.acts_on for entry in entries)
-    acts_on = set(classes) - {"background"} if free else {part for entry in entries for part in entry.acts_on}
+    free = (not entries and others is None) or any(not entry.acts_on for entry in entries) or others == frozenset()
+    acts_on = {part for entry in entries for part in entry.acts_on} | (others or frozenset())
+    if free:
+        acts_on |= set(classes) - {"background"}
     recolours: str | None = None
     colour: Colour | None = None
     for entry in entries:
@@ -122,7 +131,7 @@ def steering_of(
     over = [entry for entry in entries if entry.shades and changes[entry.name] is True]
     shades = over[0].part if over else None
     pixels = next((one.pixels for one in laid.values()), None)
-    alone = len(changes) == len(laid) + len(over)
+    alone = len(changes) == len(laid) + len(over) and others is None
     return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
 
 
@@ -135,6 +144,22 @@ def _other_colour(attributes: AttributeSet, entry: Attribute, changes: Mapping[s
     others = [attributes[name].colour for name in group if name != entry.name and changes.get(name, True)]
     known = [colour for colour in others if colour is not None]
     return min(known, key=lambda colour: abs(colour.mean[0] - light), default=None)
+
+
+def _parts(constraints: Iterable[Constraint]) -> frozenset[str] | None:
+    """The parts of a face that constraints are of; empty where one is of all of it; None without any."""
+    found = [_acts_on(one) for one in constraints]
+    if not found:
+        return None
+    return frozenset().union(*found) if all(found) else frozenset()
+
+
+def _acts_on(constraint: Constraint) -> frozenset[str]:
+    if isinstance(constraint, Rule | Taught):
+        return frozenset(constraint.acts_on)
+    if isinstance(constraint, Not):
+        return _acts_on(constraint.part)
+    return (_parts(constraint.parts) or frozenset()) if isinstance(constraint, And | Or) else frozenset()
 
 
 def _share(maps: Maps | None, column: int) -> float:

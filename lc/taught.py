@@ -20,24 +20,26 @@ from torch import Tensor, nn
 
 from lc.checksums import digest, parse_json
 from lc.constraints import Taught
-from lc.errors import LatentConstraintsError, WeightsError
+from lc.errors import LatentConstraintsError, OtherGeneratorError, WeightsError
 from lc.files import write_bytes
 from lc.generator import registered
 from lc.tensors import check_finite, parse_tensors
 from lc.weights import Model
 
 __all__ = [
+    "MOST_BYTES",
     "LinearCritic",
     "TaughtAttribute",
     "TeachingReport",
     "checked_name",
     "generator_digest",
     "load_taught",
+    "parse_taught",
     "peek_name",
 ]
 
 _KEY, _FORMAT = "latent_constraints.taught", 1
-_MOST_BYTES = 4_000_000
+MOST_BYTES = 4_000_000  # of a file
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
@@ -154,6 +156,10 @@ class TaughtAttribute:
         """
         if Path(path).suffix.lower() != ".safetensors":
             raise LatentConstraintsError(f"{path} must end with .safetensors: a taught attribute is such a file.")
+        write_bytes(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes."""
         tensors = {key: getattr(self, key).float().cpu().contiguous() for key in ("weight", "direction")}
         facts = {
             "format": _FORMAT,
@@ -164,7 +170,7 @@ class TaughtAttribute:
             "report": asdict(self.report),
             "checksum": _checksum(tensors),
         }
-        write_bytes(path, safetensors.torch.save(tensors, {_KEY: json.dumps(facts)}))
+        return safetensors.torch.save(tensors, {_KEY: json.dumps(facts)})
 
 
 def checked_name(name: str, taken: Mapping[str, str]) -> str:
@@ -198,7 +204,7 @@ def generator_digest(model: Model) -> str:
 def peek_name(path: str | Path) -> str:
     """The name of a taught attribute in a file, before any network is loaded; raises WeightsError."""
     path = Path(path)
-    name = _parts(path)[1].get("name")
+    name = _parts(_read(path), path)[1].get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise WeightsError(f"{path} is damaged: teach it again, or fetch it again.")
     return name
@@ -211,7 +217,12 @@ def load_taught(path: str | Path, model: Model) -> TaughtAttribute:
         WeightsError: it is missing, damaged, none, or was taught to another generator.
     """
     path = Path(path)
-    tensors, facts = _parts(path)
+    return parse_taught(_read(path), path, model)
+
+
+def parse_taught(data: bytes, path: str | Path, model: Model) -> TaughtAttribute:
+    """As `load_taught`, of a file's bytes; the path is what messages call it."""
+    tensors, facts = _parts(data, path)
     latent = model.generator.latent
     try:
         report = TeachingReport(**{**facts["report"], "notes": tuple(map(str, facts["report"]["notes"]))})
@@ -232,24 +243,29 @@ def load_taught(path: str | Path, model: Model) -> TaughtAttribute:
         check_finite(tensor, f"{path} ({key})")
     shapes = {tuple(tensor.shape) for tensor in tensors.values()}
     if found.generator != generator_digest(model) or shapes != {(latent,)}:
-        raise WeightsError(
+        raise OtherGeneratorError(
             f"{path} was taught to another generator than that of these weights: give those with --weights, or teach "
             f"{found.name} again."
         )
     return found.to(model.statistics.mean.device)
 
 
-def _parts(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts of a file; raises WeightsError."""
-    wrong = WeightsError(f"{path} is no taught attribute, or is damaged: give a file that python -m lc teach wrote.")
+def _read(path: Path) -> bytes:
+    """A file's bytes, no more than one too many; raises WeightsError."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise wrong
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
     except OSError as error:
         raise WeightsError(
             f"{path} is missing or cannot be read: give a file that python -m lc teach wrote."
         ) from error
+
+
+def _parts(data: bytes, path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a file's bytes; raises WeightsError."""
+    wrong = WeightsError(f"{path} is no taught attribute, or is damaged: give a file that python -m lc teach wrote.")
+    if len(data) > MOST_BYTES:
+        raise wrong
     try:
         tensors = parse_tensors(data, path)
         header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])

@@ -102,20 +102,26 @@ class Fuzzer:
         names = ["Young", "Smiling", "Male", "Eyeglasses", "Blond_Hair"]
         boxes = chance.sample(names, chance.randrange(4))
         wish = [boxes, chance.random(), 0.5 + chance.random() / 2, chance.choice(["actor"] * 9 + ["optimise"])]
-        made = [chance.randrange(1, 5), str(chance.randrange(2**63)), True, *["any"] * (inputs - 3)]
+        answers = {name: chance.choice(["yes", "no", "either"]) for name in chance.sample(names, 2)}
+        made = [chance.randrange(1, 5), str(chance.randrange(2**63)), chance.choice(["on", "off", "both"]), answers]
         known = {
             "open_upload": [photo],
             "describe": [photo, 0],
             "edit": [photo, {"Young": chance.random()}, chance.random(), "actor", 0],
             "sample": [chance.randrange(1, 4), {"Smiling": True}, chance.randrange(2**63), True],
-            "change": [*wish, time.time() * 1000],
+            "change": [*wish, time.time() * 1000, {"Young": "either", "warmer": chance.choice(["require", "either"])}],
             "cancel": [time.time() * 1000],
             "restore": [photo, None, [{"face": 0, "boxes": boxes, "identity": 0.5, "strength": 1}]],
             "export": [chance.choice(["PNG", "JPEG", "WEBP"])],
             "choose_face": ["Face 1"],
-            "walk": ["Face 1", "Face 2"],
+            "make": made,
+            "morph": [0, 1],
+            "look_at": [[photo] if photo else [], "with"],
+            "take_away": ["with", 0],
+            "teach": ["Bangs"],
+            "fill_more": [["warmer"]],
         }
-        return known.get(name, made if inputs > 5 else [None] * inputs)
+        return known.get(name, [None] * inputs)
 
     def body(self, chance: random.Random) -> tuple[dict[str, Any], str]:
         function = chance.choice(self.functions)

@@ -87,7 +87,8 @@ def said(answer: dict[str, Any]) -> str:
     output = answer["output"]
     if not answer["success"]:
         return str(output["error"])
-    return " ".join(part for part in output["data"] if isinstance(part, str) and "lc-status error" in part)
+    lines = [part["failed"] for part in output["data"] if isinstance(part, dict) and "failed" in part]
+    return " ".join([*lines, *(part for part in output["data"] if isinstance(part, str) and "lc-status error" in part)])
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -340,19 +341,43 @@ def test_a_photo_is_opened_by_its_content(client: httpx.Client, page: Any, astro
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, -1, 1e300, 10**30, "x", True, [], {}])
 def test_wrong_numbers_are_a_sentence_everywhere(client: httpx.Client, page: Any, astronaut: Path, value: Any) -> None:
     photo = upload(client, astronaut.read_bytes())
-    wishes = [8, "0", True, *["any"] * 10]
+    wishes = [8, "0", "on", {}]
     assert said(call(client, number(page, "sample"), [1, None, value, True]))
     assert said(call(client, number(page, "sample"), [value, None, 0, True]))
     assert said(call(client, number(page, "describe"), [photo, value]))
     assert said(call(client, number(page, "edit"), [photo, None, value, "actor", 0]))
-    assert said(call(client, number(page, "change"), [["Young"], value, 1, "actor", 0]))
-    assert said(call(client, number(page, "change"), [["Young"], 0.5, value, "actor", 0])) or value is True
+    assert said(call(client, number(page, "change"), [["Young"], value, 1, "actor", 0, {}]))
+    assert said(call(client, number(page, "change"), [["Young"], 0.5, value, "actor", 0, {}])) or value is True
     assert said(call(client, number(page, "make"), [value, *wishes[1:]]))
     if value is not None:
         assert said(call(client, number(page, "make"), [wishes[0], value, *wishes[2:]]))
+    assert said(call(client, number(page, "take_away"), ["with", value]))
+    assert said(call(client, number(page, "morph"), [value, value]))
     for event in ({"index": value}, {}, value):
         call(client, number(page, "open_example"), [], event_data=event)
         call(client, number(page, "go"), [], event_data=event)
+
+
+def test_of_several_files_each_is_an_upload_that_is_here(client: httpx.Client, page: Any, astronaut: Path) -> None:
+    good = upload(client, astronaut.read_bytes(), "good.jpg")
+    stranger = {"path": str(astronaut), "meta": {"_type": "gradio.FileData"}}
+    look_at, session = number(page, "look_at"), "teacher"
+    for files in (
+        [good, stranger],
+        [good, {"path": good["path"] + "/../x"}],
+        [good, None],
+        [good] * 13,
+        good,
+        [[good]],
+    ):
+        body = {"data": [files, "with"], "fn_index": look_at, "session_hash": session}
+        response = client.post(f"{API}/queue/join", json=body)
+        assert response.status_code == 400
+        assert "Upload a photo first" in response.json()["error"]
+    view = call(client, look_at, [[good], "with"], session)["output"]["data"][0]
+    assert [face["name"] for face in view["with"]] == ["good.jpg"]
+    others = call(client, look_at, [[], "with"], "another")["output"]["data"][0]
+    assert others["with"] == []  # each teaches alone
 
 
 def test_private_functions_touch_only_the_session_that_asks(client: httpx.Client, page: Any, astronaut: Path) -> None:
@@ -384,7 +409,7 @@ def test_programs_may_call_by_parameter(client: httpx.Client, astronaut: Path) -
 
 
 def test_two_listeners_of_one_session_do_not_fail_each_other(client: httpx.Client, page: Any) -> None:
-    wishes = [1, "0", True, *["any"] * 10]
+    wishes = [1, "0", "on", {}]
     for _ in range(3):  # three calls, so that both still listen when one leaves
         body = {"data": wishes, "fn_index": number(page, "make"), "session_hash": "twice"}
         client.post(f"{API}/queue/join", json=body)

@@ -73,3 +73,17 @@ def test_a_stand_in_agrees_with_its_rule(contrasted_editor: FaceEditor) -> None:
     z = contrast_of(space)[:64]
     values = chosen(Pictures(space.model.generator.decode(z)))
     assert float(torch.corrcoef(torch.stack([values, fitted.critic(z)[:, 0]]))[0, 1]) > 0.3
+
+
+def test_what_was_measured_is_shared_by_whoever_taught_what(contrasted_editor: FaceEditor) -> None:
+    vocabulary = Vocabulary(contrasted_editor.space)
+    scale = vocabulary.scale(named_rule("warmer"))
+    assert vocabulary.knowing([]).scale(named_rule("warmer")) is scale
+    assert scale == pytest.approx(measure(contrasted_editor.space, named_rule("warmer")))
+
+
+def test_less_strength_asks_for_less_of_a_rule(contrasted_editor: FaceEditor) -> None:
+    vocabulary, z = Vocabulary(contrasted_editor.space), contrast_of(contrasted_editor.space)[:2]
+    levels = [vocabulary.constraint(Wanted("warmer", share), z).level for share in (0.6, 0.8, 1.0)]  # type: ignore[union-attr]
+    assert (levels[0] < levels[1]).all()
+    assert (levels[1] < levels[2]).all()

@@ -137,3 +137,16 @@ def test_what_the_attributes_say_steers(
     )
     found = steering_of(attributes, CLASSES, changes, BEFORE, AFTER, {})
     assert (set(found.acts_on), found.recolours, found.shades) == (acts_on, recolours, shades)
+
+
+def test_a_rule_on_the_background_changes_that_and_a_taught_attribute_all_of_the_person() -> None:
+    attributes = AttributeSet((Attribute("Hair", "Hair", acts_on=("hair",)),))
+    person = set(CLASSES) - {"background"}
+
+    def acts_on(changes: dict[str, bool], others: frozenset[str] | None) -> set[str]:
+        return set(steering_of(attributes, CLASSES, changes, BEFORE, AFTER, {}, others).acts_on)
+
+    assert acts_on({}, frozenset({"background"})) == {"background"}
+    assert acts_on({"Hair": True}, frozenset({"background"})) == {"hair", "background"}
+    assert acts_on({"Hair": True}, frozenset()) == person
+    assert acts_on({"Hair": True}, None) == {"hair"}

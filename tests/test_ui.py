@@ -24,7 +24,7 @@ from visiting import VISITOR, change, is_skip, merged, start, uploaded  # noqa: 
 
 from lc.ui.handlers import EditHandlers, examples, failed  # noqa: E402
 from lc.ui.layout import build_page  # noqa: E402
-from lc.ui.making import Faces, MakingHandlers  # noqa: E402
+from lc.ui.making import MakingHandlers  # noqa: E402
 from lc.ui.session import HISTORY, Session, boxes_seen, changes_of, reading_of, tick  # noqa: E402
 from lc.ui.storage import Folder  # noqa: E402
 
@@ -268,25 +268,39 @@ def test_a_face_that_cannot_be_edited_is_a_sentence(handlers: EditHandlers, fold
 # --- generated faces --------------------------------------------------------------------------------------------------
 
 
-def test_samples_are_edited_and_interpolated(
-    tiny_editor: FaceEditor, handlers: EditHandlers, warnings: list[str]
-) -> None:
+def test_faces_are_made_edited_saved_and_morphed(tiny_editor: FaceEditor, handlers: EditHandlers) -> None:
     making = MakingHandlers(tiny_editor, handlers)
-    choices = ["yes" if name == "Smiling" else "any" for name in ATTRIBUTES]
-    faces = making.make(3, 7, True, *choices)
+    faces = making.make(3, 7, "on", {"Smiling": "yes"})
     assert [sample.wanted["Smiling"] for sample in faces.made] == [True] * 3
-    assert len(making.greet([], 2, 7, True, *choices).made) == 2
-    assert making.greet(faces.made, 2, 7, True, *choices) == Faces()  # who comes back finds the faces that were left
-    _, shown = making.edit_one(faces.made, 1, VISITOR)
+    assert len(faces.view["faces"]) == 3
+    assert "plain" not in faces.view["faces"][0]
+    _, shown = making.choose_face_to_edit(1, faces.made, VISITOR)
     reading = shown.session.reading
     assert reading.z is faces.made[1].z
     (edited,) = change(handlers, shown.session, {"Eyeglasses"})
     assert edited.session.now.edit.result.size == (256, 256)
-    between = making.walk(faces.made, "Face 1", "Face 3")
-    assert len(between["value"]) == 8
-    assert not warnings
-    assert is_skip(making.walk([], None, None))
-    assert len(warnings) == 1
+    with Image.open(making.save_face(2, faces.made)) as image:
+        assert image.tobytes() == faces.made[2].image.tobytes()
+    frames = making.morph(0, 2, faces.made).view["morph"]["frames"]
+    assert len(set(frames)) > 5
+    with Image.open(making.save_morph(0, 2, faces.made)) as film:
+        assert film.n_frames > 10  # type: ignore[attr-defined]
+    for made, place in (([], 0), (faces.made, 3), (faces.made, -1), (faces.made, "x")):
+        with pytest.raises(LatentConstraintsError):
+            making.save_face(place, made)  # type: ignore[arg-type]
+
+
+def test_faces_with_and_without_realism_stand_side_by_side(tiny_editor: FaceEditor, handlers: EditHandlers) -> None:
+    making = MakingHandlers(tiny_editor, handlers)
+    faces = making.make(2, 7, "both", {}).view["faces"]
+    assert all(face["plain"] != face["image"] for face in faces)
+    assert [face["plain"] for face in faces] == [face["image"] for face in making.make(2, 7, "off", {}).view["faces"]]
+
+
+@pytest.mark.parametrize("asked", [7, None, {"Wings": "yes"}, {"Smiling": "perhaps"}, {"hair_like_zz": "yes"}])
+def test_what_is_asked_of_faces_is_checked(tiny_editor: FaceEditor, handlers: EditHandlers, asked: object) -> None:
+    with pytest.raises(LatentConstraintsError):
+        MakingHandlers(tiny_editor, handlers).make(2, 7, "on", asked)
 
 
 def test_a_sample_is_a_reading_without_detection(tiny_editor: FaceEditor) -> None:

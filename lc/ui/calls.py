@@ -22,7 +22,12 @@ __all__ = ["SESSION", "Calls", "RefusedError"]
 #: What a browser's or program's session may be called.
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-_DEPTH, _ITEMS, _TEXT = 8, 1000, 10_000  # of one value: what it may be nested, hold, and how long a text in it may be
+_DEPTH, _ITEMS, _TEXT, _FILES = (
+    8,
+    1000,
+    10_000,
+    12,
+)  # of one value: what it may be nested, hold, how long a text in it may be; how many files
 
 
 class RefusedError(Exception):
@@ -128,6 +133,14 @@ class Calls:
             return _plain(value)
         if value is None:
             return None
+        if getattr(block, "file_count", "") == "multiple":
+            if not isinstance(value, list) or len(value) > _FILES:
+                raise RefusedError(400, text("refused.no_upload"))
+            return [self._file(one) for one in value]
+        return self._file(value)
+
+    def _file(self, value: Any) -> dict[str, Any]:
+        """An upload that is still here, to the letter."""
         path = value.get("path") if isinstance(value, dict) else None
         if not self._folder.is_upload(path):
             raise RefusedError(400, text("refused.no_upload"))

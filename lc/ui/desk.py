@@ -13,9 +13,10 @@ from typing import Any
 import gradio as gr
 
 from lc.attributes import AttributeSet
+from lc.errors import LatentConstraintsError
 from lc.ui.texts import text
 
-__all__ = ["ASSETS", "given", "stage", "tiles"]
+__all__ = ["ASSETS", "component", "given", "stage", "tiles", "warn"]
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -69,6 +70,31 @@ def tiles(made: dict[str, Any] | None, attributes: AttributeSet) -> gr.HTML:
         labels=_tile_labels(),
         attributes=known,
     )
+
+
+def component(name: str, value: Any, labels: dict[str, str], **details: Any) -> gr.HTML:
+    """A component of HTML whose program for the browser is assets/NAME.js.
+
+    Args:
+        name: also the element's id.
+        value: what it shows first.
+        labels: what it says.
+        details: what else the program knows, by name.
+    """
+    return gr.HTML(
+        value,
+        elem_id=name,
+        html_template='<div class="lc-root"></div>',
+        js_on_load=_program(f"{name}.js"),
+        apply_default_css=False,
+        labels=labels,
+        **details,
+    )
+
+
+def warn(error: LatentConstraintsError) -> None:
+    """For what has no place of its own to say it."""
+    gr.Warning(str(error))
 
 
 def _program(name: str) -> str:

@@ -12,8 +12,10 @@ import gradio as gr
 from lc.errors import LatentConstraintsError
 from lc.memory import LARGE, trim
 from lc.ui.handlers import Shown
+from lc.ui.lessons import Lesson
 from lc.ui.making import Faces
 from lc.ui.session import Session
+from lc.ui.teaching import Teaching
 from lc.ui.texts import text
 from lc.ui.visitors import ForgottenError, Visitors
 
@@ -26,11 +28,11 @@ Failed = Callable[[LatentConstraintsError], Any]
 
 
 class Events:
-    """Makes functions for Gradio of handlers, by their parameters: `session` and `made` are the visitor's, `request`
-    and `event` are Gradio's, the others are the values of the event's inputs in their order.
+    """Makes functions for Gradio of handlers, by their parameters: `session`, `made`, `taught` and `lesson` are the
+    visitor's, `request` and `event` are Gradio's, the others are the values of the event's inputs in their order.
 
-    A `Shown` or `Faces` comes back without its first field, which is remembered and not shown. What a handler raises
-    becomes a sentence: nobody is shown an "Error".
+    A `Shown` or `Faces` comes back without its first field, which is remembered and not shown, a `Teaching` without its
+    first two. What a handler raises becomes a sentence: nobody is shown an "Error".
 
     Args:
         visitors: what is remembered.
@@ -84,6 +86,10 @@ class Events:
                 special["session"] = _remembered(self._visitors.session, visitor, begins)
             if "made" in names:
                 special["made"] = _remembered(self._visitors.made, visitor, begins) or []
+            if "taught" in names:
+                special["taught"] = _remembered(self._visitors.taught, visitor, begins) or ()
+            if "lesson" in names:
+                special["lesson"] = _remembered(self._visitors.lesson, visitor, begins) or Lesson()
             result = handler(*_arguments(names, special, values))
             for item in result if inspect.isgenerator(result) else [result]:
                 pixels = max(pixels, _pixels(item))
@@ -105,7 +111,13 @@ class Events:
         if isinstance(item, Faces):
             if isinstance(item.made, list):
                 self._visitors.keep_made(visitor, item.made)
-            return list(item[1:])
+            return item.view
+        if isinstance(item, Teaching):
+            if isinstance(item.lesson, Lesson):
+                self._visitors.keep_lesson(visitor, item.lesson)
+            if isinstance(item.taught, list):
+                self._visitors.keep_taught(visitor, item.taught)
+            return list(item[2:])
         if isinstance(item, tuple) and isinstance(item[-1], Shown):
             return [*item[:-1], *self._outputs(item[-1], visitor)]
         return item

@@ -6,7 +6,7 @@ None of them raises what a visitor can put right: it becomes a sentence, and the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -18,6 +18,7 @@ from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError
 from lc.faces import Photo, PictureFormat, read_photo
 from lc.results import Located
+from lc.taught import TaughtAttribute
 from lc.ui import inputs, views
 from lc.ui.filling import Filling, shows, toggled
 from lc.ui.pictures import Pictures
@@ -26,6 +27,7 @@ from lc.ui.session import Moment, Session, boxes_seen, changes_of, tick
 from lc.ui.stage import Stage, finished
 from lc.ui.storage import Folder
 from lc.ui.texts import text
+from lc.ui.wishes import More, Wishes
 
 __all__ = ["EXAMPLES", "METHODS", "EditHandlers", "Shown", "examples", "failed"]
 
@@ -66,7 +68,7 @@ class EditHandlers:
     def __init__(self, editor: FaceEditor, folder: Folder) -> None:
         self.editor, self.folder, self.pictures = editor, folder, Pictures(folder)
         self.stage = Stage(self.pictures, editor.attributes)
-        self.examples = examples()
+        self.examples, self.wishes = examples(), Wishes(editor)
         self.running = Running()
         self._filling = Filling(editor, self.stage, self.running)
 
@@ -115,7 +117,14 @@ class EditHandlers:
         self.running.end(request)
         return self._full(self._begin(reading, None))
 
-    def restore(self, upload: dict[str, Any] | None, source: str | None, kept: object, request: gr.Request) -> Shown:
+    def restore(
+        self,
+        upload: dict[str, Any] | None,
+        source: str | None,
+        kept: object,
+        request: gr.Request,
+        taught: Sequence[TaughtAttribute] = (),
+    ) -> Shown:
         """Bring back what the browser has kept: a photo or an example, and the edits of its faces.
 
         Args:
@@ -123,6 +132,7 @@ class EditHandlers:
             source: the example's name.
             kept: see `Session.kept`.
             request: tells visitors apart.
+            taught: the visitor's; wishes for what is not there any more are dropped.
         """
         self.running.end(request)
         if upload:
@@ -137,9 +147,12 @@ class EditHandlers:
             session = self._begin(self.editor.read(photo), source)
             for face in inputs.kept(kept, self.editor.attributes):
                 session = self._turned(session, face.number)
-                if set(face.boxes) != set(session.now.boxes):
+                more = self.wishes.checked(face.more, taught, lenient=True)
+                if set(face.boxes) != set(session.now.boxes) or more:
                     session = session.add(
-                        self._moment(session.reading, face.boxes, face.identity, face.strength, "actor")
+                        self._moment(
+                            session.reading, face.boxes, face.identity, face.strength, "actor", more=more, taught=taught
+                        )
                     )
             return self._full(session)
 
@@ -184,9 +197,19 @@ class EditHandlers:
         identity: float = 0.5,
         strength: float = 1.0,
         method: Method = "actor",
+        more: More | None = None,
+        taught: Sequence[TaughtAttribute] = (),
     ) -> Moment:
-        edit = self.editor.edit(reading, changes_of(self.editor.attributes, reading, boxes, strength), identity, method)
-        return Moment(boxes, identity, method, edit, strength)
+        changes, more = changes_of(self.editor.attributes, reading, boxes, strength), more or {}
+        edit = self.editor.edit(
+            reading,
+            changes,
+            identity,
+            method,
+            constraints=self.wishes.constraints(more, taught, reading.z, strength),
+            preserve=self.wishes.preserved(more),
+        )
+        return Moment(boxes, identity, method, edit, strength, more, tuple(taught))
 
     # --- it is edited ----------------------------------------------------------------------------------------------
 
@@ -199,6 +222,8 @@ class EditHandlers:
         asked: float,
         session: Session | None,
         request: gr.Request,
+        more: object = None,
+        taught: Sequence[TaughtAttribute] = (),
     ) -> Iterator[Shown]:
         """Edit the photo to what the tiles, the sliders and the method say now; the optimiser shows its way.
 
@@ -210,6 +235,8 @@ class EditHandlers:
             asked: milliseconds by the browser's clock.
             session: the visitor's.
             request: tells visitors apart.
+            more: wishes beyond the boxes, see wishes.py.
+            taught: the visitor's.
         """
         if session is None:
             yield Shown(status=views.fault(text("photo.first")))
@@ -219,6 +246,7 @@ class EditHandlers:
         strength = inputs.share(strength, text("edit.strength"), 0.5)
         method = inputs.choice(method, text("edit.method"), METHODS)
         latest = self.running.latest(request)
+        wishes = self.wishes.checked(more, taught)
         mine = inputs.moment(asked) or latest.asked
         if mine < latest.asked:  # something newer waits behind this
             yield Shown()
@@ -227,13 +255,20 @@ class EditHandlers:
         latest.stopped.clear()
         wanted = tick(self.editor.attributes, session.now.boxes, boxes)
         now = session.now
-        if (wanted, identity, strength, method) == (now.boxes, now.identity, now.strength, now.method):
+        if (wanted, identity, strength, method, wishes) == (
+            now.boxes,
+            now.identity,
+            now.strength,
+            now.method,
+            now.more,
+        ):
             yield from self._answer(session, mine, latest)  # asked for twice: nothing to add to the history
             return
-        if method == "optimise" and changes_of(self.editor.attributes, session.reading, wanted):
-            yield from self._walk(session, Moment(wanted, identity, method, session.now.edit, strength), latest, mine)
+        if method == "optimise" and (wishes or changes_of(self.editor.attributes, session.reading, wanted)):
+            wish = Moment(wanted, identity, method, session.now.edit, strength, wishes, tuple(taught))
+            yield from self._walk(session, wish, latest, mine)
             return
-        moment = self._moment(session.reading, wanted, identity, strength, method)
+        moment = self._moment(session.reading, wanted, identity, strength, method, wishes, taught)
         # Whoever asked for something else meanwhile does not see this, nor find it in the history.
         if mine >= latest.asked:
             yield from self._answer(session.add(moment), mine, latest)
@@ -249,7 +284,16 @@ class EditHandlers:
         def ends() -> bool:
             return latest.stopped.is_set() or latest.asked > mine
 
-        for progress in self.editor.edit_live(session.reading, changes, wish.identity, stop=ends):
+        constraints = self.wishes.constraints(wish.more, wish.taught, session.reading.z, wish.strength)
+        walk = self.editor.edit_live(
+            session.reading,
+            changes,
+            wish.identity,
+            constraints=constraints,
+            preserve=self.wishes.preserved(wish.more),
+            stop=ends,
+        )
+        for progress in walk:
             if latest.asked > mine:
                 # Gradio empties every output of a handler that ends before it has said anything.
                 yield Shown()
@@ -357,7 +401,8 @@ class EditHandlers:
 
     def _said(self, session: Session) -> str:
         attributes, now = self.editor.attributes, session.now
-        return views.status(attributes, now, changes_of(attributes, session.reading, now.boxes))
+        wanted = changes_of(attributes, session.reading, now.boxes)
+        return views.status(attributes, now, wanted, self.wishes.seen(now.edit, now.more, now.taught))
 
 
 def _seen(edit: Edit) -> bool:

@@ -50,6 +50,7 @@ class Kept:
     boxes: tuple[str, ...]
     identity: float
     strength: float
+    more: object = None  # not checked: what was taught may be gone
 
 
 def share(value: object, field: str, low: float = 0.0, high: float = 1.0) -> float:
@@ -122,6 +123,7 @@ def kept(value: object, attributes: AttributeSet) -> list[Kept]:
             tuple(boxes(face.get("boxes"), attributes)),
             share(face.get("identity"), text("edit.identity")),
             share(face.get("strength"), text("edit.strength"), 0.5),
+            face.get("more"),
         )
         for face in value[:20]
     ]

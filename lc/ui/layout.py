@@ -7,19 +7,17 @@ from typing import Any
 
 import gradio as gr
 
-from lc.attributes import AttributeSet
 from lc.editor import FaceEditor
-from lc.errors import LatentConstraintsError
-from lc.ui import desk
+from lc.ui import desk, random_tab, teach_tab
 from lc.ui import handlers as editing_tab
-from lc.ui import making as making_tab
 from lc.ui.card import figures, model_card
 from lc.ui.events import Events
 from lc.ui.handlers import EXAMPLES, EditHandlers, Shown
-from lc.ui.making import ANY, MOST_SHOWN, Endpoints, Faces, MakingHandlers
+from lc.ui.making import Endpoints, MakingHandlers
 from lc.ui.session import Session
 from lc.ui.settings import Settings, bytes_of
 from lc.ui.storage import Folder
+from lc.ui.teaching import TeachingHandlers
 from lc.ui.texts import text, use
 from lc.ui.visitors import Visitors
 
@@ -56,7 +54,7 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
     use(settings.language)
     gr.set_static_paths(EXAMPLES)  # else Gradio serves them only where they lie below the working directory
     editing = EditHandlers(editor, folder)
-    making = MakingHandlers(editor, editing)
+    making, teaching = MakingHandlers(editor, editing), TeachingHandlers(editing)
     session, first = editing.opening()
     visitors = Visitors(session, bytes_of(settings.session_memory))
     events = Events(visitors)
@@ -67,34 +65,45 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
         gr.Markdown(text("page.intro"), elem_classes="lc-intro")
         with gr.Tabs() as tabs:
             with gr.Tab(text("page.edit_tab"), id="edit"):
-                shown = _edit_tab(editing, events, session, first, model)
-            with gr.Tab(text("page.random_tab"), id="random") as random_tab:
-                _random_tab(making, events, random_tab, tabs, shown, model)
+                shown, more = _edit_tab(editing, teaching, events, session, first, model)
+            with gr.Tab(text("page.random_tab"), id="random"):
+                random = random_tab.random_tab(editor.attributes)
+            with gr.Tab(text("page.teach_tab"), id="teach"):
+                teach = teach_tab.teach_tab()
             with gr.Tab(text("page.card_tab"), id="card"):
                 gr.HTML(figures(weights), elem_id="figures", padding=False)
                 with gr.Accordion(text("card.whole"), open=False):
                     gr.Markdown(model_card(weights), elem_classes="lc-card")
+        random_tab.wire(making, events, random, tabs, shown, _EVENT, model, _SAVE)
+        teach_tab.wire(teaching, events, teach, more, tabs, _EVENT, model, _SAVE)
         gr.Markdown(text("page.footer"), elem_classes="lc-footer")
         _endpoints(Endpoints(editor, folder), model)
-        _on_closing(page, events.wrap(editing.running.close, _say))
+        _on_closing(page, events.wrap(editing.running.close, desk.warn))
     folder.keep_all()
     return page, visitors
 
 
 def _edit_tab(
-    handlers: EditHandlers, events: Events, session: Session | None, first: Shown, model: dict[str, Any]
-) -> list[Any]:
-    """Returns the components that `Shown` fills, in its order; its session is the server's and has none."""
+    handlers: EditHandlers,
+    teaching: TeachingHandlers,
+    events: Events,
+    session: Session | None,
+    first: Shown,
+    model: dict[str, Any],
+) -> tuple[list[Any], gr.HTML]:
+    """Returns the components that `Shown` fills, in its order; its session is the server's and has none. And the tiles
+    of what was taught and of rules."""
     with gr.Column(elem_id="desk"):
         with gr.Column(elem_id="desk-stage", min_width=0):
             stage = desk.stage(_initial(first.stage), handlers.examples)
             status = gr.HTML(_initial(first.status), elem_id="status", padding=False)
         with gr.Column(elem_id="desk-tiles", min_width=0):
             tiles = desk.tiles(_initial(first.tiles), handlers.editor.attributes)
+            more = teach_tab.more_tiles(teaching, handlers.editor.attributes)
     shown = [stage, status, tiles]
     _wire_photo(handlers, events, stage, shown, model)
     _wire_edits(handlers, events, stage, tiles, shown, model)
-    return shown
+    return shown, more
 
 
 def _initial(value: Any) -> Any:
@@ -123,12 +132,19 @@ def _wire_edits(
 ) -> None:
     wrap = events.wrap
     quick: dict[str, Any] = {"queue": False, **_EVENT}
-    asked = gr.Number(0, visible=False)
-    values = [gr.JSON(visible=False), *(gr.Number(visible=False) for _ in range(2)), gr.Textbox(visible=False), asked]
+    asked, more = gr.Number(0, visible=False), gr.JSON(visible=False)
+    values = [
+        gr.JSON(visible=False),
+        *(gr.Number(visible=False) for _ in range(2)),
+        gr.Textbox(visible=False),
+        asked,
+        more,
+    ]
     # First, so that what runs for an older wish makes way; this never queues.
-    stage.cancel(wrap(handlers.running.cancel, _say), asked, None, js=desk.given("cancel"), api_name="cancel", **quick)
-    stage.leave(wrap(handlers.running.leave, _say), asked, None, js=desk.given("leave"), api_name="leave", **quick)
-    stage.stop(wrap(handlers.running.stop, _say), None, None, api_name="stop", **quick)
+    warn = desk.warn
+    stage.cancel(wrap(handlers.running.cancel, warn), asked, None, js=desk.given("cancel"), api_name="cancel", **quick)
+    stage.leave(wrap(handlers.running.leave, warn), asked, None, js=desk.given("leave"), api_name="leave", **quick)
+    stage.stop(wrap(handlers.running.stop, warn), None, None, api_name="stop", **quick)
     change = wrap(handlers.change, editing_tab.failed)
     stage.change_wish(change, values, shown, js=desk.given("change"), api_name="change", **_EVENT, **model)
     tiles.fill(wrap(handlers.fill, editing_tab.failed), None, shown, api_name="fill", **_EVENT, **model)
@@ -142,7 +158,7 @@ def _wire_edits(
     file, kind = gr.File(visible=False), gr.Textbox(visible=False)
     for listen, saved, inputs in ((stage.export, handlers.export, kind), (stage.film, handlers.film, None)):
         js = desk.given(saved.__name__) if inputs else None
-        done = listen(wrap(saved, _say), inputs, file, js=js, api_name=saved.__name__, **_EVENT)
+        done = listen(wrap(saved, desk.warn), inputs, file, js=js, api_name=saved.__name__, **_EVENT)
         done.then(None, file, None, js=_SAVE)
 
 
@@ -151,86 +167,6 @@ def _on_closing(page: gr.Blocks, function: Any) -> None:
     page.unload(function)
     listener = max(page.fns.values(), key=lambda one: one._id)
     listener.api_name, listener.api_visibility, listener.queue = function.__name__, "private", True
-
-
-def _say(error: LatentConstraintsError) -> None:
-    """For what has no place of its own to say it."""
-    gr.Warning(str(error))
-
-
-def _stay(error: LatentConstraintsError) -> Any:
-    """Likewise, where something on show has to stay."""
-    gr.Warning(str(error))
-    return gr.skip()
-
-
-def _random_tab(
-    handlers: MakingHandlers, events: Events, tab: gr.Tab, tabs: gr.Tabs, shown: list[Any], model: dict[str, Any]
-) -> None:
-    fields: dict[str, Any] = {"chosen": gr.State(0)}
-    gr.Markdown(text("random.intro"))
-    with gr.Row():
-        with gr.Column(scale=5, min_width=300):
-            wishes, buttons = _wishes_piece(handlers.editor.attributes)
-        with gr.Column(scale=7, min_width=300):
-            _faces_piece(fields, buttons)
-    faces, gallery, chosen = [fields[name] for name in Faces._fields[1:]], fields["gallery"], fields["chosen"]
-    making: dict[str, Any] = {"show_progress_on": gallery, **_PRIVATE, **model}
-    wrap = events.wrap
-    make = wrap(handlers.make, making_tab.failed)
-    # A choice shows at once; of several made meanwhile, the last.
-    asks = [buttons["make"].click, wishes[0].release, wishes[1].submit, *(wish.input for wish in wishes[2:])]
-    gr.on(asks, make, wishes, faces, api_name="make", trigger_mode="always_last", **making)
-    drawn = buttons["dice"].click(handlers.new_seed, None, wishes[1], api_name="new_seed", queue=False, **_PRIVATE)
-    drawn.then(make, wishes, faces, api_name="make_anew", **making)
-    tab.select(wrap(handlers.greet, making_tab.failed, begins=True), wishes, faces, api_name="greet", **making)
-    gallery.select(wrap(handlers.choose, _stay), None, chosen, api_name="choose", queue=False, **_PRIVATE)
-    edit_one = wrap(handlers.edit_one, lambda error: (gr.skip(), editing_tab.failed(error)))
-    buttons["edit"].click(edit_one, chosen, [tabs, *shown], api_name="edit_one", **_PRIVATE, **model)
-    ends = [fields["first"], fields["second"]]
-    walk = wrap(handlers.walk, _stay)
-    buttons["walk"].click(walk, ends, fields["between"], api_name="walk", **_PRIVATE, **model)
-
-
-def _wishes_piece(attributes: AttributeSet) -> tuple[list[Any], dict[str, gr.Button]]:
-    """The inputs of `make`, in its order, and the first two buttons."""
-    answers = [(text("random.any"), ANY), (text("random.yes"), "yes"), (text("random.no"), "no")]
-    with gr.Group(elem_id="choices"):
-        choices = [
-            gr.Radio(answers, value=ANY, label=one.title, elem_classes="lc-three") for one in attributes.attributes
-        ]
-    count = gr.Slider(1, MOST_SHOWN, 8, step=1, label=text("random.count"), buttons=[], elem_id="count")
-    with gr.Row(equal_height=True):
-        # Text, for a browser's numbers are exact to 2^53 only.
-        seed = gr.Textbox("0", label=text("random.seed"), max_length=19, min_width=110, elem_id="seed")
-        realism = gr.Checkbox(
-            True, label=text("random.realism"), info=text("random.realism_hint"), min_width=150, elem_id="realism"
-        )
-    with gr.Row(elem_id="tools"):
-        buttons = {
-            "make": gr.Button(text("random.make"), variant="primary", size="md", min_width=120),
-            "dice": gr.Button(text("random.dice"), size="md", min_width=120),
-        }
-    return [count, seed, realism, *choices], buttons
-
-
-def _faces_piece(fields: dict[str, Any], buttons: dict[str, gr.Button]) -> None:
-    look: dict[str, Any] = {
-        "allow_preview": False,
-        "object_fit": "cover",
-        "height": "auto",
-        "buttons": [],
-        "interactive": False,
-        "elem_classes": ["lc-calm", "lc-gallery"],
-    }
-    fields["status"] = gr.HTML("", elem_id="made-status", padding=False)
-    fields["gallery"] = gr.Gallery(label=text("random.faces"), elem_id="faces", **look)
-    buttons["edit"] = gr.Button(text("random.edit"), size="md", elem_id="edit-one")
-    with gr.Row(equal_height=True):
-        fields["first"] = gr.Dropdown([], label=text("random.from"), min_width=110)
-        fields["second"] = gr.Dropdown([], label=text("random.to"), min_width=110)
-    buttons["walk"] = gr.Button(text("random.walk"), size="md")
-    fields["between"] = gr.Gallery(label=text("random.between"), elem_id="between", visible=False, **look)
 
 
 def _endpoints(handlers: Endpoints, model: dict[str, Any]) -> None:

@@ -3,45 +3,44 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import gradio as gr
 import torch
+from PIL import Image
 
 from lc.attributes import Strength
 from lc.editor import FaceEditor, Method, Reading, Sample
 from lc.errors import LatentConstraintsError
 from lc.faces import read_photo
 from lc.memory import LARGE, trim
+from lc.taught import TaughtAttribute
 from lc.ui import inputs, views
 from lc.ui.handlers import METHODS, EditHandlers, Shown, Update
 from lc.ui.pictures import Pictures
 from lc.ui.session import enlarge, reading_of
 from lc.ui.storage import Folder
 from lc.ui.texts import text
+from lc.ui.wishes import Mode
 
-__all__ = ["ANY", "MOST", "MOST_SHOWN", "Endpoints", "Faces", "MakingHandlers", "failed"]
+__all__ = ["MOST", "MOST_SHOWN", "Endpoints", "Faces", "MakingHandlers", "failed"]
 
-ANY = "any"
-_CHOICES = (ANY, "yes", "no")
+_MODES: dict[str, Mode] = {"yes": "require", "no": "forbid", "either": "either"}
+_BOTH = "both"
+_REALISM = ("on", "off", _BOTH)
 MOST_SHOWN = 24  # faces on the page
 MOST = 64  # faces in one request
-_STEPS = 8  # faces of a walk between two
+_STEPS = 13  # faces of a walk between two
 
 
 class Faces(NamedTuple):
-    """One field per output of the second tab's events, in the order in which layout.py lists them."""
+    """What is remembered of an event of the second tab, then what its component shows."""
 
     made: Update = gr.skip()
-    gallery: Update = gr.skip()
-    chosen: Update = gr.skip()
-    first: Update = gr.skip()
-    second: Update = gr.skip()
-    between: Update = gr.skip()
-    status: Update = gr.skip()
+    view: Update = gr.skip()
 
 
 class MakingHandlers:
@@ -49,92 +48,142 @@ class MakingHandlers:
 
     def __init__(self, editor: FaceEditor, editing: EditHandlers) -> None:
         self.editor, self.editing, self.pictures = editor, editing, editing.pictures
+        self.wishes = editing.wishes
 
-    def new_seed(self) -> str:
-        """Draw a seed."""
-        return str(random.randrange(1_000_000))
-
-    def make(self, count: float, seed: str | float | None, realism: bool, *choices: str) -> Faces:
+    def make(
+        self,
+        count: float,
+        seed: str | float | None,
+        realism: str,
+        asked: object,
+        taught: Sequence[TaughtAttribute] = (),
+    ) -> Faces:
         """Make faces up.
 
         Args:
             count: how many.
             seed: the same seed gives the same faces; an empty field is 0.
-            realism: False leaves the realism constraint out.
-            choices: any, yes or no for each attribute, in their order.
+            realism: on, off, or both side by side.
+            asked: yes, no or either for each name that something is asked of: attributes, what was taught, rules.
+            taught: the visitor's.
         """
-        attributes = self.editor.attributes
-        titles = (one.title for one in attributes.attributes)
-        asked = {title: inputs.choice(choice, title, _CHOICES) for title, choice in zip(titles, choices, strict=True)}
-        shown = {title: choice == "yes" for title, choice in asked.items() if choice != ANY}
-        wanted = dict(attributes.changes(shown).wanted)
-        for name in [name for name, value in wanted.items() if value]:
-            if others := [other for other in attributes.excluded_by(name) if wanted.get(other)]:
-                pair = attributes[name].title, attributes[others[0]].title
-                raise LatentConstraintsError(text("random.both", first=pair[0], second=pair[1]))
+        changes, more = self._asked(asked, taught)
         number = inputs.seed(0 if seed in (None, "") else seed)
         many = inputs.count(count, MOST_SHOWN)
-        made = self.editor.sample(many, wanted, number, realism=inputs.truth(realism, text("random.realism")))
-        names = inputs.face_names(len(made))
-        pictures = [
-            (self.pictures.jpeg(enlarge(sample.image)), shows) for sample, (shows, _) in zip(made, names, strict=True)
-        ]
-        return Faces(
-            made=made,
-            gallery=gr.update(value=pictures, selected_index=0),
-            chosen=0,
-            first=gr.update(choices=names, value=names[0][1]),
-            second=gr.update(choices=names, value=names[-1][1]),
-            between=gr.update(value=[], visible=False),
-            status=views.made(made, wanted, shown),
-        )
+        how = inputs.choice(realism, text("random.realism"), _REALISM)
+        constraints = self.wishes.constraints(more, taught)
+        rows = {
+            real: self.editor.sample(many, changes, number, constraints=constraints, realism=real)
+            for real in (True, False)
+            if how in (_BOTH, "on" if real else "off")
+        }
+        made = rows[how != "off"]
+        holds = self._hold(made, changes, more, taught)
+        view: dict[str, Any] = {
+            "faces": [
+                {"image": self.pictures.jpeg(enlarge(sample.image)), "holds": good}
+                for sample, good in zip(made, holds, strict=True)
+            ],
+            "status": views.made(holds, self._words(changes, more)),
+            "asks": bool(changes or more),
+            "serial": time.monotonic(),
+        }
+        if how == _BOTH:
+            for face, plain in zip(view["faces"], rows[False], strict=True):
+                face["plain"] = self.pictures.jpeg(enlarge(plain.image))
+        return Faces(made, view)
 
-    def greet(
-        self, made: Sequence[Sample], count: float, seed: str | float | None, realism: bool, *choices: str
-    ) -> Faces:
-        """Make faces up when the tab is opened, where none are on show. Arguments: see `make`."""
-        return Faces() if made else self.make(count, seed, realism, *choices)
+    def _asked(self, asked: object, taught: Sequence[TaughtAttribute]) -> tuple[dict[str, Strength], dict[str, Mode]]:
+        """Changes of the model's own attributes, and all other wishes. Raises LatentConstraintsError."""
+        attributes = self.editor.attributes
+        if not isinstance(asked, dict):
+            raise LatentConstraintsError(text("wrong.more"))
+        answers = {str(name): inputs.choice(value, str(name)[:60], tuple(_MODES)) for name, value in asked.items()}
+        own = {name: value for name, value in answers.items() if name in attributes.names and value != "either"}
+        shown = {attributes[name].title: value == "yes" for name, value in own.items()}
+        changes = dict(attributes.changes(shown).wanted)
+        for name in [name for name, value in changes.items() if value]:
+            if others := [other for other in attributes.excluded_by(name) if changes.get(other)]:
+                pair = attributes[name].title, attributes[others[0]].title
+                raise LatentConstraintsError(text("random.both", first=pair[0], second=pair[1]))
+        rest = {name: _MODES[value] for name, value in answers.items() if name not in own}
+        return changes, self.wishes.checked(rest, taught)
 
-    def choose(self, event: gr.SelectData) -> int:
-        """Remember which face was clicked."""
-        return inputs.whole(event.index, text("face.field"), 0, MOST_SHOWN - 1)
+    def _hold(
+        self,
+        made: Sequence[Sample],
+        changes: Mapping[str, Strength],
+        more: Mapping[str, Mode],
+        taught: Sequence[TaughtAttribute],
+    ) -> list[bool]:
+        """Whether each face has all that was asked for, as read in its picture by the witness where there is one."""
+        witness = self.editor.witness
+        found = []
+        for sample in made:
+            reading = reading_of(sample)
+            read = witness.read(reading.photo.rgb, reading.aligned) if witness else sample.attributes
+            own = all((read[name] >= 0.5) == bool(value) for name, value in changes.items())
+            found.append(own and self.wishes.hold(sample, read, more, taught))
+        return found
 
-    def edit_one(self, made: Sequence[Sample], chosen: int, request: gr.Request) -> tuple[Update, Shown]:
-        """Take the chosen face to the first tab.
+    def _words(self, changes: Mapping[str, Strength], more: Mapping[str, Mode]) -> list[str]:
+        """What was asked for, in a visitor's words."""
+        attributes = self.editor.attributes
+        said = []
+        for name, value in changes.items():
+            title = attributes[name].title.lower()
+            said.append(title if bool(value) != attributes[name].inverted else text("random.without", title=title))
+        return said + self.wishes.words(more)
+
+    def choose_face_to_edit(self, place: float, made: Sequence[Sample], request: gr.Request) -> tuple[Update, Shown]:
+        """Take a face to the first tab.
 
         Args:
+            place: of the face, from 0.
             made: the faces on show.
-            chosen: the place of one of them, from 0.
             request: tells visitors apart.
         """
-        if not chosen < len(made):
-            gr.Warning(text("random.first"))
-            return gr.skip(), Shown()
-        return gr.Tabs(selected="edit"), self.editing.open_sample(reading_of(made[chosen]), request)
+        return gr.Tabs(selected="edit"), self.editing.open_sample(reading_of(_at(place, made)), request)
 
-    def walk(self, made: Sequence[Sample], first: str | None, second: str | None) -> Update:
-        """Show the faces between two faces.
+    def save_face(self, place: float, made: Sequence[Sample]) -> str:
+        """Write a face as a file.
 
         Args:
+            place: of the face, from 0.
             made: the faces on show.
-            first: such as "Face 1".
-            second: such as "Face 2".
         """
-        if not made or not first or not second:
-            gr.Warning(text("random.first"))
-            return gr.skip()
-        ends = [inputs.face_name(name) for name in (first, second)]
-        if max(ends) >= len(made):
-            raise LatentConstraintsError(text("random.two"))
-        a, b = (made[end].z for end in ends)
-        pictures = [
-            (
-                self.pictures.jpeg(enlarge(self.editor.decode(_between(a, b, i / (_STEPS - 1))))),
-                f"{i / (_STEPS - 1):.0%}",
-            )
-            for i in range(_STEPS)
-        ]
-        return gr.update(value=pictures, visible=True)
+        return self.pictures.sample(_at(place, made))
+
+    def morph(self, first: float, second: float, made: Sequence[Sample]) -> Faces:
+        """The faces between two faces.
+
+        Args:
+            first, second: their places, from 0.
+            made: the faces on show.
+        """
+        frames = [self.pictures.jpeg(enlarge(face)) for face in self._way(first, second, made, _STEPS)]
+        return Faces(view={"morph": {"first": first, "second": second, "frames": frames}, "serial": time.monotonic()})
+
+    def save_morph(self, first: float, second: float, made: Sequence[Sample]) -> str:
+        """Write the way from one face to another and back as an animation.
+
+        Args:
+            first, second: their places, from 0.
+            made: the faces on show.
+        """
+        there = self._way(first, second, made, 2 * _STEPS)
+        return self.pictures.film([*there, *there[-1:] * 6, *there[::-1]], "faces")
+
+    def _way(self, first: float, second: float, made: Sequence[Sample], steps: int) -> list[Image.Image]:
+        a, b = (_at(place, made).z for place in (first, second))
+        return [self.editor.decode(_between(a, b, i / (steps - 1))) for i in range(steps)]
+
+
+def _at(place: object, made: Sequence[Sample]) -> Sample:
+    """One of the faces on show. Raises LatentConstraintsError."""
+    if not made:
+        raise LatentConstraintsError(text("random.first"))
+    return made[inputs.whole(place, text("face.field"), 0, len(made) - 1)]
 
 
 def _between(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
@@ -148,8 +197,7 @@ def _between(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
 
 def failed(error: LatentConstraintsError) -> Faces:
     """A sentence instead of faces; those on show stay."""
-    gr.Warning(str(error))
-    return Faces(status=views.fault(str(error)))
+    return Faces(view={"failed": views.fault(str(error)), "serial": time.monotonic()})
 
 
 class Endpoints:

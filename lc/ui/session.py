@@ -12,6 +12,8 @@ from PIL import Image
 from lc.attributes import AttributeSet, Strength
 from lc.editor import Edit, Method, Reading, Sample
 from lc.faces import Aligned, Photo
+from lc.taught import TaughtAttribute
+from lc.ui.wishes import More
 
 __all__ = ["Moment", "Session", "boxes_seen", "changes_of", "enlarge", "reading_of", "tick"]
 
@@ -30,6 +32,8 @@ class Moment:
     method: Method
     edit: Edit
     strength: float = 1.0
+    more: More = field(default_factory=dict)  # wishes beyond the boxes
+    taught: tuple[TaughtAttribute, ...] = ()  # the visitor's at that time
 
     def settings(self) -> dict[str, Any]:
         """As JSON."""
@@ -38,6 +42,7 @@ class Moment:
             "identity": self.identity,
             "strength": self.strength,
             "method": self.method,
+            "more": dict(self.more),
         }
 
 
@@ -85,7 +90,7 @@ class Session:
     def edited(self) -> set[int]:
         """The numbers of the faces that differ from the photo."""
         faces = {self.number: self, **self.parked}
-        return {number for number, session in faces.items() if session.now.edit.changes}
+        return {number for number, session in faces.items() if session.now.edit.changes or session.now.more}
 
     def kept(self) -> list[dict[str, Any]]:
         """What a browser keeps, to come back to: of each face its boxes and sliders; the one that is edited last."""

@@ -109,6 +109,7 @@ class Stage:
             "identity": now.identity,
             "strength": now.strength,
             "method": now.method,
+            "more": dict(now.more),
             "undo": session.can_undo,
             "redo": session.can_redo,
             "animation": bool(session.walk),

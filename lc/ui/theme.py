@@ -14,7 +14,8 @@ from lc.ui.texts import text
 
 __all__ = ["CSS", "names", "theme"]
 
-CSS = [Path(__file__).parent / "page.css", Path(__file__).parent / "assets" / "desk.css"]
+_HERE = Path(__file__).parent
+CSS = [_HERE / "page.css", _HERE / "assets" / "desk.css", _HERE / "assets" / "tabs.css"]
 
 _NAMES = """
   const name = () => {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from lc.attributes import AttributeSet, Strength
-from lc.editor import Edit, Sample
+from lc.editor import Edit
 from lc.ui.session import Moment
 from lc.ui.texts import text
 
@@ -43,30 +43,40 @@ def bars(
     )
 
 
-def status(attributes: AttributeSet, moment: Moment, wanted: Mapping[str, Strength]) -> str:
-    """One plain line on what is to be seen, as read from the finished photo where a reader for that is there."""
+def status(
+    attributes: AttributeSet,
+    moment: Moment,
+    wanted: Mapping[str, Strength],
+    wishes: Mapping[str, bool] | None = None,
+) -> str:
+    """One plain line on what is to be seen, as read from the finished photo where a reader for that is there.
+
+    Args:
+        attributes: which there are.
+        moment: the edit on show.
+        wanted: the changes that were asked for.
+        wishes: all others in words, and whether the photo has them.
+    """
     edit = moment.edit
-    if not wanted:
-        return _line("", text("status.plain"))
+    if not wanted and not wishes:
+        return _line("", text("status.lone") if moment.more else text("status.plain"))
     seen = edit.seen
     read = seen.after if seen else edit.after
     met = {name: (read[name] >= 0.5) == (value >= 0.5) for name, value in wanted.items() if name in read}
-    shows, missing = (
-        ", ".join(_change(attributes, name, wanted[name] >= 0.5) for name, good in met.items() if good == side)
-        for side in (True, False)
-    )
+    said = {_change(attributes, name, wanted[name] >= 0.5): good for name, good in met.items()} | dict(wishes or {})
+    shows, missing = (", ".join(words for words, good in said.items() if good == side) for side in (True, False))
     sentences = []
     if shows:
         sentences.append(text("status.seen", changes=shows) if seen else text("status.read", changes=shows))
     if missing:
         sentences.append(text("status.faint", changes=missing))
     turned = edit.also_changed if seen else [name for name in attributes.names if _turned(edit, name)]
-    if also := [attributes[name].title.lower() for name in turned if name not in wanted]:
+    if also := [attributes[name].title.lower() for name in turned if name not in wanted and name not in moment.more]:
         sentences.append(text("status.also", names=", ".join(also)))
     if edit.warning:
         sentences.append(edit.warning)
     # Green is for what a reader that took no part sees on the photo: the model's own reading does not earn it.
-    kind = "warn" if missing or edit.warning else "ok" if seen else ""
+    kind = "warn" if missing or edit.warning else "ok" if seen and not moment.more else ""
     return _line(kind, " ".join(sentences))
 
 
@@ -91,7 +101,7 @@ def details(attributes: AttributeSet, moment: Moment, wanted: Mapping[str, Stren
     edit = moment.edit
     acted = moment.method == "actor"
     known = []
-    if wanted:
+    if wanted or moment.more:
         known.append(text("status.actor") if acted else text("status.optimiser", steps=edit.steps))
         known.append(text("status.moved", distance=edit.z_distance))
         if edit.similarity is not None:
@@ -107,14 +117,18 @@ def walking(index: int) -> str:
     return _line("", text("status.walking", step=index))
 
 
-def made(samples: Sequence[Sample], wanted: Mapping[str, Strength], shown: Mapping[str, bool]) -> str:
-    """One line on generated faces: how many of them the critic sees as wanted, which `shown` says by title."""
-    if not wanted:
-        return _line("", text("random.made", count=len(samples)))
-    agree = sum(all((sample.attributes[name] >= 0.5) == value for name, value in wanted.items()) for sample in samples)
-    asked = [title.lower() if value else text("random.without", title=title.lower()) for title, value in shown.items()]
-    sentence = text("random.agreed", agree=agree, count=len(samples), asked=", ".join(asked))
-    return _line("warn" if 2 * agree < len(samples) else "", sentence)
+def made(holds: Sequence[bool], asked: Sequence[str]) -> str:
+    """One line on generated faces.
+
+    Args:
+        holds: whether each has all that was asked for.
+        asked: that, in a visitor's words.
+    """
+    if not asked:
+        return _line("", text("random.made", count=len(holds)))
+    agree = sum(holds)
+    sentence = text("random.agreed", agree=agree, count=len(holds), asked=", ".join(asked))
+    return _line("warn" if 2 * agree < len(holds) else "", sentence)
 
 
 def fault(sentence: str) -> str:

@@ -6,10 +6,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lc.errors import LatentConstraintsError
 from lc.results import Sample
+from lc.taught import TaughtAttribute
+from lc.ui.lessons import Lesson
 from lc.ui.session import Session
 from lc.ui.texts import text
 
@@ -31,12 +33,15 @@ class ForgottenError(LatentConstraintsError):
 class _Visit:
     session: Session | None = None
     made: tuple[Sample, ...] = ()
+    taught: tuple[TaughtAttribute, ...] = ()
+    lesson: Lesson = field(default_factory=Lesson)
     lost: bool = False  # there was a session, and it made room
     used: float = 0.0
 
     @property
     def nbytes(self) -> int:
-        return (self.session.nbytes if self.session else 0) + _SAMPLE * len(self.made)
+        taught = sum(8 * one.weight.numel() + 1000 for one in self.taught)
+        return (self.session.nbytes if self.session else 0) + _SAMPLE * len(self.made) + taught + self.lesson.nbytes
 
 
 class Visitors:
@@ -68,6 +73,14 @@ class Visitors:
         """The faces generated for a visitor. Raises as `session` does."""
         return self._get(visitor).made
 
+    def taught(self, visitor: str) -> Sequence[TaughtAttribute]:
+        """What a visitor has taught. Raises as `session` does."""
+        return self._get(visitor).taught
+
+    def lesson(self, visitor: str) -> Lesson:
+        """The photos that a visitor teaches with. Raises as `session` does."""
+        return self._get(visitor).lesson
+
     def keep_session(self, visitor: str, session: Session) -> None:
         """Remember the latest state of a visitor's edits."""
         self._put(visitor, session=session)
@@ -75,6 +88,14 @@ class Visitors:
     def keep_made(self, visitor: str, made: Sequence[Sample]) -> None:
         """Remember the faces generated for a visitor."""
         self._put(visitor, made=tuple(made))
+
+    def keep_taught(self, visitor: str, taught: Sequence[TaughtAttribute]) -> None:
+        """Remember what a visitor has taught."""
+        self._put(visitor, taught=tuple(taught))
+
+    def keep_lesson(self, visitor: str, lesson: Lesson) -> None:
+        """Remember the photos that a visitor teaches with."""
+        self._put(visitor, lesson=lesson)
 
     @property
     def nbytes(self) -> int:

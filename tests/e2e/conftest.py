@@ -16,13 +16,12 @@ from typing import NamedTuple
 import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from driving import PATIENCE  # noqa: E402 - needs playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if CHROMIUM is None and os.environ.get("LC_REQUIRE_BROWSER"):
     raise RuntimeError("LC_REQUIRE_BROWSER is set, and there is no chromium on the path")
-
-PATIENCE = 40_000  # milliseconds: a machine that also trains is slow
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+PATIENCE = 40_000  # milliseconds: a machine that also trains is slow
 PHONE = {"width": 390, "height": 844}
 
 

@@ -4,7 +4,7 @@ W1 the first paint: test_page.test_first_paint_is_a_large_edited_face; W2 what e
 W3 two people: test_page.test_two_people_are_edited_and_come_back_after_a_reload; W4 wheel, keys, focus:
 test_page.test_the_wheel_over_the_picture_scrolls_the_page, test_access; W5 reload: as W3, and below; W6 seeds:
 test_page.test_a_wrong_seed_is_a_sentence_and_the_faces_stay; W7 random faces:
-test_page.test_random_faces_are_made_and_one_is_edited, and test_ui_pieces; W8, W9, W11 below; W9 drop and paste:
+test_tabs.test_random_faces_are_made_morphed_saved_and_edited, and test_ui_pieces; W8, W9, W11 below; W9 drop and paste:
 test_page.test_the_stage_takes_what_is_dropped_and_pasted; W10 errors and phones:
 test_page.test_a_bad_upload_is_one_sentence_on_the_stage, test_phone.
 """

@@ -191,38 +191,6 @@ def test_download_in_another_format(page: sync_api.Page, tmp_path: Path) -> None
         assert b"Edited with" in image.info["xmp"]
 
 
-def test_random_faces_are_made_and_one_is_edited(page: sync_api.Page) -> None:
-    page.get_by_role("tab", name="Random faces").click()
-    sync_api.expect(page.locator("#faces .thumbnail-item")).to_have_count(8)  # nobody meets an empty gallery
-    first = page.locator("#faces .thumbnail-item img").first
-    shown = first.get_attribute("src") or ""
-    page.locator("#choices").get_by_label("Smiling").get_by_label("yes").check()
-    sync_api.expect(first).not_to_have_attribute("src", shown)  # redrawn at once, and done before the next is asked for
-    page.locator("#count input[type=number]").fill("5")
-    page.get_by_role("button", name="Make faces").click()
-    sync_api.expect(page.locator("#faces .thumbnail-item")).to_have_count(5)
-    page.get_by_role("button", name="Show the faces between").click()
-    sync_api.expect(page.locator("#between .thumbnail-item")).to_have_count(8)
-    page.locator("#faces .thumbnail-item").nth(2).click()
-    act(page, lambda: page.get_by_role("button", name="Edit this one").click())
-    sync_api.expect(page.locator("#status")).to_contain_text("your photo as it is")
-    old = after(page)
-    assert act(page, lambda: tile(page, "Eyeglasses").click()) != old
-
-
-def test_a_wrong_seed_is_a_sentence_and_the_faces_stay(page: sync_api.Page) -> None:
-    page.get_by_role("tab", name="Random faces").click()
-    sync_api.expect(page.locator("#faces .thumbnail-item")).to_have_count(8)
-    for seed in ("-5", "1e16", "many"):
-        page.locator("#seed").get_by_label("Seed").fill(seed)
-        page.get_by_role("button", name="Make faces").click()
-        sync_api.expect(page.locator("#made-status .error")).to_contain_text(f"Seed: '{seed}' is not a whole number")
-        sync_api.expect(page.locator("#faces .thumbnail-item")).to_have_count(8)
-    page.locator("#seed").get_by_label("Seed").fill(str(2**63 - 1))
-    page.get_by_role("button", name="Make faces").click()
-    sync_api.expect(page.locator("#made-status .lc-status")).to_contain_text("8 faces")
-
-
 def test_a_snapshot_of_the_camera_is_taken(page: sync_api.Page) -> None:
     """Chromium's fake camera shows no face: the sentence says so."""
     page.locator("[data-do=camera]").click()

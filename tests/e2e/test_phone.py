@@ -9,7 +9,7 @@ from driving import PHONE, act, after, differs, sync_api, tile, upload
 
 def test_a_phone_scrolls_one_way_only(page: sync_api.Page) -> None:
     page.set_viewport_size(PHONE)
-    for tab in ("Edit", "Random faces", "How good is it"):
+    for tab in ("Edit", "Random faces", "Teach it", "How good is it"):
         page.get_by_role("tab", name=tab, exact=True).click()
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") == 390

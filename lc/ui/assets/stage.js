@@ -68,8 +68,8 @@ lc.ask = (name, values = [], index = null) => {
   trigger(name === "change" ? "change_wish" : name, { index });
 };
 lc.change = () => {
-  const { boxes, identity, strength, method } = lc.wish;
-  lc.ask("change", (asked) => [boxes, identity, strength, method, asked]);
+  const { boxes, identity, strength, method, more } = lc.wish;
+  lc.ask("change", (asked) => [boxes, identity, strength, method, asked, more ?? {}]);
 };
 // Another tab: what is on its way ends, and what stood there before it stands there again. A photo still comes in.
 lc.leave = () => {
@@ -89,6 +89,7 @@ function say(sentence) {
   fault.textContent = sentence;
   fault.hidden = !sentence;
 }
+lc.say = say;
 
 async function open(file) {
   if (!file) return;
@@ -112,6 +113,7 @@ async function open(file) {
 }
 
 async function openNew(file) {
+  if (/\.safetensors$/i.test(file?.name)) return lc.use?.([file]);
   const upload = await open(file);
   if (!upload) return;
   arriving = file;
@@ -235,12 +237,13 @@ function show() {
     find(".lc-details div").innerHTML = view.details;
     if (lc.touched) keep(view);
   }
-  const boxes = (one) => [...(one.boxes ?? [])].sort().join();
+  const boxes = (one) => [...(one.boxes ?? [])].sort().join() + JSON.stringify(one.more ?? {});
   look(!step && (fresh || boxes(old) !== boxes(view)));
   if (!step) history();
   lc.hear.forEach((hear) => hear());
 }
-const wished = ({ boxes, identity, strength, method }) => ({ boxes: [...(boxes ?? [])], identity, strength, method });
+const wished = ({ boxes, identity, strength, method, more }) =>
+  ({ boxes: [...(boxes ?? [])], identity, strength, method, more: { ...more } });
 
 // The first paint goes through some changes until somebody does something.
 function turn() {
@@ -290,6 +293,7 @@ async function kept() {
 }
 async function restore() {
   const record = await kept();
+  await lc.bringTaught?.();
   if (!record || lc.touched) return false;
   say(t.restoring);
   let upload = null;

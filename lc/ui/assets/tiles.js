@@ -28,6 +28,7 @@ let filled = "";
 function tap(attribute) {
   if (!attribute || !lc.wish) return;
   const { boxes } = lc.wish, { name } = attribute;
+  delete lc.wish.more?.[name];
   lc.wish.boxes = boxes.includes(name) ? boxes.filter((box) => box !== name)
     : [...boxes.filter((box) => !attribute.excludes.includes(box)), name];
   lc.change();
