@@ -22,8 +22,8 @@ _NAMES = """
       const title = group.querySelector("[data-testid=block-info]");
       if (title) group.setAttribute("aria-label", title.textContent.trim());
     });
-    // Wide tables scroll by themselves, by keys too.
-    document.querySelectorAll(".lc-card table:not([tabindex])").forEach((table) => { table.tabIndex = 0; });
+    // Wide tables and code scroll by themselves, by keys too.
+    document.querySelectorAll(".lc-card :is(table, pre):not([tabindex])").forEach((one) => { one.tabIndex = 0; });
   };
   name();
   document.documentElement.lang = texts.language;
