@@ -161,3 +161,12 @@ def test_a_crop_of_another_resolution_is_blended_over_the_same_parts_of_the_face
     assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.95
     assert np.abs(one - two).mean() < 0.15 * np.abs(one).mean()
     assert abs((one != 0).mean() / (two != 0).mean() - 1) < 0.2
+
+
+def test_a_canvas_is_used_again_for_its_own_photo_only(astronaut: Image.Image, aligned: Aligned) -> None:
+    edited = ImageOps.invert(aligned.crop)
+    first = gray(paste(astronaut, edited, aligned, aligned.crop))
+    dark = astronaut.point(lambda value: value // 3)
+    assert not np.array_equal(gray(paste(dark, edited, aligned, aligned.crop)), first)
+    assert np.array_equal(gray(paste(astronaut, edited, aligned, aligned.crop)), first)
+    assert np.array_equal(gray(paste(astronaut.copy(), edited, aligned, aligned.crop)), first)  # sampled anew

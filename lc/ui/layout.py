@@ -163,7 +163,7 @@ def _wire_edits(
 
 
 def _on_closing(page: gr.Blocks, function: Any) -> None:
-    """Call a function when a visitor closes the page; requests cannot."""
+    """Call a function when a visitor closes the page, which Gradio would list among those for programs."""
     page.unload(function)
     listener = max(page.fns.values(), key=lambda one: one._id)
     listener.api_name, listener.api_visibility, listener.queue = function.__name__, "private", True

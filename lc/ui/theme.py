@@ -23,6 +23,8 @@ _NAMES = """
       const title = group.querySelector("[data-testid=block-info]");
       if (title) group.setAttribute("aria-label", title.textContent.trim());
     });
+    // Wide tables and code scroll by themselves, by keys too.
+    document.querySelectorAll(".lc-card :is(table, pre):not([tabindex])").forEach((one) => { one.tabIndex = 0; });
   };
   name();
   document.documentElement.lang = texts.language;
@@ -34,8 +36,8 @@ _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
 def names() -> str:
-    """A function for the browser that says what Gradio leaves out: the page's language, and for a screen reader what
-    groups of boxes are called."""
+    """A function for the browser that says what Gradio leaves out: the page's language, for a screen reader what groups
+    of boxes are called, and that keys scroll wide tables."""
     texts = {"language": text("page.language")}
     return f"() => {{\n  const texts = {json.dumps(texts)};{_NAMES}}}"
 

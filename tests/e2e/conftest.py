@@ -50,7 +50,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with log.open("w") as output:
         server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while "http" not in log.read_text():
             assert server.poll() is None, f"app.py ended: {log.read_text()}"
             assert time.monotonic() < deadline, "app.py does not start"

@@ -29,7 +29,7 @@ if _MISSING and os.environ.get("LC_REQUIRE_BROWSER"):
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(_MISSING), reason=f"missing: {_MISSING}")]
 
 
-def until(true: Callable[[], Any], seconds: float = 120) -> Any:
+def until(true: Callable[[], Any], seconds: float = 300) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline
