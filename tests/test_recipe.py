@@ -188,7 +188,7 @@ def interrupt(bench: Path) -> None:
     env = {**environment(), "PYTHONPATH": str(bench)}
     process = subprocess.Popen(command, env=env, start_new_session=True, stdout=subprocess.DEVNULL)
     checkpoint = bench / "runs" / "toy" / "first" / "checkpoint.pt"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (checkpoint.exists() and checkpoint.read_text()) and time.monotonic() < deadline:
         time.sleep(0.01)
     with pytest.raises(RecipeError, match="Another run is busy"):
