@@ -43,6 +43,8 @@ class Calibration:
         step_scales: of each change relative to others, where it is made alone, as "Bald=1"; 1 where nothing is said.
         target_margins: of a change, the logit that the guidance classifier must at least read, where that is not
             `Tuning.target_margin`.
+        uncorrected: changes that classifier-guided correction leaves alone where they are made alone: those that the
+            actor learned from how photos look (`train.matching`). A classifier would take back part of what people see.
     """
 
     slider: tuple[float, ...] = (0.0, 1.0)
@@ -52,6 +54,7 @@ class Calibration:
     similarity: tuple[float, ...] = ()
     step_scales: Mapping[str, float] = field(default_factory=dict)
     target_margins: Mapping[str, float] = field(default_factory=dict)
+    uncorrected: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (
@@ -105,11 +108,12 @@ def load_calibration(folder: Path) -> Calibration:
         tables: dict[str, Any] = {name: tuple(map(float, found[name])) for name in names}
         for name in ("step_scales", "target_margins"):
             tables[name] = {str(change): float(value) for change, value in found.get(name, {}).items()}
-        if unknown := found.keys() - tables.keys() - {"measured"}:
+        uncorrected = tuple(map(str, found.get("uncorrected", ())))
+        if unknown := found.keys() - tables.keys() - {"uncorrected", "measured"}:
             raise ValueError(f"{min(unknown)!r} is unknown")
         if not all(math.isfinite(v) for t in tables.values() for v in (t.values() if isinstance(t, dict) else t)):
             raise ValueError("not finite")
-        return Calibration(**tables)
+        return Calibration(**tables, uncorrected=uncorrected)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(
             f"{folder / FILE} is damaged, or of an earlier version: fetch it again, or run python -m train.migrate "

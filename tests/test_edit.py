@@ -15,6 +15,7 @@ from lc.edit.correct import correct
 from lc.edit.optimiser import rms
 from lc.edit.problem import Problem, constraints_of, pose
 from lc.edit.solve import act, trajectory
+from lc.edit.space import LatentSpace
 from lc.editor import FaceEditor, Method
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 
@@ -51,6 +52,19 @@ def test_an_edit_ends_where_photos_lie(editor: FaceEditor) -> None:
     furthest = before.clamp_min(space.typical_radius)
     assert (proposed > furthest).any()
     assert (edited <= furthest * 1.001).all()
+
+
+def test_what_the_actor_learned_from_photos_is_not_corrected(editor: FaceEditor) -> None:
+    space = editor.space
+    calibration = dataclasses.replace(space.model.calibration, uncorrected=("Smiling=1",))
+    theirs = LatentSpace(dataclasses.replace(space.model, calibration=calibration))
+    z = torch.stack([sample.z for sample in editor.sample(2, {"Smiling": False}, seed=5)])
+    problem = pose(theirs, z, constraints_of(theirs, {"Smiling": True}))
+    proposal = propose(theirs, problem, 1.2)
+    assert torch.equal(correct(theirs, problem, proposal, CORRECTIONS)[0], proposal)
+    # With a second change the classifier has its say again.
+    both = pose(theirs, z, constraints_of(theirs, {"Smiling": True, "Young": False}))
+    assert not torch.equal(correct(theirs, both, proposal, CORRECTIONS)[0], proposal)
 
 
 def test_several_changes_at_once_ask_for_less_each(editor: FaceEditor) -> None:

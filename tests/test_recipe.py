@@ -174,7 +174,7 @@ def test_a_scale_overrides_and_has_a_folder_of_its_own(bench: Path, go: Actions)
 
 def interrupt(bench: Path) -> None:
     """Kill the engine and its stage in the middle of the first stage."""
-    change(bench / "toy.toml", "sizes.width", "wait = 0.3\nsteps = 20\nsizes.width")
+    change(bench / "toy.toml", "sizes.width", "wait = 0.3\nsteps = 200\nsizes.width")
     code = f"""
         import sys; sys.path[:0] = [{str(bench)!r}, {str(ROOT)!r}]
         from pathlib import Path
@@ -188,7 +188,7 @@ def interrupt(bench: Path) -> None:
     env = {**environment(), "PYTHONPATH": str(bench)}
     process = subprocess.Popen(command, env=env, start_new_session=True, stdout=subprocess.DEVNULL)
     checkpoint = bench / "runs" / "toy" / "first" / "checkpoint.pt"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (checkpoint.exists() and checkpoint.read_text()) and time.monotonic() < deadline:
         time.sleep(0.01)
     with pytest.raises(RecipeError, match="Another run is busy"):
@@ -200,20 +200,20 @@ def interrupt(bench: Path) -> None:
 
 def test_an_interrupted_stage_goes_on_or_is_refused(bench: Path, go: Actions) -> None:
     interrupt(bench)
-    change(bench / "toy.toml", "steps = 20", "steps = 4")
+    change(bench / "toy.toml", "steps = 200", "steps = 4")
     with pytest.raises(RecipeError, match=r"since then there changed: steps; undo that .* with --from first"):
         go()
-    change(bench / "toy.toml", "steps = 4", "steps = 20")
+    change(bench / "toy.toml", "steps = 4", "steps = 200")
     reached = int((bench / "runs" / "toy" / "first" / "checkpoint.pt").read_text())
-    assert 0 < reached < 20
+    assert 0 < reached < 200
     assert go()["first"] == "resume, was interrupted"
-    assert made(bench, "first") == f"data {reached}-20 "
+    assert made(bench, "first") == f"data {reached}-200 "
     assert set(go().values()) == {"skip, up to date"}
 
 
 def test_from_begins_an_interrupted_stage_again(bench: Path, go: Actions) -> None:
     interrupt(bench)
-    change(bench / "toy.toml", "wait = 0.3\nsteps = 20", "steps = 4")
+    change(bench / "toy.toml", "wait = 0.3\nsteps = 200", "steps = 4")
     assert go(start="first")["first"] == "run, asked for"
     assert made(bench, "first") == "data 0-4 "
 

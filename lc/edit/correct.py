@@ -38,8 +38,9 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
     """
     decode, guidance, tuning = space.model.generator.decode, space.model.guidance, space.tuning
     # Where nothing is preserved there is nothing to take back, and strengthening alone only exaggerates. A strength is
-    # a place on the actor's line. A move learned from pairs changes nothing else, and needs no classifier to be seen.
-    kept = problem.strengths or not problem.preserved.any() or not problem.proposed.any()
+    # a place on the actor's line. What the actor learned from photos is better left alone. A move learned from pairs
+    # changes nothing else, and needs no classifier to be seen.
+    kept = problem.strengths or not problem.corrected or not problem.preserved.any() or not problem.proposed.any()
     if guidance is None or not steps or kept:
         with torch.no_grad():
             return proposal, decode(proposal)

@@ -36,6 +36,7 @@ class Problem:
             which nothing could be laid.
         step_scale: how much longer than others that move is, see `lc.identity`.
         several: whether more than one change is made.
+        corrected: whether classifier-guided correction follows the actor's proposal.
         pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
     """
 
@@ -52,6 +53,7 @@ class Problem:
     laid: Mapping[str, Tensor] = field(default_factory=dict)
     step_scale: float = 1.0
     several: bool = False
+    corrected: bool = True
     pictures: Tensor | None = None
 
     @property
@@ -208,6 +210,7 @@ def pose(
         laid={name: shift.clone() for name, shift in (laid or {}).items()},
         step_scale=_step_scale(space, changes, alone),
         several=len(alone) > 1,
+        corrected=_only(changes, alone) not in space.model.calibration.uncorrected,
         pictures=pictures.clone() if pictures is not None else None,
     )
 
@@ -258,5 +261,9 @@ def _target_margins(space: LatentSpace, changes: Changes, several: bool) -> Tens
 
 def _step_scale(space: LatentSpace, changes: Changes, alone: Collection[str]) -> float:
     """Of a single change; step scales are measured one change at a time."""
-    only = "".join(f"{name}={int(changes.wanted[name])}" for name in alone) if len(alone) == 1 else ""
-    return space.model.calibration.step_scales.get(only, 1.0)
+    return space.model.calibration.step_scales.get(_only(changes, alone), 1.0)
+
+
+def _only(changes: Changes, alone: Collection[str]) -> str:
+    """A single change, as "Bald=1"; empty where there are others."""
+    return "".join(f"{name}={int(changes.wanted[name])}" for name in alone) if len(alone) == 1 else ""
