@@ -28,11 +28,25 @@ from torch import Tensor
 from lc.constraints import Rule, Taught
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, UnknownAttributeError
+from lc.few_shot import contrast_of
 from lc.parser import Parser
 from lc.taught import LinearCritic
-from lc.teach import contrast_of
 
-__all__ = ["NamedRule", "Pictures", "Scale", "hair_like", "measure", "named_rule", "rule", "rules", "stand_in"]
+__all__ = [
+    "NamedRule",
+    "Pictures",
+    "Scale",
+    "StandIn",
+    "follow",
+    "hair_like",
+    "level_of",
+    "measure",
+    "named_rule",
+    "rule",
+    "rules",
+    "stand_in",
+    "values_of",
+]
 
 _MEASURED = 256  # latents whose pictures give a rule its unit
 _STOOD_IN = 2000  # latents that a stand-in learns from, at most
@@ -251,15 +265,15 @@ class Scale(NamedTuple):
 
 
 @torch.no_grad()
-def _values(space: LatentSpace, chosen: NamedRule, z: Tensor) -> Tensor:
-    """(K, latent) -> (K,)."""
+def values_of(space: LatentSpace, chosen: NamedRule, z: Tensor) -> Tensor:
+    """What a rule gives for the pictures of latents, (K, latent) -> (K,)."""
     model = space.model
     chunks = z.split(_BATCH)
     return torch.cat([chosen(Pictures(model.generator.decode(chunk), model.parser)).float() for chunk in chunks])
 
 
 def measure(space: LatentSpace, chosen: NamedRule) -> Scale:
-    """A rule's values for faces in general, see `lc.teach.contrast_of`.
+    """A rule's values for faces in general, see `lc.few_shot.contrast_of`.
 
     Raises:
         LatentConstraintsError: the model has no parser that the rule needs; or the rule gives the same for every face,
@@ -267,13 +281,21 @@ def measure(space: LatentSpace, chosen: NamedRule) -> Scale:
     """
     chosen.checked(space.model.parser)
     z = contrast_of(space)[:_MEASURED]
-    values = _values(space, chosen, z)
+    values = values_of(space, chosen, z)
     if values.shape != (len(z),) or not values.isfinite().all() or not float(values.std()) > 1e-9:
         raise LatentConstraintsError(
             f"The rule {chosen.name} gives the same for all faces, or no number for some: it must give one number per "
             "picture that differs between them."
         )
     return Scale(float(values.mean()), float(values.std()))
+
+
+def level_of(space: LatentSpace, chosen: NamedRule, scale: Scale, z: Tensor | None = None) -> float | Tensor:
+    """The value that is asked for: a standard deviation more than each of latents (B, latent) has, (B,), or without
+    them as much as one face in five has."""
+    if z is None:
+        return scale.mean + _SAMPLE_LEVEL * scale.std
+    return values_of(space, chosen, z) + _EDIT_STEP * scale.std
 
 
 def follow(space: LatentSpace, chosen: NamedRule, scale: Scale, z: Tensor | None = None, weight: float = 1.0) -> Rule:
@@ -283,8 +305,7 @@ def follow(space: LatentSpace, chosen: NamedRule, scale: Scale, z: Tensor | None
         space: of the model.
         chosen: which.
         scale: see `measure`.
-        z: (B, latent) of photos: each is to have a standard deviation more of it than it has. None: as much as one face
-            in five has.
+        z: (B, latent) of photos, see `level_of`.
         weight: of its energy.
     """
     model = space.model
@@ -292,9 +313,7 @@ def follow(space: LatentSpace, chosen: NamedRule, scale: Scale, z: Tensor | None
     def function(images: Tensor) -> Tensor:
         return chosen(Pictures(images, model.parser))
 
-    level: float | Tensor = scale.mean + _SAMPLE_LEVEL * scale.std
-    if z is not None:
-        level = _values(space, chosen, z) + _EDIT_STEP * scale.std
+    level = level_of(space, chosen, scale, z)
     return Rule(model.generator.decode, function, level, scale.std / _UNITS, weight)
 
 
@@ -340,7 +359,7 @@ def stand_in(space: LatentSpace, chosen: NamedRule, scale: Scale) -> StandIn:
     """
     statistics = space.model.statistics
     z = contrast_of(space)[:_STOOD_IN]
-    y = ((_values(space, chosen, z) - scale.mean) / scale.std).double()
+    y = ((values_of(space, chosen, z) - scale.mean) / scale.std).double()
     gain = statistics.gain.double()
     x = (z.double() - statistics.mean.double()) * gain
     known = torch.arange(len(z), device=z.device) % 5 > 0

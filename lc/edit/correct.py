@@ -39,7 +39,7 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
     decode, guidance, tuning = space.model.generator.decode, space.model.guidance, space.tuning
     # Where nothing is preserved there is nothing to take back, and strengthening alone only exaggerates. A strength is
     # a place on the actor's line. A move learned from pairs changes nothing else, and needs no classifier to be seen.
-    kept = problem.strengths or not problem.preserved.any() or not problem.proposed.any()
+    kept = problem.strengths or not problem.preserved.any() or not (problem.proposed.any() or problem.taught)
     if guidance is None or not steps or kept:
         with torch.no_grad():
             return proposal, decode(proposal)

@@ -87,8 +87,12 @@ class Problem:
     @property
     def proposes(self) -> bool:
         """Whether there is a proposal to begin with: by the actor, or along the direction of a taught attribute."""
-        taught = (one for one in self.others.values() if isinstance(one, Taught))
-        return bool(self.edited.any()) or any(one.direction is not None for one in taught)
+        return bool(self.edited.any()) or self.taught
+
+    @property
+    def taught(self) -> bool:
+        """Whether there is a taught attribute with a direction."""
+        return any(isinstance(one, Taught) and one.direction is not None for one in self.others.values())
 
     @property
     def empty(self) -> bool:
