@@ -31,8 +31,8 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
         space: of the model.
         problem: what is wanted.
         proposal: (B, latent).
-        steps: how many, and one more where several changes are made, twice as many for a taught attribute; 0 leaves
-            the proposal as it is.
+        steps: how many, and one more where several changes are made or a taught attribute is edited; 0 leaves the
+            proposal as it is.
 
     Returns:
         (B, latent), and their pictures (B, 3, S, S) in [0, 1].
@@ -50,7 +50,7 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
         preservation = tuning.unasked_weight * torch.exp(-seen.abs() / tuning.sure_logits)
     z, sign = proposal.clone(), problem.target * 2 - 1
     # A direction learned from a few photos takes more along than the actor, which was trained not to.
-    for count in range(steps * (2 if problem.taught else 1) + problem.several):
+    for count in range(steps + (problem.several or problem.taught)):
         logits = guidance.beyond(decode(z.requires_grad_()))
         now = logits.detach()
         change = now - seen
