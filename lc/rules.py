@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -52,6 +52,7 @@ _MEASURED = 256  # latents whose pictures give a rule its unit
 _STOOD_IN = 2000  # latents that a stand-in learns from, at most
 _SAMPLE_LEVEL = 0.84  # standard deviations above the mean: what one face in five has
 _EDIT_STEP = 1.0  # standard deviations more than the photo has
+_FURTHEST = 2.0  # standard deviations beyond its target that a critic's rule is looked for at most
 _UNITS = 4.0  # logits per standard deviation
 _BATCH = 64
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # Rec. 709
@@ -319,15 +320,19 @@ def follow(space: LatentSpace, chosen: NamedRule, scale: Scale, z: Tensor | None
 
 @dataclass(frozen=True, eq=False)
 class StandIn:
-    """A linear critic that has learned a rule from decoded latents.
+    """A linear critic that has learned a rule from decoded latents: it is followed, and the rule says when it is met.
 
     Attributes:
+        space: of the model.
+        chosen, scale: the rule, see `measure`.
         critic: z -> logits (B, 1), `_UNITS` of them per standard deviation of the rule, 0 at its mean.
         direction: (latent,), along which faces in general vary with the rule.
         explained: share of the rule's variance that it explains on latents left out, at most 1.
     """
 
-    name: str
+    space: LatentSpace
+    chosen: NamedRule
+    scale: Scale
     critic: LinearCritic
     direction: Tensor
     explained: float
@@ -344,8 +349,10 @@ class StandIn:
             weight=weight,
             margin=0.0,
             direction=self.direction,
-            target=0.1,
-            name=self.name,
+            target=_FURTHEST * _UNITS,
+            name=self.chosen.name,
+            measured=partial(values_of, self.space, self.chosen),
+            level=level_of(self.space, self.chosen, self.scale, z),
         )
 
 
@@ -370,7 +377,7 @@ def stand_in(space: LatentSpace, chosen: NamedRule, scale: Scale) -> StandIn:
     bias = _UNITS * offset - weight_z @ statistics.mean.double()
     direction = gain * statistics.std.double().square() * (torch.cov(x.T) @ weight)
     critic = LinearCritic(weight_z.float(), bias.float())
-    return StandIn(chosen.name, critic, direction.float(), 1 - float(missed))
+    return StandIn(space, chosen, scale, critic, direction.float(), 1 - float(missed))
 
 
 def _ridge(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
