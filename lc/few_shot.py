@@ -261,7 +261,8 @@ class Whitened:
 
     def rest(self, values: Tensor) -> Tensor:
         """What of values (K, V) the logits of the model's own attributes do not explain, linearly."""
-        return values - self._known @ torch.linalg.lstsq(self._known, values).solution
+        known = self._known.to(values.dtype)
+        return values - known @ torch.linalg.lstsq(known, values).solution
 
     def nearest(self, scores: Tensor) -> tuple[str, float]:
         """The model's own attribute whose logits go most with scores (K,), and the correlation."""
@@ -286,35 +287,35 @@ class _Faces(Whitened):
         self._space = space
         self._units = [(block.mean(0), block.var(0).sum().sqrt().clamp_min(1e-9)) for block in self._blocks(z)]
         self.contrast = self.view(z)
-        x, features = self.x - self.x.mean(0), self.contrast.features
+        x, features = (self.x - self.x.mean(0)).float(), self.contrast.features
         together = x.T @ (features - features.mean(0))
-        ridge = x.T @ x + _RIDGE * torch.eye(x.shape[1], dtype=x.dtype)
-        self._to_weight = torch.linalg.solve(ridge, together)  # (latent, F)
-        self._to_direction, self._to_rest = together, x.T @ self.rest(features)
+        ridge = x.T @ x + _RIDGE * torch.eye(x.shape[1])
+        self._to_weight = torch.linalg.solve(ridge, together).double()  # (latent, F)
+        self._to_direction, self._to_rest = together.double(), (x.T @ self.rest(features)).double()
 
     @torch.no_grad()
     def _blocks(self, z: Tensor) -> list[Tensor]:
         """Whitened latents, and the hidden layers of D_attr: (B, .) each."""
-        blocks, hidden = [_whitened(self._space, z)], z
+        blocks, hidden = [_whitened(self._space, z).float()], z
         for layer in self._space.attribute_critic:
             hidden = layer(hidden)
             if isinstance(layer, nn.ReLU):
-                blocks.append(hidden.double().cpu())
+                blocks.append(hidden.float().cpu())
         return blocks
 
     def view(self, z: Tensor) -> _View:
         """Latents (B, latent) as they are told apart; each kind of feature counts as much as another."""
         blocks = self._blocks(z)
         scaled = [(block - mean) / unit for block, (mean, unit) in zip(blocks, self._units, strict=True)]
-        return _View(blocks[0], torch.cat(scaled, 1))
+        return _View(_whitened(self._space, z), torch.cat(scaled, 1))
 
     def weight(self, positives: _View, negatives: _View) -> Tensor:
         """(latent,), of a linear critic of x."""
-        return self._to_weight @ (positives.features.mean(0) - negatives.features.mean(0))
+        return self._to_weight @ (positives.features.mean(0) - negatives.features.mean(0)).double()
 
     def direction(self, positives: _View, negatives: _View) -> Tensor:
         """(latent,), of length 1 in x: half of it what faces differ in, half what of that the model has no name for."""
-        between = positives.features.mean(0) - negatives.features.mean(0)
+        between = (positives.features.mean(0) - negatives.features.mean(0)).double()
         parts = [F.normalize(matrix @ between, dim=0) for matrix in (self._to_direction, self._to_rest)]
         return F.normalize(torch.stack(parts).sum(0), dim=0)
 
