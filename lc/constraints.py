@@ -314,8 +314,9 @@ class Taught:
         return holds if self.wanted >= 0.5 else ~holds
 
     def rows(self, index: Tensor) -> Taught:
-        tensors = {key: getattr(self, key) for key in ("threshold", "level")}
-        return replace(self, **{key: value[index] for key, value in tensors.items() if isinstance(value, Tensor)})
+        limits = self.threshold, self.level
+        threshold, level = (value[index] if isinstance(value, Tensor) else value for value in limits)
+        return replace(self, threshold=threshold, level=level)
 
 
 @dataclass(frozen=True)

@@ -338,9 +338,9 @@ def _cross_validated(faces: _Faces, positives: _View, negatives: _View) -> tuple
     for repeat in range(_REPEATS):
         parts = [np.array_split(chance.permutation(len(side.x)), folds) for side in sides]
         for out in zip(*parts, strict=True):
-            kept = [_mean_without(side, rows) for side, rows in zip(sides, out, strict=True)]
-            weight = faces.weight(*kept)
-            middle = _middle(*kept, weight)
+            kept_p, kept_n = (_mean_without(side, rows) for side, rows in zip(sides, out, strict=True))
+            weight = faces.weight(kept_p, kept_n)
+            middle = _middle(kept_p, kept_n, weight)
             for scores, side, rows in zip(found, sides, out, strict=True):
                 scores[repeat, rows] = (side.x[rows] @ weight - middle).float()
     return found

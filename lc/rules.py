@@ -1,7 +1,8 @@
 """Constraints that need no data: functions of the decoded picture, by name.
 
 A rule gives a number per picture; more of it is wanted. One that can be differentiated is followed through the decoder.
-Another (it counts pixels, or asks a program) labels decoded latents, and a critic that learns these stands in for it.
+Another (it counts pixels, or asks a program) labels decoded latents, and a critic that learns these is followed in its
+place; whether it is met is still asked of the picture.
 
 One's own rule is a function and a decorator; nothing else needs to know of it, the command line included:
 

@@ -223,10 +223,10 @@ def measure(config: TaughtConfig) -> dict[str, Any]:
     photos = Photos(editor, config)
     judged = Judged(load_classifier(config.judge, "reader"), photos.names)
     sides = ((0, 0),) if config.add_on else config.sides
-    most = [max(side) for side in zip(*sides, strict=True)]
+    most_p, most_n = (max(counts) for counts in zip(*sides, strict=True))
     figures: dict[str, Any] = {"settings": dataclasses.asdict(config), "sides": {}}
     for name in tqdm(config.attributes, leave=False):
-        drawn = draw(photos.labels[:, photos.names.index(name)].tolist(), *most, config.photos, config.seed)
+        drawn = draw(photos.labels[:, photos.names.index(name)].tolist(), most_p, most_n, config.photos, config.seed)
         readings = photos.readings(drawn.others)
         for p, n in sides:
             begun = time.perf_counter()
