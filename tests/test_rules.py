@@ -13,7 +13,7 @@ from lc.errors import LatentConstraintsError, UnknownAttributeError
 from lc.few_shot import contrast_of
 from lc.named import Vocabulary, Wanted
 from lc.parser import Parser, ParserConfig
-from lc.rules import NamedRule, Pictures, follow, measure, named_rule, rules, stand_in
+from lc.rules import NamedRule, Pictures, follow, measure, named_rule, rules, stand_in, values_of
 
 
 @given(red=st.floats(0, 1), blue=st.floats(0, 1))
@@ -73,3 +73,16 @@ def test_a_stand_in_agrees_with_its_rule(contrasted_editor: FaceEditor) -> None:
     z = contrast_of(space)[:64]
     values = chosen(Pictures(space.model.generator.decode(z)))
     assert float(torch.corrcoef(torch.stack([values, fitted.critic(z)[:, 0]]))[0, 1]) > 0.3
+
+
+def test_a_critic_is_followed_until_the_picture_has_it(contrasted_editor: FaceEditor) -> None:
+    space, chosen = contrasted_editor.space, named_rule("warmer")
+    z = contrast_of(space)[:16]
+    constraint = stand_in(space, chosen, measure(space, chosen)).constraint(z)
+    assert not evaluate(constraint, z).met.any()  # each is to be warmer than it is
+    moved = constraint.propose(z)
+    warm_enough = values_of(space, chosen, moved) >= constraint.level
+    assert warm_enough.float().mean() > 0.5
+    assert torch.equal(evaluate(constraint, moved).met, warm_enough)
+    one = torch.tensor([3])
+    torch.testing.assert_close(constraint.rows(one).propose(z[one]), moved[one])
