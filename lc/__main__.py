@@ -122,7 +122,8 @@ def _change() -> _Parser:
         default=[],
         type=Path,
         metavar="FILE",
-        help="a taught attribute, from the command teach, which the other options then know by name; may be repeated",
+        help="a taught attribute, from the command teach, or a folder of them, which the other options then know by "
+        "name; may be repeated",
     )
     change.add_argument(
         "--require",

@@ -28,7 +28,7 @@ from lc.faces import (
 from lc.named import Request, Vocabulary, Wanted
 from lc.outputs import grid, is_picture, save_stages, targets_of
 from lc.results import Located
-from lc.taught import load_taught, peek_name
+from lc.taught import load_taught, peek_name, taught_files
 from lc.teach import gather
 from lc.weights import load_attributes
 
@@ -192,7 +192,7 @@ def _request(arguments: argparse.Namespace) -> Request:
     """What --set, --require, --forbid and --any ask for, known before the networks are loaded: a mistyped name of an
     attribute need not wait for them."""
     attributes = load_attributes(arguments.weights or DEFAULT_WEIGHTS)
-    taught = {peek_name(path).lower() for path in arguments.use}
+    taught = {peek_name(path).lower() for path in taught_files(arguments.use)}
     own = [text for text in arguments.set if _name(text) not in taught]
     required = [text for text in arguments.set if _name(text) in taught] + arguments.require
     either = [[text for text in group.split(",") if text.strip()] for group in arguments.any]
@@ -221,7 +221,8 @@ def _name(text: str) -> str:
 
 
 def _vocabulary(editor: FaceEditor, request: Request, arguments: argparse.Namespace) -> Vocabulary:
-    vocabulary = Vocabulary(editor.space, [load_taught(path, editor.model) for path in arguments.use])
+    taught = [load_taught(path, editor.model) for path in taught_files(arguments.use)]
+    vocabulary = Vocabulary(editor.space, taught)
     vocabulary.check(request.names)
     return vocabulary
 

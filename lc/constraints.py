@@ -45,6 +45,9 @@ __all__ = [
     "total",
 ]
 
+# Parts of a first move at which what a critic stands in for is measured.
+_PLACES = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
+
 #: (B, .) -> (B, .): a critic of latents, what `lc.critics.folded` made of one, or a decoder.
 Net = Callable[[Tensor], Tensor]
 
@@ -257,6 +260,9 @@ class Taught:
         target: how many logits beyond the threshold that first move leads; > 0.
         name: what messages call it.
         acts_on: the parts of a face that it is of; empty: all of the person.
+        measured: z (B, latent) -> (B,), what the critic stands in for: met where that is at least `level`, whatever the
+            critic says, which is only followed. The first move ends at the first of a few places where it is.
+        level: in the unit of `measured`; a number, or (B,).
     """
 
     critic: Net
@@ -269,11 +275,16 @@ class Taught:
     target: float = 1.0
     name: str = ""
     acts_on: tuple[str, ...] = ()
+    measured: Net | None = None
+    level: float | Tensor = 0.0
 
     def evaluate(self, at: Point) -> Evaluation:
         logit = at.run(self.critic).flatten() - self.threshold
+        if self.measured is not None:
+            met = self._holds(at)
+            return Evaluation(satisfied(logit * self._sign), met, ~met)
         if self.wanted in (0, 1):
-            return _of_logit(logit if self.wanted else -logit, self.margin)
+            return _of_logit(logit * self._sign, self.margin)
         target = torch.full_like(logit, self.wanted)
         met, refuted = _met_and_refuted(logit.detach(), target, self.margin, self.tolerance)
         return Evaluation(attribute_loss(logit[:, None], target[:, None]), met, refuted)
@@ -288,14 +299,32 @@ class Taught:
         logit = self.critic(z).flatten() - self.threshold
         slope = self.critic(z + self.direction).flatten() - self.threshold - logit
         if self.wanted in (0, 1):
-            sign = self.wanted * 2 - 1
-            step = sign * (self.target - sign * logit).clamp_min(0)
+            step = self._sign * (self.target - self._sign * logit).clamp_min(0)
         else:
             step = torch.logit(torch.full_like(logit, self.wanted)) - logit
-        return z + scale * (step / slope)[:, None] * self.direction
+        move = scale * (step / slope)[:, None] * self.direction
+        if self.measured is None:
+            return z + move
+        shares, open_ = z.new_zeros(len(z)), torch.ones(len(z), dtype=torch.bool, device=z.device)
+        for share in _PLACES:
+            open_ &= ~self._holds(Point(z + shares[:, None] * move))
+            shares[open_] = share
+        return z + shares[:, None] * move
+
+    @property
+    def _sign(self) -> float:
+        return self.wanted * 2 - 1
+
+    @torch.no_grad()
+    def _holds(self, at: Point) -> Tensor:
+        assert self.measured is not None
+        holds = at.run(self.measured) >= self.level
+        return holds if self.wanted >= 0.5 else ~holds
 
     def rows(self, index: Tensor) -> Taught:
-        return replace(self, threshold=self.threshold[index]) if isinstance(self.threshold, Tensor) else self
+        limits = self.threshold, self.level
+        threshold, level = (value[index] if isinstance(value, Tensor) else value for value in limits)
+        return replace(self, threshold=threshold, level=level)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Constraints that need no data: functions of the decoded picture, by name.
 
 A rule gives a number per picture; more of it is wanted. One that can be differentiated is followed through the decoder.
-Another (it counts pixels, or asks a program) labels decoded latents, and a critic that learns these stands in for it.
+Another (it counts pixels, or asks a program) labels decoded latents, and a critic that learns these is followed in its
+place; whether it is met is still asked of the picture.
 
 One's own rule is a function and a decorator; nothing else needs to know of it, the command line included:
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -28,9 +29,9 @@ from torch import Tensor
 from lc.constraints import Rule, Taught
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, UnknownAttributeError
+from lc.few_shot import contrast_of
 from lc.parser import Parser
 from lc.taught import LinearCritic
-from lc.teach import contrast_of
 
 __all__ = [
     "NamedRule",
@@ -41,6 +42,7 @@ __all__ = [
     "follow",
     "hair_like",
     "lessons",
+    "level_of",
     "measure",
     "named_rule",
     "rule",
@@ -48,12 +50,14 @@ __all__ = [
     "sample",
     "stand_in",
     "values",
+    "values_of",
 ]
 
 _MEASURED = 128  # latents whose pictures give a rule its unit
 _STOOD_IN = 2000  # latents that a stand-in learns from, at most
 _SAMPLE_LEVEL = 0.84  # standard deviations above the mean: what one face in five has
 _EDIT_STEP = 1.0  # standard deviations more than the photo has
+_FURTHEST = 2.0  # standard deviations beyond its target that a critic's rule is looked for at most
 _UNITS = 4.0  # logits per standard deviation
 _BATCH = 64
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # Rec. 709
@@ -290,13 +294,13 @@ def values(chosen: Sequence[NamedRule], pictures: Iterable[Pictures]) -> dict[st
     return {rule.name: torch.cat([row[i] for row in rows]) for i, rule in enumerate(chosen)}
 
 
-def _values(space: LatentSpace, chosen: NamedRule, z: Tensor) -> Tensor:
-    """(K, latent) -> (K,)."""
+def values_of(space: LatentSpace, chosen: NamedRule, z: Tensor) -> Tensor:
+    """What a rule gives for the pictures of latents, (K, latent) -> (K,)."""
     return values([chosen], decoded(space, z))[chosen.name]
 
 
 def sample(space: LatentSpace) -> list[Pictures]:
-    """Faces in general, see `lc.teach.contrast_of`, by which `measure` gives rules their unit."""
+    """Faces in general, see `lc.few_shot.contrast_of`, by which `measure` gives rules their unit."""
     return list(decoded(space, contrast_of(space)[:_MEASURED]))
 
 
@@ -324,6 +328,16 @@ def measure(space: LatentSpace, chosen: NamedRule, pictures: Sequence[Pictures] 
     return Scale(float(found.mean()), float(found.std()))
 
 
+def level_of(
+    space: LatentSpace, chosen: NamedRule, scale: Scale, z: Tensor | None = None, share: float = 1.0
+) -> float | Tensor:
+    """The value that is asked for: more than each of latents (B, latent) has by a share, in (0, 1], of a standard
+    deviation, (B,); without latents, as much as one face in five has."""
+    if z is None:
+        return scale.mean + _SAMPLE_LEVEL * scale.std
+    return values_of(space, chosen, z) + share * _EDIT_STEP * scale.std
+
+
 def follow(
     space: LatentSpace,
     chosen: NamedRule,
@@ -338,38 +352,37 @@ def follow(
         space: of the model.
         chosen: which.
         scale: see `measure`.
-        z: (B, latent) of photos: each is to have a standard deviation more of it than it has. None: as much as one face
-            in five has.
+        z: (B, latent) of photos, see `level_of`.
         weight: of its energy.
-        share: of that standard deviation, how much; in (0, 1].
+        share: of what is to be added, see `level_of`.
     """
     model = space.model
 
     def function(images: Tensor) -> Tensor:
         return chosen(Pictures(images, model.parser))
 
-    level: float | Tensor = scale.mean + _SAMPLE_LEVEL * scale.std
-    if z is not None:
-        level = _values(space, chosen, z) + share * _EDIT_STEP * scale.std
+    level = level_of(space, chosen, scale, z, share)
     return Rule(model.generator.decode, function, level, scale.std / _UNITS, weight, acts_on=chosen.acts_on)
 
 
 @dataclass(frozen=True, eq=False)
 class StandIn:
-    """A linear critic that has learned a rule from decoded latents.
+    """A linear critic that has learned a rule from decoded latents: it is followed, and the rule says when it is met.
 
     Attributes:
+        space: of the model.
+        chosen, scale: the rule, see `measure`.
         critic: z -> logits (B, 1), `_UNITS` of them per standard deviation of the rule, 0 at its mean.
         direction: (latent,), along which faces in general vary with the rule.
         explained: share of the rule's variance that it explains on latents left out, at most 1.
-        acts_on: see `NamedRule`.
     """
 
-    name: str
+    space: LatentSpace
+    chosen: NamedRule
+    scale: Scale
     critic: LinearCritic
     direction: Tensor
     explained: float
-    acts_on: tuple[str, ...] = ()
 
     def constraint(self, z: Tensor | None = None, weight: float = 1.0, share: float = 1.0) -> Taught:
         """As `follow`, by the critic: relative to latents (B, latent), or as much as one face in five has."""
@@ -383,9 +396,11 @@ class StandIn:
             weight=weight,
             margin=0.0,
             direction=self.direction,
-            target=0.1,
-            name=self.name,
-            acts_on=self.acts_on,
+            target=_FURTHEST * _UNITS,
+            name=self.chosen.name,
+            acts_on=self.chosen.acts_on,
+            measured=partial(values_of, self.space, self.chosen),
+            level=level_of(self.space, self.chosen, self.scale, z, share),
         )
 
 
@@ -404,7 +419,7 @@ def stand_in(space: LatentSpace, chosen: NamedRule, scale: Scale, said: Tensor |
         said: what the rule says of `lessons`, (K,), where it is known already.
     """
     statistics, z = space.model.statistics, lessons(space)
-    said = _values(space, chosen, z) if said is None else said
+    said = values_of(space, chosen, z) if said is None else said
     y = ((said - scale.mean) / scale.std).double()
     gain = statistics.gain.double()
     x = (z.double() - statistics.mean.double()) * gain
@@ -416,7 +431,7 @@ def stand_in(space: LatentSpace, chosen: NamedRule, scale: Scale, said: Tensor |
     bias = _UNITS * offset - weight_z @ statistics.mean.double()
     direction = gain * statistics.std.double().square() * (torch.cov(x.T) @ weight)
     critic = LinearCritic(weight_z.float(), bias.float())
-    return StandIn(chosen.name, critic, direction.float(), 1 - float(missed), chosen.acts_on)
+    return StandIn(space, chosen, scale, critic, direction.float(), 1 - float(missed))
 
 
 def _ridge(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,8 +91,8 @@ class Steerer:
         return [
             None
             if reading.maps is None
-            else steering_of(self._attributes, classes, changes, reading.maps, *row, others=parts)
-            for reading, *row in zip(readings, after, layers, strict=True)
+            else steering_of(self._attributes, classes, changes, reading.maps, levels, laid, parts)
+            for reading, levels, laid in zip(readings, after, layers, strict=True)
         ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ __all__ = [
     "load_taught",
     "parse_taught",
     "peek_name",
+    "taught_files",
 ]
 
 _KEY, _FORMAT = "latent_constraints.taught", 1
@@ -199,6 +200,17 @@ def generator_digest(model: Model) -> str:
     parts = (*registered(section["class"]).parts, "statistics")
     own = {name: value for name, value in files.items() if name.partition(".")[0].partition("-0")[0] in parts}
     return digest(json.dumps([section, own], sort_keys=True).encode())
+
+
+def taught_files(paths: Iterable[Path]) -> list[Path]:
+    """Files of taught attributes, folders of them taken apart; raises WeightsError where a folder holds none."""
+    found: list[Path] = []
+    for path in paths:
+        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+        if not files:
+            raise WeightsError(f"{path} holds no taught attribute: give a file that python -m lc teach wrote.")
+        found += files
+    return found
 
 
 def peek_name(path: str | Path) -> str:

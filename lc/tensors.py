@@ -93,7 +93,7 @@ def _shards(folder: Path, name: str) -> list[str]:
         raise WeightsError(f"{folder / index} is damaged: fetch the folder again.") from error
 
 
-def parse_tensors(data: bytes, path: Path) -> dict[str, Tensor]:
+def parse_tensors(data: bytes, path: str | Path) -> dict[str, Tensor]:
     """The tensors in the bytes of a safetensors file; `path` is for messages.
 
     Raises:

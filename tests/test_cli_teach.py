@@ -62,6 +62,18 @@ def test_edits_take_it(folders: Path, bangs: Path, contrasted_weights: Path, tmp
     assert json.loads(out.with_suffix(".json").read_text())["z_distance"] > 0
 
 
+def test_a_folder_is_as_good_as_its_files(bangs: Path, contrasted_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    shutil.copy(bangs, tmp_path / "more" / "bangs.safetensors")
+    pictures = []
+    for use in (bangs, tmp_path / "more"):
+        out = tmp_path / f"{use.stem}.png"
+        asked = ["--count", "2", "--use", str(use), "--require", "Bangs", "--weights", str(contrasted_weights)]
+        assert main(["sample", *asked, "--out", str(out)]) == 0
+        pictures.append(out.read_bytes())
+    assert pictures[0] == pictures[1]
+
+
 def test_samples_take_rules_and_groups(bangs: Path, contrasted_weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.png"
     asked = ["--use", str(bangs), "--any", "Bangs,Smiling", "--require", "cooler", "--forbid", "Male"]
@@ -77,6 +89,7 @@ def test_samples_take_rules_and_groups(bangs: Path, contrasted_weights: Path, tm
         (["--any", "Smiling"], "names one only"),
         (["--forbid", "Smiling=x"], "Write 'Smiling=x'"),
         (["--use", "nowhere.safetensors"], "missing"),
+        (["--use", "docs"], "holds no taught attribute"),
         (["--set", "Bangs=1"], "no attribute 'Bangs'"),
     ],
 )

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from lc.constraints import evaluate
 from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError, UnknownAttributeError
+from lc.few_shot import contrast_of
 from lc.named import Vocabulary, Wanted
 from lc.parser import Parser, ParserConfig
-from lc.rules import NamedRule, Pictures, follow, measure, named_rule, rules, stand_in
-from lc.teach import contrast_of
+from lc.rules import NamedRule, Pictures, follow, measure, named_rule, rules, stand_in, values_of
 
 
 @given(red=st.floats(0, 1), blue=st.floats(0, 1))
@@ -87,3 +87,16 @@ def test_less_strength_asks_for_less_of_a_rule(contrasted_editor: FaceEditor) ->
     levels = [vocabulary.constraint(Wanted("warmer", share), z).level for share in (0.6, 0.8, 1.0)]  # type: ignore[union-attr]
     assert (levels[0] < levels[1]).all()
     assert (levels[1] < levels[2]).all()
+
+
+def test_a_critic_is_followed_until_the_picture_has_it(contrasted_editor: FaceEditor) -> None:
+    space, chosen = contrasted_editor.space, named_rule("warmer")
+    z = contrast_of(space)[:16]
+    constraint = stand_in(space, chosen, measure(space, chosen)).constraint(z)
+    assert not evaluate(constraint, z).met.any()  # each is to be warmer than it is
+    moved = constraint.propose(z)
+    warm_enough = values_of(space, chosen, moved) >= constraint.level
+    assert warm_enough.float().mean() > 0.5
+    assert torch.equal(evaluate(constraint, moved).met, warm_enough)
+    one = torch.tensor([3])
+    torch.testing.assert_close(constraint.rows(one).propose(z[one]), moved[one])

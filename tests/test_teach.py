@@ -22,9 +22,10 @@ from PIL import Image
 from lc.constraints import Not, evaluate
 from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError, WeightsError
+from lc.few_shot import fit
 from lc.generator import Posterior
 from lc.taught import TaughtAttribute, checked_name, generator_digest, load_taught
-from lc.teach import Cancelled, fit
+from lc.teach import Cancelled
 from lc.vae import VAE, VAEConfig
 from lc.weights import load_model
 from tests.conftest import LATENT, write_tiny_weights

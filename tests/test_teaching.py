@@ -14,9 +14,10 @@ from PIL import Image
 
 from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError
+from lc.few_shot import fit
 from lc.generator import Posterior
 from lc.taught import load_taught
-from lc.teach import MOST, fit
+from lc.teach import MOST
 from tests.conftest import LATENT
 from train.attributes import ATTRIBUTES
 

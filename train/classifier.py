@@ -62,7 +62,8 @@ class ClassifierTraining(RunConfig):
     """More crops from train.prepare, for teachers to label."""
     model: ClassifierConfig = dataclasses.field(default_factory=ClassifierConfig)
     init: Path | None = None
-    """Weights folder to start from, with a classifier of the same kind in it; its sizes are taken."""
+    """Weights folder to start from, with a classifier of the same kind in it; its sizes are taken, and all but the last
+    layer where that is of other attributes."""
     epochs: int = 20
     batch: int = 64
     lr: float = 2e-3
@@ -184,6 +185,13 @@ def jitter(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(hole, torch.full_like(x, 0.5), x)
 
 
+def with_outputs(classifier: Classifier, attributes: int) -> Classifier:
+    """The same features, and new logits of so many attributes."""
+    found = Classifier(dataclasses.replace(classifier.config, attributes=attributes))
+    found.body.load_state_dict(classifier.body.state_dict())
+    return found
+
+
 class ClassifierTask(nn.Module):
     """Binary cross-entropy of each attribute."""
 
@@ -243,6 +251,8 @@ class ClassifierStage(Stage[ClassifierTraining]):
             raise LatentConstraintsError("--extra has no labels: name --teachers that give it some.")
         torch.manual_seed(self.seed)
         classifier = load_classifier(config.init, config.kind) if config.init else Classifier(config.model)
+        if classifier.config.attributes != len(ATTRIBUTES):
+            classifier = with_outputs(classifier, len(ATTRIBUTES))
         classifier.train().requires_grad_(True).to(memory_format=torch.channels_last)
         self.classifier, self.size = classifier, classifier.config.image_size
         self.crops = load_training(

@@ -17,7 +17,7 @@ import torch
 
 from lc.contrast import save_contrast
 from lc.edit.space import LatentSpace
-from lc.teach import encode
+from lc.few_shot import encode
 from lc.weights import load_model
 from train.data import centre, load_celeba
 from train.engine import parse, program

@@ -150,6 +150,12 @@ class Layout:
             say(f"{missing:,} of {len(listed):,} photos listed as {part} are missing from {self.photos}.")
         return there[:limit]
 
+    def attributes(self) -> list[str]:
+        """The attributes that are labelled, in the list's order."""
+        rows = _rows(self.labels)
+        header, first = next(rows, []), next(rows, [])
+        return header[1:] if len(header) == len(first) else header  # Kaggle's header names the first column too
+
     def read_labels(self, names: Sequence[str], attributes: Sequence[str]) -> list[list[bool]]:
         """Labels of photos, one row each.
 
@@ -160,15 +166,13 @@ class Layout:
         Raises:
             DataError: an attribute or a photo is not in the list.
         """
-        rows = _rows(self.labels)
-        header = next(rows, [])
-        first = next(rows, [])
-        columns = header[1:] if len(header) == len(first) else header  # Kaggle's header names the first column too
+        rows, columns = _rows(self.labels), self.attributes()
+        next(rows, [])
         if absent := [name for name in attributes if name not in columns]:
             raise DataError(f"{self.labels} has no column {absent[0]}; it has: {', '.join(columns)}.")
         chosen, wanted = [columns.index(name) + 1 for name in attributes], {stem(name) for name in names}
         found: dict[str, list[bool]] = {}
-        for row in (first, *rows):
+        for row in rows:
             if stem(row[0]) in wanted:
                 try:
                     found[stem(row[0])] = [int(row[c]) > 0 for c in chosen]

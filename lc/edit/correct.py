@@ -31,16 +31,18 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
         space: of the model.
         problem: what is wanted.
         proposal: (B, latent).
-        steps: how many, and one more where several changes are made; 0 leaves the proposal as it is.
+        steps: how many, and one more where several changes are made or a taught attribute is edited; 0 leaves the
+            proposal as it is.
 
     Returns:
         (B, latent), and their pictures (B, 3, S, S) in [0, 1].
     """
     decode, guidance, tuning = space.model.generator.decode, space.model.guidance, space.tuning
     # Where nothing is preserved there is nothing to take back, and strengthening alone only exaggerates. A strength is
-    # a place on the actor's line. What the actor learned from photos is better left alone. A move learned from pairs
-    # changes nothing else, and needs no classifier to be seen.
-    kept = problem.strengths or not problem.corrected or not problem.preserved.any() or not problem.proposed.any()
+    # a place on the actor's line. What the actor alone learned from photos is better left alone. A move learned from
+    # pairs changes nothing else, and needs no classifier to be seen.
+    moved = problem.taught or (problem.corrected and problem.proposed.any())
+    kept = problem.strengths or not problem.preserved.any() or not moved
     if guidance is None or not steps or kept:
         with torch.no_grad():
             return proposal, decode(proposal)
@@ -49,7 +51,8 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
         # An unasked change counts less the surer the classifier was before, for more is needed to turn that over.
         preservation = tuning.unasked_weight * torch.exp(-seen.abs() / tuning.sure_logits)
     z, sign = proposal.clone(), problem.target * 2 - 1
-    for count in range(steps + problem.several):
+    # A direction learned from a few photos takes more along than the actor, which was trained not to.
+    for count in range(steps + (problem.several or problem.taught)):
         logits = guidance.beyond(decode(z.requires_grad_()))
         now = logits.detach()
         change = now - seen

@@ -89,8 +89,14 @@ class Problem:
     @property
     def proposes(self) -> bool:
         """Whether there is a proposal to begin with: by the actor, or along the direction of a taught attribute."""
-        taught = (one for one in self.others.values() if isinstance(one, Taught))
-        return bool(self.edited.any()) or any(one.direction is not None for one in taught)
+        directed = (one for one in self.others.values() if isinstance(one, Taught))
+        return bool(self.edited.any()) or any(one.direction is not None for one in directed)
+
+    @property
+    def taught(self) -> bool:
+        """Whether there is a taught attribute with a direction, of which nothing but its critic says when it is met."""
+        directed = (one for one in self.others.values() if isinstance(one, Taught) and one.direction is not None)
+        return any(one.measured is None for one in directed)
 
     @property
     def empty(self) -> bool:

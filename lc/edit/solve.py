@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lc.attributes import Changes
-from lc.constraints import Attributes, Constraint, Realism
+from lc.constraints import Attributes, Constraint, Realism, Taught
 from lc.edit.actor import propose_corrected
 from lc.edit.optimiser import Step, optimise
 from lc.edit.problem import Problem
@@ -119,6 +119,9 @@ def refine_samples(
         )
     if not constraints:
         return z
+    for one in others.values():  # a rule's critic knows the way, and the rule how far
+        if isinstance(one, Taught) and one.measured is not None:
+            z = one.propose(z)
     if realism:
         constraints.setdefault("realism", Realism(space.critic, tuning.realism_weight, tuning.realism_level))
     steps = tuning.refinement_steps if realism else tuning.optimiser_steps

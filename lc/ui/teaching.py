@@ -16,9 +16,9 @@ from torch import Tensor
 
 from lc.errors import LatentConstraintsError, OtherGeneratorError, WeightsError
 from lc.faces import read_photo
+from lc.few_shot import encode, fit, reserved
 from lc.rules import rules
 from lc.taught import MOST_BYTES, TaughtAttribute, TeachingReport, checked_name, parse_taught
-from lc.teach import encode, fit, reserved
 from lc.ui import inputs
 from lc.ui.handlers import EditHandlers
 from lc.ui.lessons import SIDES, Lesson, Pupil, Side
