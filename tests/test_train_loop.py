@@ -273,6 +273,7 @@ def matching(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
     labels = torch.randint(2, (48, len(ATTRIBUTES))).byte()
     save_file({"z": torch.randn(48, LATENT), "pictures": pictures, "person": person, "labels": labels}, scenes)
     options: dict[str, Any] = {"steps": STEPS, "batch": 6, "held_out": 2, "changes": ("Bald=1", "Eyeglasses=0")}
+    options["scales"] = (1.0, 1.2)
     return Matching, MatchingTraining(place / "run", weights=weights, scenes=scenes, **options, **SMALL), weights
 
 

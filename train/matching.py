@@ -14,6 +14,8 @@ What the actor does for other changes and for generated faces is held to what it
 from __future__ import annotations
 
 import copy
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +26,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lc.actor import Actor
+from lc.checksums import is_listed, read_file
 from lc.classifier import Classifier
 from lc.errors import LatentConstraintsError
+from lc.identity import FILE, load_calibration, save_calibration
 from lc.losses import attribute_loss, distance, not_satisfied, satisfied
 from lc.weights import bundled_classifier, load_model, save_module
 from train.attributes import ATTRIBUTES
@@ -62,8 +66,10 @@ class MatchingTraining(RunConfig):
     """Weights folder whose actor learns and is replaced."""
     scenes: Path = Path("cache/scenes.safetensors")
     """Made by train.scenes with these weights."""
-    changes: tuple[str, ...] = ("Male=1", "Male=0", "Young=1", "Young=0", "Smiling=0")
-    """What is learned: changes that classifiers confirm more often than people do."""
+    changes: tuple[str, ...] = ("Male=1", "Male=0", "Smiling=0")
+    """What is learned: changes that classifiers confirm more often than people do. No correction follows them then."""
+    scales: tuple[float, ...] = (1.78, 1.685, 1.361)
+    """Step scale of each of them that the calibration gets: further than they learned, by eye."""
     steps: int = 2_400
     batch: int = 24
     lr: float = 2e-4
@@ -88,6 +94,10 @@ class MatchingTraining(RunConfig):
     held_out: int = 16
     """Photos, the last ones, that take no part and are drawn in edits.png."""
     log_steps: int = 50
+
+    def __post_init__(self) -> None:
+        if len(self.scales) != len(self.changes):
+            raise ValueError(f"there are {len(self.changes)} changes and {len(self.scales)} scales: give each one")
 
 
 class Draws:
@@ -371,6 +381,12 @@ class Matching(Stage[MatchingTraining]):
     def finish(self) -> str:
         self._draw_edits()
         save_module(self.config.weights, "actor", self.averaged("actor"))
+        calibration, changes = load_calibration(self.config.weights), self.config.changes
+        known = json.loads(read_file(self.config.weights, FILE)) if is_listed(self.config.weights, FILE) else {}
+        longer = {**calibration.step_scales, **dict(zip(changes, self.config.scales, strict=True))}
+        uncorrected = tuple(dict.fromkeys((*calibration.uncorrected, *changes)))
+        calibration = dataclasses.replace(calibration, step_scales=longer, uncorrected=uncorrected)
+        save_calibration(self.config.weights, calibration, **known.get("measured", {}))
         return f"actor in {self.config.weights}"
 
 
