@@ -17,21 +17,8 @@ from lc.constraints import Constraint, Not, Or, Rule, Taught
 from lc.edit.problem import constraints_of
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, UnknownAttributeError
-from lc.rules import (
-    NamedRule,
-    Pictures,
-    Scale,
-    StandIn,
-    decoded,
-    follow,
-    lessons,
-    measure,
-    named_rule,
-    rules,
-    sample,
-    stand_in,
-    values,
-)
+from lc.following import Scale, StandIn, decoded, follow, lessons, measure, sample, stand_in, values
+from lc.rules import NamedRule, Pictures, named_rule, rules
 from lc.taught import TaughtAttribute
 
 __all__ = ["Request", "Vocabulary", "Wanted"]
@@ -151,7 +138,7 @@ class Vocabulary:
         return fitted.constraint(z, share=share) if fitted else follow(self.space, chosen, scale, z, share=share)
 
     def scale(self, chosen: NamedRule) -> Scale:
-        """What a rule gives for faces in general; raises LatentConstraintsError as `lc.rules.measure` does."""
+        """What a rule gives for faces in general; raises LatentConstraintsError as `lc.following.measure` does."""
         known = self._known
         if chosen.name not in known.scales:
             chosen.checked(self.space.model.parser)

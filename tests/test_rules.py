@@ -11,9 +11,10 @@ from lc.constraints import evaluate
 from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError, UnknownAttributeError
 from lc.few_shot import contrast_of
+from lc.following import follow, measure, stand_in, values_of
 from lc.named import Vocabulary, Wanted
 from lc.parser import Parser, ParserConfig
-from lc.rules import NamedRule, Pictures, follow, measure, named_rule, rules, stand_in, values_of
+from lc.rules import NamedRule, Pictures, named_rule, rules
 
 
 @given(red=st.floats(0, 1), blue=st.floats(0, 1))

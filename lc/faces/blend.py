@@ -11,10 +11,6 @@ resolution; of the photo itself, only the pixels under the crop are touched.
 from __future__ import annotations
 
 import math
-import threading
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lc.faces.align import Aligned, Array, warp
+from lc.faces.canvases import Canvases
 from lc.faces.fill import filled
 from lc.faces.steering import MARGIN, WORN, Parts, Steering
 from lc.faces.tone import Tint, Transfer, tint_of, transfer
@@ -38,6 +35,7 @@ _SIDE = 64
 #: fades out over this.
 REACH = 10 / _SIDE
 
+_CANVASES = Canvases(8)
 _FINEST = 8 * _SIDE  # the crop becomes at most so many canvas pixels wide; between those, a straight line is as good
 _STRIP = 256  # rows of the photo in work at a time, to bound the memory that a large face takes
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -346,34 +344,6 @@ def _clipped(grain: _Floats) -> _Floats:
     """Grain without the edges among it, which are what has been replaced."""
     reach = _GRAIN * float(np.median(np.abs(grain[::4, ::4]))) / 0.6745  # a normal deviation from the median one
     return grain.clip(-reach, reach)
-
-
-class _Canvases:
-    """The canvases used last: all edits of a face in a photo begin with the same one. Safe to share by threads.
-
-    Args:
-        most: how many are kept, each of at most 2 MB.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most, self._lock = most, threading.Lock()
-        self._known: OrderedDict[tuple[int, ...], tuple[list[weakref.ref[object]], _Bytes]] = OrderedDict()
-
-    def get(self, of: tuple[object, ...], form: tuple[int, ...], make: Callable[[], _Bytes]) -> _Bytes:
-        """A canvas of a photo and a face in it, neither of which is ever changed, in a form; made where it is new."""
-        key = (*map(id, of), *form)
-        with self._lock:
-            refs, canvas = self._known.pop(key, ([], None))
-        if canvas is None or [ref() for ref in refs] != list(of):
-            refs, canvas = [weakref.ref(one) for one in of], make()
-        with self._lock:
-            self._known[key] = refs, canvas
-            while len(self._known) > self._most:
-                self._known.popitem(last=False)
-        return canvas
-
-
-_CANVASES = _Canvases(8)
 
 
 def _sampled(rgb: Image.Image, matrix: Array, width: int, side: int) -> _Bytes:

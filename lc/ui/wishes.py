@@ -19,9 +19,10 @@ from lc.constraints import Constraint
 from lc.editor import Edit, FaceEditor, Reading, Sample
 from lc.errors import LatentConstraintsError
 from lc.faces.align import warp
+from lc.following import values
 from lc.generator import EncodingGenerator
 from lc.named import Request, Vocabulary, Wanted
-from lc.rules import NamedRule, Pictures, named_rule, rules, values
+from lc.rules import NamedRule, Pictures, named_rule, rules
 from lc.taught import TaughtAttribute
 from lc.ui.texts import text
 

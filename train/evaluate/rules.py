@@ -25,7 +25,8 @@ from tqdm import tqdm
 from lc.constraints import Constraint
 from lc.editor import FaceEditor, Method, Reading
 from lc.files import write_json
-from lc.rules import NamedRule, Scale, follow, level_of, measure, named_rule, rules, stand_in, values_of
+from lc.following import Scale, follow, level_of, measure, stand_in, values_of
+from lc.rules import NamedRule, named_rule, rules
 from train.data import find
 from train.engine import parse, program
 from train.evaluate.edits import read_framed
