@@ -116,7 +116,7 @@ def test_bad_photos_and_names_are_sentences_and_lose_nothing(
     tmp_path: Path,
 ) -> None:
     open_tab(page, "Teach it")
-    said, left = page.locator(".lc-said"), page.locator(".lc-left")
+    said, left = page.locator(".lc-said"), page.locator(".lc-left-out")
     drop(page, "[data-side=with]", [b""] * 10_000, "face.png")
     sync_api.expect(said).to_contain_text("10,000 photos")
     add(page, "with", lit["with"][:1])

@@ -20,7 +20,7 @@ element.firstElementChild.innerHTML = `
     <label class="lc-name"><b>${escaped(t.name)}</b>
       <input type="text" maxlength="60" autocomplete="off" placeholder="${escaped(t.example)}"></label>
     <div class="lc-sides">${SIDES.map(side).join("")}</div>
-    <p class="lc-left" hidden></p>
+    <p class="lc-left-out" hidden></p>
     <div class="lc-actions"><button type="button" class="lc-button lc-main" data-do="teach">${escaped(t.teach)}</button>
       <button type="button" class="lc-button" data-do="clear">${escaped(t.clear)}</button><span class="lc-gap"></span>
       <label class="lc-button"><input type="file" accept=".safetensors" multiple aria-label="${escaped(t.use)}"
@@ -138,8 +138,8 @@ function show() {
     }));
   }
   const left = view.left_out ?? [];
-  find(".lc-left").hidden = !left.length;
-  find(".lc-left").innerText = left.join("\n");
+  find(".lc-left-out").hidden = !left.length;
+  find(".lc-left-out").innerText = left.join("\n");
   if (!busy) find("[data-do=teach]").disabled = !count("with");
   find(".lc-learned").replaceChildren(...(view.taught ?? []).map((one) => {
     const card = document.createElement("article");
