@@ -13,18 +13,12 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+from tiny import LATENT, write_tiny_weights
 
-from lc.actor import Actor
-from lc.attributes import AttributeSet
 from lc.contrast import save_contrast
-from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
-from lc.errors import WeightsError
-from lc.tuning import Tuning
-from lc.vae import VAE, VAEConfig
-from lc.weights import load_model, load_statistics, save_editing_nets, save_generator, save_statistics, save_tuning
-from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
-from train.tuning import LEGACY_TUNING
+from lc.weights import load_statistics
+from train.attributes import ATTRIBUTES
 
 # An example's time depends on the machine: no deadline.
 settings.register_profile("steady", deadline=None)
@@ -34,7 +28,6 @@ settings.load_profile("steady")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
-LATENT = 24
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 
 # CelebA's other thirty attributes only have to be there.
@@ -55,36 +48,6 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.numprocesses, option.dist = 2, "loadfile"
 
 
-def write_tiny_weights(
-    folder: Path,
-    generator: Any = None,
-    statistics: LatentStatistics | None = None,
-    attributes: AttributeSet = ATTRIBUTE_SET,
-) -> Path:
-    """A complete weights folder of an untrained model that is small enough to build in no time.
-
-    Args:
-        folder: where.
-        generator: a registered one; None makes a VAE of 64 pixels.
-        statistics: of its latents; None makes random ones.
-        attributes: which it knows.
-    """
-    torch.manual_seed(0)
-    generator = generator or VAE(VAEConfig(latent=LATENT, widths=(8, 8, 16, 16), bottleneck=8))
-    latent = generator.latent
-    config = NetConfig(latent=latent, attributes=len(attributes), width=32, layers=2)
-    labels = (torch.rand(200, len(attributes)) < 0.3).float()
-    save_generator(folder, generator)
-    statistics = statistics or LatentStatistics(torch.zeros(latent), torch.ones(latent), torch.full((latent,), 0.5))
-    save_statistics(folder, statistics)
-    nets = Actor(config), Critic(config), AttributeCritic(config)
-    for net in nets:
-        net.whiten.fit(statistics)
-    save_editing_nets(folder, *nets, labels=labels, lambda_dist=(0.01, 1.0), attributes=attributes)
-    save_tuning(folder, Tuning.from_dict(LEGACY_TUNING))
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_weights(tmp_path_factory.mktemp("weights"))
@@ -94,16 +57,6 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights_copy(tiny_weights: Path, tmp_path: Path) -> Path:
     """The tiny model in a folder of the test's own, to be added to or damaged."""
     return Path(shutil.copytree(tiny_weights, tmp_path / "weights"))
-
-
-def refuse(folder: Path | str) -> str:
-    """Loading a model fails with one sentence; returns it."""
-    with pytest.raises(WeightsError) as caught:
-        load_model(folder, "cpu")
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.endswith(".")
-    return message
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import write_tiny_weights
+from tiny import write_tiny_weights
 
 from lc.__main__ import main
 from lc.attributes import Attribute, AttributeSet, Combination

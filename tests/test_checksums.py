@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import LATENT, refuse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from processes import finish_here
+from tiny import LATENT, refuse
 from torch import nn
 
 from lc import checksums

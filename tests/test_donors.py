@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import write_tiny_weights
 from processes import finish_here
 from test_generators import Sheet, SheetConfig
+from tiny import write_tiny_weights
 from torch import Tensor
 
 from lc.editor import FaceEditor

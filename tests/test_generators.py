@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import write_tiny_weights
 from test_editor import crops, same
+from tiny import write_tiny_weights
 from torch import Tensor, nn
 
 from lc.attributes import Attribute, AttributeSet

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import LATENT, write_tiny_weights
 from PIL import Image
+from tiny import LATENT, write_tiny_weights
 from torch import Tensor
 from torch.nn.functional import softplus
 

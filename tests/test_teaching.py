@@ -303,7 +303,8 @@ def test_further_tiles_show_this_face(handlers: TeachingHandlers, session: Sessi
     shown = [one.more for one in handlers.fill_more(["Red_face", "warmer", "Wings"], session, taught)]
     assert [set(one["tiles"]) for one in shown] == [{"Red_face"}, {"Red_face", "warmer"}]
     assert shown[-1]["tiles"]["warmer"]["image"].startswith("data:image/jpeg")
-    names = [entry["name"] for entry in shown[-1]["entries"]]
+    assert "entries" not in shown[-1]  # what was forgotten meanwhile stays forgotten
+    names = [entry["name"] for entry in handlers.more(taught)["entries"]]
     assert names[0] == "Red_face"
     assert "wider_smile" not in names  # these weights have no parser
 

@@ -11,8 +11,8 @@ from typing import Any, get_args
 import pytest
 import torch
 from accelerate import Accelerator
-from conftest import LATENT, write_tiny_weights
 from processes import logged, reached, same
+from tiny import LATENT, write_tiny_weights
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 

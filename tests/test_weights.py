@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import LATENT, refuse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny import LATENT, refuse
 from torch import nn
 
 from lc.critics import LatentStatistics

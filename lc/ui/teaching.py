@@ -243,7 +243,8 @@ class TeachingHandlers:
             edit, shows = self.wishes.alone(session.reading, name, taught)
             image, _ = self.editing.stage.tile(edit)
             tiles[name] = {"image": image, "note": "" if shows else text("tiles.faint")}
-            yield Teaching(more={**self.more(taught), "face_key": f"{id(session.reading):x}", "tiles": dict(tiles)})
+            # Tiles alone: what is taught may have become another meanwhile.
+            yield Teaching(more={"face_key": f"{id(session.reading):x}", "tiles": dict(tiles)})
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(20)
+        server.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,7 @@ def address(served: Served) -> str:
     return served.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # an event loop runs as long as Playwright does, and other files want their own
 def browser() -> Iterator[sync_api.Browser]:
     sync_api.expect.set_options(timeout=PATIENCE)
     with sync_api.sync_playwright() as playwright:

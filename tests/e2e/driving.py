@@ -47,6 +47,7 @@ def status(page: sync_api.Page) -> str:
 
 
 def differs(one: bytes, other: bytes) -> float:
-    """The mean difference of two screenshots, in grey levels."""
-    pictures = [np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float) for data in (one, other)]
+    """The mean difference of two screenshots, in grey levels; a pixel more or less of size does not count."""
+    first, second = (Image.open(io.BytesIO(data)).convert("L") for data in (one, other))
+    pictures = [np.asarray(image, dtype=float) for image in (first, second.resize(first.size))]
     return float(np.abs(pictures[0] - pictures[1]).mean())

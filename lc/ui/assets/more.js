@@ -131,10 +131,13 @@ function hear() {
   if (value?.failed) {
     if (block.offsetParent) lc.say?.(value.failed);
     filled?.();
-  } else if (value?.entries) {
+    show();
+    return;
+  }
+  if (value?.face_key) Object.assign((made[value.face_key] ??= {}), value.tiles);
+  if (value?.entries) {
     entries = value.entries;
     lc.entries = entries;
-    Object.assign((made[value.face_key] ??= {}), value.tiles);
     keep();
     filled?.();
     (lc.entriesChanged ?? []).forEach((change) => change());
