@@ -6,6 +6,7 @@ browser takes from where the program has put them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,14 +82,14 @@ def component(name: str, value: Any, labels: dict[str, str], **details: Any) -> 
         labels: what it says.
         details: what else the program knows, by name.
     """
+    # In the program itself: a value that comes before a tab was ever opened leaves nothing of the other properties.
+    fixed = f"const fixed = {json.dumps({'labels': labels, **details})};\n"
     return gr.HTML(
         value,
         elem_id=name,
         html_template='<div class="lc-root"></div>',
-        js_on_load=_program(f"{name}.js"),
+        js_on_load=fixed + _program(f"{name}.js"),
         apply_default_css=False,
-        labels=labels,
-        **details,
     )
 
 

@@ -1,5 +1,5 @@
 // The tiles beside those of the attributes: what was taught, and rules; and what must, must not, or is one of several.
-const t = props.labels;
+const t = fixed.labels;
 const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
 const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
 const root = (window.gradio_config?.root ?? "").replace(/\/$/, "");
@@ -93,7 +93,7 @@ function put(one, state) {
   set(one.name, state === "either" || !one.attribute ? state : "");
 }
 function chips() {
-  const all = [...props.attributes.map((one) => ({ ...one, attribute: true })), ...entries];
+  const all = [...fixed.attributes.map((one) => ({ ...one, attribute: true })), ...entries];
   find(".lc-chips").replaceChildren(...all.map((one) => {
     const state = stateOf(one), chip = document.createElement("button");
     chip.type = "button";
@@ -111,7 +111,7 @@ function chips() {
 
 function show() {
   // What was forgotten can be asked for no more, though an edit on show may have it.
-  const known = new Set([...entries, ...props.attributes].map(({ name }) => name));
+  const known = new Set([...entries, ...fixed.attributes].map(({ name }) => name));
   for (const name of Object.keys(wish())) if (!known.has(name) && !name.startsWith("hair_like_")) delete wish()[name];
   const taught = entries.filter(({ kind }) => kind === "taught");
   find(".lc-taught").hidden = !taught.length;

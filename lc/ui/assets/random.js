@@ -1,5 +1,5 @@
 // The program of the tab "Random faces": Gradio calls it with element, trigger, props, server, upload and watch.
-const t = props.labels;
+const t = fixed.labels;
 const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
 const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
 const root = (window.gradio_config?.root ?? "").replace(/\/$/, "");
@@ -15,7 +15,7 @@ element.firstElementChild.innerHTML = `
       <div class="lc-chips" role="group" aria-label="${escaped(t.asked)}"></div>
       <details class="lc-more"><summary>${escaped(t.more)}</summary><div class="lc-chips"></div></details>
       <label class="lc-slider"><b>${escaped(t.count)} <output>8</output></b>
-        <input type="range" data-field="count" min="1" max="${props.most}" value="8" aria-label="${escaped(t.count)}"></label>
+        <input type="range" data-field="count" min="1" max="${fixed.most}" value="8" aria-label="${escaped(t.count)}"></label>
       <fieldset class="lc-method"><legend>${escaped(t.realism)}</legend>
         ${[["on", t.on], ["off", t.off], ["both", t.both_ways]].map(([way, words]) => `<label><input type="radio"
           name="lc-realism" value="${way}" ${way === "on" ? "checked" : ""}><span>${escaped(words)}</span></label>`).join("")}</fieldset>
@@ -84,9 +84,9 @@ const DO = {
 // --- what is shown --------------------------------------------------------------------------------------------------
 
 function chips() {
-  const known = new Set([...props.attributes, ...(lc.entries ?? [])].map(({ name }) => name));
+  const known = new Set([...fixed.attributes, ...(lc.entries ?? [])].map(({ name }) => name));
   for (const name of Object.keys(asked)) if (!known.has(name)) delete asked[name];
-  const rows = [[own, props.attributes], [further, lc.entries ?? []]];
+  const rows = [[own, fixed.attributes], [further, lc.entries ?? []]];
   for (const [place, all] of rows) {
     place.replaceChildren(...all.map(({ name, title }) => {
       const state = asked[name] ?? "any", chip = document.createElement("button");

@@ -1,5 +1,5 @@
 // The program of the tab "Teach it": Gradio calls it with element, trigger, props, server, upload and watch.
-const t = props.labels;
+const t = fixed.labels;
 const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
 const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
 const root = (window.gradio_config?.root ?? "").replace(/\/$/, "");
@@ -73,9 +73,9 @@ async function add(files, where) {
   if (taught.length) return lc.use?.(taught);
   files = files.filter((file) => file.type.startsWith("image/") || !file.type);
   if (!files.length || busy) return;
-  const room = props.most - (view[where] ?? []).length;
+  const room = fixed.most - (view[where] ?? []).length;
   if (files.length > room) {
-    say(t.too_many.replace("{count}", files.length.toLocaleString()).replace("{most}", props.most));
+    say(t.too_many.replace("{count}", files.length.toLocaleString()).replace("{most}", fixed.most));
     return;
   }
   say("");
@@ -84,8 +84,8 @@ async function add(files, where) {
   let done = 0;
   const progress = () => wait(t.reading.replace("{done}", done).replace("{count}", files.length), done / files.length);
   progress();
-  for (let first = 0; first < files.length && !ended; first += props.at_once) {
-    const some = files.slice(first, first + props.at_once), ready = [];
+  for (let first = 0; first < files.length && !ended; first += fixed.at_once) {
+    const some = files.slice(first, first + fixed.at_once), ready = [];
     for (const file of some) {
       try { ready.push(await send(file)); } catch (error) { say(error.message || t.no_upload); }
       if (ended) break;
