@@ -83,12 +83,12 @@ def component(name: str, value: Any, labels: dict[str, str], **details: Any) -> 
         details: what else the program knows, by name.
     """
     # In the program itself: a value that comes before a tab was ever opened leaves nothing of the other properties.
-    fixed = f"const fixed = {json.dumps({'labels': labels, **details})};\n"
+    program = _program(f"{name}.js").replace("FIXED", json.dumps({"labels": labels, **details}))
     return gr.HTML(
         value,
         elem_id=name,
         html_template='<div class="lc-root"></div>',
-        js_on_load=fixed + _program(f"{name}.js"),
+        js_on_load=program,
         apply_default_css=False,
     )
 

@@ -1,4 +1,5 @@
 // The tiles beside those of the attributes: what was taught, and rules; and what must, must not, or is one of several.
+const fixed = FIXED; // the page puts it here, see desk.py
 const t = fixed.labels;
 const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
 const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
