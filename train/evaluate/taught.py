@@ -36,22 +36,12 @@ from train.engine import parse, program
 from train.evaluate.edits import before, finished, read_framed, tensor
 from train.evaluate.report import short
 from train.evaluate.tables import table
+from train.further import FurtherConfig
 
 __all__ = ["ATTRIBUTES_TAUGHT", "Draw", "TaughtConfig", "draw", "main", "measure"]
 
 #: No net of celeba-64 was trained for these.
-ATTRIBUTES_TAUGHT = (
-    "Bangs",
-    "Mustache",
-    "Gray_Hair",
-    "Heavy_Makeup",
-    "Wearing_Lipstick",
-    "Mouth_Slightly_Open",
-    "Bushy_Eyebrows",
-    "Pale_Skin",
-    "Wavy_Hair",
-    "Goatee",
-)
+ATTRIBUTES_TAUGHT = FurtherConfig.attributes
 #: Those that settings of teaching were chosen on, with photos of the training part.
 ATTRIBUTES_TRIED = (
     "5_o_Clock_Shadow",
