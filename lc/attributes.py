@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +47,11 @@ class Colour:
     mean: tuple[float, float, float]
     spread: tuple[float, float, float]
     contrast: float
+
+    def narrowed(self, part: float) -> Colour:
+        """The same with a part of its spread, in (0, 1]."""
+        light, red, yellow = self.spread
+        return replace(self, spread=(part * light, part * red, part * yellow))
 
     def nearest(self, lab: Sequence[float]) -> tuple[float, ...]:
         """The colour nearest to `lab`, (3,), on the way to the mean, within one standard deviation of it."""
