@@ -76,6 +76,7 @@ class Attribute:
         colour: of that part where the attribute holds.
         part: the part whose presence it is, such as glasses; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
+        lays: which of `lc.faces.layers` shows it in a photo, where its generator cannot; empty: none.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Attribute:
     colour: Colour | None = None
     part: str = ""
     shades: bool = False
+    lays: str = ""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Attribute:

@@ -72,13 +72,13 @@ def _along_lines(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
 def _by_exemplars(space: LatentSpace, problem: Problem, z: Tensor, scale: float) -> Tensor:
     """What moves learned from pairs make of latents z, (B, latent): at the default identity all of a move."""
     exemplars = space.model.exemplars
-    if exemplars is None:
-        return z
     share = scale / space.model.calibration.for_actor(0.5)
     for name, rows in problem.moves.items():
-        move = exemplars.get(name, bool(problem.target[0, space.attributes.names.index(name)] >= 0.5))
-        assert move is not None
-        shift = problem.laid[name] if name in problem.laid else move(z, problem.style) - z
+        shift = problem.laid.get(name)
+        if shift is None and exemplars is not None:
+            move = exemplars.get(name, bool(problem.target[0, space.attributes.names.index(name)] >= 0.5))
+            shift = None if move is None else move(z, problem.style) - z
+        assert shift is not None  # `pose` has seen to it
         z = z + rows[:, None] * share * shift
     return z
 

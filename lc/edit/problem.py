@@ -239,13 +239,10 @@ def _moves(
 ) -> dict[str, Tensor]:
     """See `Problem.moves`."""
     exemplars = space.model.exemplars
-    if exemplars is None:
-        return {}
     columns = {name: space.attributes.names.index(name) for name in changes.wanted}
     found = {}
     for name, value in changes.outright.wanted.items():
-        move = exemplars.get(name, bool(value))
-        if move is None or (move.config.lays and name not in laid):
+        if name not in laid and (exemplars is None or exemplars.get(name, bool(value)) is None):
             continue
         rows = (before[:, columns[name]] >= 0.5) != bool(value)
         found[name] = rows | present[name].to(rows.device) if name in present and not value else rows
