@@ -242,7 +242,9 @@ def test_opening_is_an_edited_example(handlers: EditHandlers) -> None:
     assert session is not None
     assert session.can_undo
     assert session.source == "astronaut.jpg"
-    assert len(shown.stage["loop"]) == 3
+    lines = [line for _, line in shown.stage["loop"]]
+    assert len(set(lines)) == 3  # each picture has a line of its own
+    assert lines[0] == shown.status
     assert set(shown.tiles["tiles"]) == set(ATTRIBUTES)
 
 

@@ -85,13 +85,14 @@ class EditHandlers:
         glance = (attributes.opening or attributes.names)[:3]
         loop = [self._moment(session.reading, tick(attributes, boxes, toggled(boxes, name))) for name in glance]
         loop.sort(key=lambda moment: not _seen(moment.edit))  # what the photo does not show comes last
-        session = session.add(loop[0])
+        turns = [session.add(moment) for moment in loop]
+        session = turns[0]
         tiles: dict[str, Any] = {}
         for batch in self._filling.batches(session):
             tiles |= batch
         shown = self._full(session)
-        turns = [self.stage.after(moment.edit) for moment in loop]
-        return session, shown._replace(stage={**shown.stage, "loop": turns}, tiles={**shown.tiles, "tiles": tiles})
+        loops = [[self.stage.after(one.now.edit), self._said(one)] for one in turns]
+        return session, shown._replace(stage={**shown.stage, "loop": loops}, tiles={**shown.tiles, "tiles": tiles})
 
     def open_upload(self, upload: dict[str, Any] | None, request: gr.Request) -> Shown:
         """Read an uploaded, snapped, dropped or pasted photo.

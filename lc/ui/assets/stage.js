@@ -252,7 +252,8 @@ function turn() {
   let at = 0;
   turning = setInterval(() => {
     at = (at + 1) % loop.length;
-    after.src = address(loop[at]);
+    after.src = address(loop[at][0]);
+    tell(loop[at][1]);
     split(rest(), true);
   }, 3000);
 }
@@ -260,7 +261,14 @@ function stopTurning() {
   if (!turning) return;
   clearInterval(turning);
   turning = 0;
+  tell(lc.state.loop[0][1]);
   look(false);
+}
+// The line under the stage says what is seen, to the eye only: nobody wants to hear it every three seconds.
+function tell(said) {
+  const line = document.querySelector("#status .lc-status");
+  if (line) line.innerHTML = new DOMParser().parseFromString(said, "text/html").body.firstChild.innerHTML;
+  line?.setAttribute("aria-live", turning ? "off" : "polite");
 }
 
 // --- the browser keeps photo and edits, the server nothing ----------------------------------------------------------
