@@ -14,7 +14,7 @@ one-attribute edits over the identity slider. It takes ten minutes of a slow cor
 card is written with, measures more places of the slider and more photos. `--limit 30 --edits 2 --optimised 1 --swept 1
 --seeds 0` is a dry run.
 
-Figures go to evaluation.json beside the weights, tables and plots to the card there.
+Figures go to evaluation.json beside the weights, all tables and plots to evaluation.md there, one table to the card.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ from train.evaluate import finished, report
 from train.evaluate.crops import Evaluation, Source, Walk, spread
 from train.evaluate.edits import read_framed, read_photos
 from train.evaluate.finished import learn_ranges
-from train.evaluate.plots import write_plots
+from train.evaluate.reach import reach
 from train.evaluate.readers import Evaluators, load_roles
-from train.evaluate.tables import finished_tables
 from train.identity import pairs, separate
 from train.mixture import load_density
 
@@ -190,7 +189,7 @@ def measure_crops(config: EvaluateConfig, editor: FaceEditor, say: Callable[[str
     figures = judges(config, evaluation)
     say(report.judges_table(figures))
     figures |= made_up(config, evaluation) | edits(config, evaluation)
-    return {**figures, "reach": report.reach(figures)}
+    return {**figures, "reach": reach(figures)}
 
 
 def measure_finished(config: EvaluateConfig, editor: FaceEditor) -> dict[str, Any]:
@@ -229,20 +228,14 @@ def measure(config: EvaluateConfig, say: Callable[[str], None] = print) -> dict[
 
 
 def write(config: EvaluateConfig, figures: dict[str, Any]) -> str:
-    """Put the figures beside the weights and the tables into the card; crops' stay as they are where not measured."""
-    path, card = config.weights / "evaluation.json", config.weights / "README.md"
+    """Put figures and tables beside the weights; crops' stay as they are where not measured. Returns the tables."""
+    path = config.weights / "evaluation.json"
     try:
         known = json.loads(path.read_text())
     except (OSError, ValueError):
         known = {}
     write_json(path, {**({} if config.crops else known), **figures}, indent=1)
-    tables = [finished_tables(figures["finished"])]
-    report.write_card(card, tables[0], "finished")
-    if config.crops:
-        write_plots(config.weights / "plots", figures)
-        tables.append(report.markdown(figures))
-        report.write_card(card, tables[1])
-    return "\n\n".join(tables)
+    return report.write_report(config.weights, figures)
 
 
 @program

@@ -35,7 +35,7 @@ from train.engine import parse, program
 from train.evaluate import edits as editing
 from train.evaluate.edits import Direction, tensor, view
 from train.evaluate.readers import Evaluators
-from train.evaluate.report import write_card
+from train.evaluate.report import write_part
 from train.identity import CHIP, SAME, FaceEmbedding, chips
 
 ASTRONAUT = Path(__file__).parents[2] / "lc" / "ui" / "examples" / "astronaut.jpg"
@@ -63,7 +63,7 @@ class PhotosConfig:
     out: Path | None = None
     """JSON file for the figures; they are printed in any case."""
     card: Path | None = None
-    """Model card to put the table into."""
+    """Markdown file to put the table into, such as evaluation.md in a weights folder."""
     grids: Path | None = None
     """Folder for pictures of the first thirty edits of each kind, to be looked at."""
     megapixels: float = 12.0
@@ -252,7 +252,7 @@ def missed(table: dict[str, dict[str, float]]) -> list[str]:
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The table for a model card."""
+    """The table, with what its columns mean."""
     columns = {
         "same person": "same_person",
         "embedding distance": "distance",
@@ -305,7 +305,7 @@ def main() -> None:
         config.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(config.out, text + "\n")
     if config.card:
-        write_card(config.card, markdown(report), "photos")
+        write_part(config.card, markdown(report), "photos")
     if config.grids:
         config.grids.mkdir(parents=True, exist_ok=True)
         for kind, pairs in measurement.pairs.items():
