@@ -31,9 +31,9 @@ from train.mixture import Density, DensityConfig, save_density
 
 
 @pytest.fixture(scope="module")
-def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained classifiers that do not say the same of every picture."""
-    folder = tmp_path_factory.mktemp("judges")
+    folder = tmp_path_factory.mktemp("evaluators")
     for seed, kind in enumerate(("reader", "realism")):
         torch.manual_seed(seed)
         classifier = Classifier(ClassifierConfig(widths=(8, 8, 8, 8))).eval()
@@ -64,10 +64,10 @@ def parser(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def config(celeba: Path, weights: Path, judges: Path, parser: Path) -> EvaluateConfig:
+def config(celeba: Path, weights: Path, evaluators: Path, parser: Path) -> EvaluateConfig:
     return EvaluateConfig(
         weights,
-        judges,
+        evaluators,
         celeba,
         count=3,
         parser=parser,
@@ -91,7 +91,7 @@ def config(celeba: Path, weights: Path, judges: Path, parser: Path) -> EvaluateC
 def figures(config: EvaluateConfig) -> dict[str, Any]:
     said: list[str] = []
     figures = measure(config, said.append)
-    assert said == [report.judges_table(figures)]
+    assert said == [report.evaluators_table(figures)]
     return figures
 
 
@@ -246,7 +246,7 @@ def test_the_command_writes_json_card_and_plots(
 ) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(config.weights, weights, ignore=shutil.ignore_patterns("*.md", "plots"))
-    where = ["--weights", str(weights), "--judges", str(config.judges), "--celeba", str(config.celeba)]
+    where = ["--weights", str(weights), "--evaluators", str(config.evaluators), "--celeba", str(config.celeba)]
     few = ["--edits", "1", "--optimised", "1", "--swept", "1", "--seeds", "0"]
     few += [
         "--sweep",
@@ -265,7 +265,7 @@ def test_the_command_writes_json_card_and_plots(
     monkeypatch.setattr(sys, "argv", ["evaluate", *where, *few])
     main()
     printed, tables = capsys.readouterr().out, (weights / "evaluation.md").read_text()
-    # The judges are heard before the long part begins, and again where they belong.
+    # The evaluation classifiers are heard before the long part begins, and again where they belong.
     assert printed.count("| the reader |") == 2
     assert all(f"| {name}={value} |" in tables for name in ATTRIBUTES for value in (0, 1))
     figures = json.loads((weights / "evaluation.json").read_text())

@@ -182,69 +182,69 @@ NET = NetConfig(latent=LATENT, width=16, layers=2)
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a guide and a perceptual classifier, untrained."""
-    folder = tmp_path_factory.mktemp("judge")
+def classifiers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a guidance and a perceptual classifier, untrained."""
+    folder = tmp_path_factory.mktemp("classifiers")
     for name in ("guide", "perceptual"):
         torch.manual_seed(len(name))
         save_classifier(folder, name, Classifier(ClassifierConfig(widths=(8, 8, 8, 8))))
     return folder
 
 
-def vae(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
+def vae(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     sizes = VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8)
     options: dict[str, Any] = {"model": sizes, "images": 4 * STEPS, "batch": 4, "decoder_first": 2, "colour": 0.1}
     return (
         VAEStage,
-        VAETraining(place / "run", celeba=celeba, perceptual=judge, **options, **SMALL),
+        VAETraining(place / "run", celeba=celeba, perceptual=classifiers, **options, **SMALL),
         place / "run/weights",
     )
 
 
-def classifier(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
+def classifier(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     options: dict[str, Any] = {"model": ClassifierConfig(widths=(8, 8, 8, 8)), "epochs": 3, "batch": 8}
     weights = write_tiny_weights(place / "weights")
-    config = ClassifierTraining(place / "run", kind="guide", celeba=celeba, vae=weights, **options, **SMALL)
+    config = ClassifierTraining(place / "run", kind="guidance", celeba=celeba, vae=weights, **options, **SMALL)
     return ClassifierStage, config, place / "run" / "weights"
 
 
-def taught(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    kind, config, weights = classifier(celeba, place, judge)
-    return kind, replace(config, teachers=(judge,)), weights
+def taught(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
+    kind, config, weights = classifier(celeba, place, classifiers)
+    return kind, replace(config, teachers=(classifiers,)), weights
 
 
-def sharpen(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
+def sharpen(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     weights = write_tiny_weights(place / "weights")
     options: dict[str, Any] = {"images": 4 * STEPS, "batch": 4, "width": 8, "detail": 4, "imagined": 4, "made": 0.5}
     paths: dict[str, Any] = {
         "celeba": celeba,
         "vae": weights,
         "weights": weights,
-        "perceptual": judge,
+        "perceptual": classifiers,
         "editor": weights,
     }
     return Sharpening, SharpenTraining(place / "run", **paths, **options, **SMALL), weights
 
 
-def critics(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
+def critics(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     weights = write_tiny_weights(place / "weights")
     options: dict[str, Any] = {"steps": STEPS, "batch": 12, "actor": NET, "critic": NET}
     options["attribute_critic"] = replace(NET, dropout=0.2)
     return (
         CriticsStage,
-        CriticsTraining(place / "run", celeba=celeba, vae=weights, guide=(judge,), **options, **SMALL),
+        CriticsTraining(place / "run", celeba=celeba, vae=weights, guidance=(classifiers,), **options, **SMALL),
         weights,
     )
 
 
-def distil(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
+def distil(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     weights = write_tiny_weights(place / "weights")
-    options: dict[str, Any] = {"photos": 8, "searches": 4, "rows": 4, "steps": STEPS, "batch": 8, "looks": 1}
+    options: dict[str, Any] = {"photos": 8, "searches": 4, "rows": 4, "steps": STEPS, "batch": 8, "correction_steps": 1}
     paths: dict[str, Any] = {"weights": weights, "celeba": celeba, "found": (place / "found.safetensors",)}
-    return Distillation, DistilTraining(place / "run", teachers=(judge,), **paths, **options, **SMALL), weights
+    return Distillation, DistilTraining(place / "run", teachers=(classifiers,), **paths, **options, **SMALL), weights
 
 
-def parser(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
+def parser(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
@@ -257,17 +257,17 @@ def parser(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
     return ParserStage, config, place / "run" / "weights"
 
 
-def half_masked(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    kind, config, weights = parser(celeba, place, judge)
+def half_masked(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
+    kind, config, weights = parser(celeba, place, classifiers)
     return kind, replace(config, unmasked=celeba, warmup=2), weights
 
 
-def matching(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
+def matching(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     from safetensors.torch import save_file
 
     weights, scenes = write_tiny_weights(place / "weights"), place / "scenes.safetensors"
     for name in ("guide", "perceptual"):
-        save_classifier(weights, name, load_classifier(judge, name))
+        save_classifier(weights, name, load_classifier(classifiers, name))
     torch.manual_seed(0)
     pictures, person = (torch.randint(255, (48, channels, 64, 64)).byte() for channels in (3, 1))
     labels = torch.randint(2, (48, len(ATTRIBUTES))).byte()
@@ -287,11 +287,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.parametrize("made", ALL, ids=lambda made: made.__name__)
 def test_every_stage_goes_on_as_if_nothing_had_happened(
-    celeba: Path, judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
+    celeba: Path, classifiers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
 ) -> None:
-    kind, config, weights = made(celeba, tmp_path / "whole", judge)
+    kind, config, weights = made(celeba, tmp_path / "whole", classifiers)
     train(kind, config)
-    kind, cut, others = made(celeba, tmp_path / "cut", judge)
+    kind, cut, others = made(celeba, tmp_path / "cut", classifiers)
     interrupt(monkeypatch, kind, cut, 4)
     train(kind, replace(cut, resume=True))
     assert same(reached(config.out), reached(cut.out))
@@ -302,9 +302,9 @@ def test_every_stage_goes_on_as_if_nothing_had_happened(
 @pytest.mark.slow
 @pytest.mark.parametrize("made", ALL, ids=lambda made: made.__name__)
 def test_a_kill_after_the_last_checkpoint_costs_no_nets(
-    celeba: Path, judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
+    celeba: Path, classifiers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
 ) -> None:
-    kind, config, weights = made(celeba, tmp_path, judge)
+    kind, config, weights = made(celeba, tmp_path, classifiers)
     before = contents(weights) if weights.exists() else {}
 
     def stop(self: Any) -> str:
@@ -342,8 +342,8 @@ class Linear(nn.Module):
 
 
 @pytest.mark.parametrize("made", [classifier, sharpen, critics], ids=lambda made: made.__name__)
-def test_stages_that_encode_want_an_encoder(celeba: Path, judge: Path, tmp_path: Path, made: Any) -> None:
-    kind, config, _ = made(celeba, tmp_path, judge)
+def test_stages_that_encode_want_an_encoder(celeba: Path, classifiers: Path, tmp_path: Path, made: Any) -> None:
+    kind, config, _ = made(celeba, tmp_path, classifiers)
     blind = write_tiny_weights(tmp_path / "blind", Linear(Sizes()))
     with pytest.raises(
         LatentConstraintsError, match=r"^The generator in .*blind (has no encoder|is a Linear), and .*\.$"
@@ -351,8 +351,8 @@ def test_stages_that_encode_want_an_encoder(celeba: Path, judge: Path, tmp_path:
         train(kind, replace(config, vae=blind))
 
 
-def test_edits_are_searched_for_without_an_encoder(celeba: Path, judge: Path, tmp_path: Path) -> None:
-    kind, config, _ = distil(celeba, tmp_path, judge)
+def test_edits_are_searched_for_without_an_encoder(celeba: Path, classifiers: Path, tmp_path: Path) -> None:
+    kind, config, _ = distil(celeba, tmp_path, classifiers)
     blind = write_tiny_weights(tmp_path / "blind", Linear(Sizes()))
     train(kind, replace(config, weights=blind, photos=12, searches=20, steps=1))
     assert len(logged(config.out)) == 1
@@ -362,42 +362,50 @@ def test_edits_are_searched_for_without_an_encoder(celeba: Path, judge: Path, tm
 def test_128_pixels_go_through_every_stage(celeba: Path, tmp_path: Path) -> None:
     size: dict[str, Any] = {**SMALL, "margin": 4, "celeba": celeba}
     sizes = ClassifierConfig(widths=(8, 8, 8, 8), patch=4)
-    judge, more = tmp_path / "judge", tmp_path / "more.safetensors"
+    classifiers, more = tmp_path / "classifiers", tmp_path / "more.safetensors"
     save_packed(more, Crops(torch.randint(255, (6, 3, 136, 136)).byte(), None, ["?"] * 6))
     for name in get_args(Kind):
-        options: dict[str, Any] = {"model": sizes, "epochs": 1, "batch": 8, "weights": judge}
+        options: dict[str, Any] = {"model": sizes, "epochs": 1, "batch": 8, "weights": classifiers}
         train(ClassifierStage, ClassifierTraining(tmp_path / name, kind=name, **options, **size))
-    assert load_classifier(judge, "guide").config.image_size == 128
+    assert load_classifier(classifiers, "guide").config.image_size == 128
     model = VAEConfig(latent=LATENT, widths=(8, 8, 8, 8), bottleneck=8, patch=4)
     start = write_tiny_weights(tmp_path / "start", VAE(model))
-    options = {"model": model, "images": 16, "batch": 4, "perceptual": judge, "extra": (more,), "init": start}
+    options = {"model": model, "images": 16, "batch": 4, "perceptual": classifiers, "extra": (more,), "init": start}
     train(VAEStage, VAETraining(tmp_path / "vae", **options, **size))
     weights = write_tiny_weights(tmp_path / "weights", VAE(model))
     options = {"vae": weights, "weights": weights, "images": 16, "batch": 4, "width": 8, "extra": (more,)}
     train(Sharpening, SharpenTraining(tmp_path / "sharpen", imagined=4, editor=weights, **options, **size))
-    options = {"vae": weights, "guide": (judge,), "extra": (more,), "steps": 2, "batch": 12, "actor": NET}
+    options = {"vae": weights, "guidance": (classifiers,), "extra": (more,), "steps": 2, "batch": 12, "actor": NET}
     train(CriticsStage, CriticsTraining(tmp_path / "critics", critic=NET, attribute_critic=NET, **options, **size))
-    options = {"weights": weights, "teachers": (judge,), "photos": 4, "searches": 2, "rows": 2, "steps": 2, "looks": 1}
+    options = {
+        "weights": weights,
+        "teachers": (classifiers,),
+        "photos": 4,
+        "searches": 2,
+        "rows": 2,
+        "steps": 2,
+        "correction_steps": 1,
+    }
     train(
         Distillation, DistilTraining(tmp_path / "distil", found=(tmp_path / "found",), extra=(more,), **options, **size)
     )
-    options = {"kind": "guide", "model": sizes, "epochs": 1, "batch": 8, "vae": weights, "teachers": (judge,)}
+    options = {"kind": "guidance", "model": sizes, "epochs": 1, "batch": 8, "vae": weights, "teachers": (classifiers,)}
     train(ClassifierStage, ClassifierTraining(tmp_path / "taught", **options, **size))
 
 
-def test_a_classifier_of_another_size_is_refused(celeba: Path, judge: Path, tmp_path: Path) -> None:
+def test_a_classifier_of_another_size_is_refused(celeba: Path, classifiers: Path, tmp_path: Path) -> None:
     model = VAEConfig(latent=LATENT, widths=(8, 8, 8, 8), bottleneck=8, patch=4)
     weights = write_tiny_weights(tmp_path / "weights", VAE(model))
     options: dict[str, Any] = {"celeba": celeba, "margin": 4, **SMALL}
     nets: dict[str, Any] = {"actor": NET, "critic": NET, "attribute_critic": NET}
     for kind, config in (
-        (VAEStage, VAETraining(tmp_path / "a", model=model, perceptual=judge, **options)),
-        (CriticsStage, CriticsTraining(tmp_path / "b", vae=weights, guide=(judge,), **nets, **options)),
-        (ClassifierStage, ClassifierTraining(tmp_path / "c", kind="guide", vae=weights, **options)),
+        (VAEStage, VAETraining(tmp_path / "a", model=model, perceptual=classifiers, **options)),
+        (CriticsStage, CriticsTraining(tmp_path / "b", vae=weights, guidance=(classifiers,), **nets, **options)),
+        (ClassifierStage, ClassifierTraining(tmp_path / "c", kind="guidance", vae=weights, **options)),
     ):
         run: Any = kind
         with pytest.raises(LatentConstraintsError, match=r"is for pictures of 64 .* 128: train .*patch 4\.$"):
             train(run, config)
     nets["critic"] = replace(NET, latent=7)
     with pytest.raises(LatentConstraintsError, match=r"have 24 dimensions, and not 7: give --critic\.latent 24\.$"):
-        train(CriticsStage, CriticsTraining(tmp_path / "d", vae=weights, guide=(), **nets, **options))
+        train(CriticsStage, CriticsTraining(tmp_path / "d", vae=weights, guidance=(), **nets, **options))

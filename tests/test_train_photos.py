@@ -17,7 +17,7 @@ from lc.faces import Aligned
 from lc.faces.blend import REACH as SHARE
 from lc.weights import save_classifier
 from train.evaluate.photos import (
-    Judges,
+    Evaluator,
     Measurement,
     PhotosConfig,
     grid,
@@ -99,7 +99,7 @@ def test_a_photo_is_put_through_all_its_edits(tiny_editor: FaceEditor, astronaut
         torch.manual_seed(seed)
         save_classifier(tmp_path, kind, Classifier(ClassifierConfig(widths=(8, 8, 8, 8))).eval())
     config = PhotosConfig(photos=tmp_path, compare=1)
-    measurement = Measurement(tiny_editor, Judges(tmp_path), config)
+    measurement = Measurement(tiny_editor, Evaluator(tmp_path), config)
     reading = tiny_editor.read(astronaut)
     measurement.photo(reading)
     asked = kinds(reading)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DistilTraining(RunConfig):
-    """Teach the actor what looking finds."""
+    """Teach the actor what correction finds."""
 
     out: Path = Path("runs/distil")
     weights: Path = Path("weights/celeba-64")
@@ -65,11 +65,11 @@ class DistilTraining(RunConfig):
     rows: int = 16
     """Photos in each of them."""
     teachers: tuple[Path, ...] = ()
-    """Folders of guides that look instead of the weights' own classifier: several are fooled less than one."""
-    shown: float = LEGACY_TUNING["target_margin"]
+    """Folders of guidance classifiers that correct instead of the weights' own: several are fooled less than one."""
+    target_margin: float = LEGACY_TUNING["target_margin"]
     """The logit that what is wanted is brought to, at least."""
-    looks: int = 4
-    """How often an edit is looked at."""
+    correction_steps: int = 4
+    """Correction steps of each edit that is searched."""
     changes: tuple[str, ...] = ()
     """Only these goals, as Bald=1; none: all twenty."""
     vector: float = 0.4
@@ -150,7 +150,7 @@ def read_photos(config: DistilTraining, space: LatentSpace) -> Tensor:
 
 @torch.no_grad()
 def search(config: DistilTraining, space: LatentSpace, photos: Tensor) -> Iterator[Found]:
-    """Edit photos (N, latent), `rows` at a time that lack what is wanted, and look at each."""
+    """Edit photos (N, latent), `rows` at a time that lack what is wanted, and correct each."""
     has = (torch.sigmoid(space.attribute_critic(photos)) >= 0.5).float().cpu()
     reach = space.model.calibration.for_optimiser(0.5)
     # Attribute vectors, each with the others held: a regression of latents on what is read in them.
@@ -165,11 +165,11 @@ def search(config: DistilTraining, space: LatentSpace, photos: Tensor) -> Iterat
         if not len(rows):
             continue
         problem = pose(space, photos[rows], constraints_of(space, changes))
-        margin = torch.full_like(problem.target_margin, config.shown)
+        margin = torch.full_like(problem.target_margin, config.target_margin)
         problem = dataclasses.replace(problem, target_margin=margin)
         differ = ((problem.target - problem.before.round()) * problem.edited) @ vectors
         proposal = propose(space, problem, reach) + config.vector * differ
-        end, _ = correct(space, problem, proposal, config.looks)
+        end, _ = correct(space, problem, proposal, config.correction_steps)
         yield as_taught(problem, end, reach)
 
 

@@ -127,7 +127,7 @@ class Trainee(nn.Module):
     ) -> None:
         super().__init__()
         self.vae, self.sigma_x, self.lpips = vae, sigma_x, lpips
-        self._judge = [classifier]  # in a list, so that it becomes no part of this module
+        self._perceptual = [classifier]  # in a list, so that it becomes no part of this module
         self.register_buffer("weight", focus_map(focus, vae.image_size), persistent=False)
 
     def forward(self, images: Tensor, beta: float) -> Tensor:
@@ -141,7 +141,7 @@ class Trainee(nn.Module):
         reconstruction = self.vae.decode(posterior.sample())
         root = self.weight.sqrt()
         nll = pixel_nll(images * root, reconstruction * root, self.sigma_x)
-        (classifier,) = self._judge
+        (classifier,) = self._perceptual
         unlike = torch.zeros_like(nll)
         if classifier:
             half = -(-len(images) // 2)  # of the photos, which costs half: the classifier takes longer than the VAE

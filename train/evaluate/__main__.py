@@ -1,7 +1,7 @@
 """Measure a weights folder: edits of finished photos by readers of every role and by masks, and the model's own crops.
 
-    python -m train.evaluate --weights weights/celeba-64 --judges weights/judges-64 --photos data/lfw
-    python -m train.evaluate --weights weights/celeba-64 --judges weights/judges-64 --celeba data/celeba --crops
+    python -m train.evaluate --weights weights/celeba-64 --evaluators weights/judges-64 --photos data/lfw
+    python -m train.evaluate --weights weights/celeba-64 --evaluators weights/judges-64 --celeba data/celeba --crops
 
 First the finished photo: whole photos go in, edited ones come out, in twenty directions, and the face that is found in
 them again is read by guidance, calibration, evaluation and outside readers, side by side, and measured by the masks of
@@ -51,7 +51,7 @@ class EvaluateConfig:
     """Measure a weights folder."""
 
     weights: Path = Path("weights/celeba-64")
-    judges: Path = Path("weights/judges-64")
+    evaluators: Path = Path("weights/judges-64")
     """Folder with the classifiers "reader" and "realism", for evaluation."""
     celeba: Path = Path("data/celeba")
     """Labelled photos, in any layout that training takes."""
@@ -72,7 +72,7 @@ class EvaluateConfig:
     calibration: tuple[Path, ...] = ()
     """Folders of the classifiers that train.calibrate was given: they read in that role."""
     outside: bool = True
-    """Let outside readers judge, where they were fetched."""
+    """Let outside readers read too, where they were fetched."""
     redetect: bool = True
     """Find the face again in the finished photo."""
     grey: int = 2
@@ -120,8 +120,8 @@ PRESETS = {
 }
 
 
-def judges(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
-    """What the judges see of photos and of reconstructions: an editor cannot be judged by a judge that cannot see."""
+def photos_and_copies(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
+    """What the evaluation classifiers read in photos and reconstructions: edits are measured no better than that."""
     figures = {
         "photos": len(evaluation.labels),
         "settings": dataclasses.asdict(config),
@@ -130,9 +130,9 @@ def judges(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
         "frechet_floor": evaluation.frechet_floor(config.celeba, "train" if config.part != "train" else "validation"),
         "reconstruction": evaluation.reconstructions(),
     }
-    embedding, size = evaluation.judge.embedding, evaluation.editor.model.generator.image_size
+    embedding, size = evaluation.evaluators.embedding, evaluation.editor.model.generator.image_size
     if embedding and len(photos := pairs(config.celeba, config.pairs, size)) > 1:
-        figures["identity_judge"] = separate(embedding, photos)
+        figures["identity_embedding"] = separate(embedding, photos)
     return figures
 
 
@@ -185,16 +185,16 @@ def measure_crops(config: EvaluateConfig, editor: FaceEditor, say: Callable[[str
     """Every figure of the model's crops, as in evaluation.json. The readers' own come first, and are said at once."""
     density = load_density(config.weights, editor.model.generator.latent)
     photos = config.celeba, config.part, config.limit
-    evaluation = Evaluation(editor, Evaluators.load(config.judges), *photos, density=density)
-    figures = judges(config, evaluation)
-    say(report.judges_table(figures))
+    evaluation = Evaluation(editor, Evaluators.load(config.evaluators), *photos, density=density)
+    figures = photos_and_copies(config, evaluation)
+    say(report.evaluators_table(figures))
     figures |= made_up(config, evaluation) | edits(config, evaluation)
     return {**figures, "reach": reach(figures)}
 
 
 def measure_finished(config: EvaluateConfig, editor: FaceEditor) -> dict[str, Any]:
     """Every figure of finished photos, as in evaluation.json's section "finished"."""
-    roles = load_roles(editor.model, config.judges, config.calibration, config.outside)
+    roles = load_roles(editor.model, config.evaluators, config.calibration, config.outside)
     parser = load_parser(config.parser) if config.parser else editor.model.parser
     if config.parser and parser is None:
         raise LatentConstraintsError(f"{config.parser} has no face parser: name the folder that train.parser wrote.")
@@ -206,7 +206,7 @@ def measure_finished(config: EvaluateConfig, editor: FaceEditor) -> dict[str, An
         names = find(config.celeba).names(config.part, config.count)
         readings = read_framed(editor, config.celeba, names)
     photos = finished.Photos(editor, readings, finished.Panel(roles, parser, ranges, config.redetect))
-    chosen = ("weights", "judges", "part", "count", "places", "method", "redetect", "grey")
+    chosen = ("weights", "evaluators", "part", "count", "places", "method", "redetect", "grey")
     return {
         "settings": {name: getattr(config, name) for name in chosen},
         "source": (config.photos or config.celeba).name,

