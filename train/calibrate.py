@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.transforms.v2.functional import to_pil_image
 from tqdm import tqdm
 
 from lc.checksums import forget_missing
 from lc.classifier import Classifier
+from lc.crops import to_pictures
 from lc.edit.actor import propose_corrected
 from lc.edit.problem import Problem, constraints_of, pose
 from lc.edit.space import LatentSpace
@@ -249,7 +249,7 @@ class Measurement:
 
 def _pasted(reading: Reading, picture: torch.Tensor, steering: Steering | None) -> Image.Image:
     """The face as a user gets it: (3, S, S) in [0, 1], put into the photo, cut out again."""
-    edited = to_pil_image(picture)
+    (edited,) = to_pictures(picture[None])
     pasted = paste(reading.photo.rgb, edited, reading.aligned, reading.reconstruction, steering)
     return editing.cut(pasted, reading, reading.aligned.crop.width)
 
