@@ -1,4 +1,4 @@
-"""Train a pixel classifier of the ten attributes.
+"""Train a pixel classifier of the attributes.
 
     python -m train.classifier --kind realism --celeba data/celeba --out runs/realism
     python -m train.classifier --kind evaluation --celeba data/celeba --vae runs/vae/weights --out runs/evaluation

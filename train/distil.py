@@ -2,11 +2,11 @@
 
     python -m train.distil --weights weights/celeba-64 --extra cache/lfw_aligned.safetensors --out runs/distil
 
-For photos of the training part the actor proposes, `lc.edit.correct` corrects the proposal by all ten readings of
+For photos of the training part the actor proposes, `lc.edit.correct` corrects the proposal by all readings of
 its picture, and the actor learns to go there in one pass: expert iteration (Anthony, Tian and Barber 2017), with the
 look as the expert. Looking again, at the better proposals, gets further than before. Regression also averages what
 pleases the look's classifier in single photos, and keeps what it did to all of them.
-Made-up faces stay as they were: there the actor is held to its own former outputs.
+Generated faces stay as they were: there the actor is held to its own former outputs.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class DistilTraining(RunConfig):
     actor, which moves no further than it must, does not: what else a bald head looks like."""
     steps: int = 3_000
     batch: int = 256
-    """Edits per step, and as many made-up faces."""
+    """Edits per step, and as many generated faces."""
     lr: float = 3e-4
     warmup: int = 50
     noise: float = 0.5
@@ -112,7 +112,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Faces:
-    """Made-up faces: (B, latent) `z` to begin at and `wanted`, where the actor led; (B, 10) `y`; (B,) `identity`."""
+    """Generated faces: (B, latent) `z` to begin at and `wanted`, where the actor led; (B, 10) `y`; (B,) `identity`."""
 
     z: Tensor
     y: Tensor
@@ -200,7 +200,7 @@ def load_or_search(config: DistilTraining, space: LatentSpace) -> Found:
 
 
 class DistilTask(nn.Module):
-    """How far the actor is from the moves that were found, and on made-up faces from what it was."""
+    """How far the actor is from the moves that were found, and on generated faces from what it was."""
 
     def __init__(self, actor: Actor, sigma: Tensor) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class DistilTask(nn.Module):
         return ((moved - edits.move) / self.sigma).square().mean(1)
 
     def changed(self, faces: Faces) -> Tensor:
-        """The same for made-up faces, (B,)."""
+        """The same for generated faces, (B,)."""
         found = self.actor(faces.z, faces.y, torch.ones_like(faces.y), faces.identity)
         return ((found - faces.wanted) / self.sigma).square().mean(1)
 

@@ -136,14 +136,14 @@ def photos_and_copies(config: EvaluateConfig, evaluation: Evaluation) -> dict[st
     return figures
 
 
-def made_up(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
+def generated(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
     """The rows of generated faces, each the mean over the seeds."""
 
     def over_seeds(name: str, walk: Walk, identity: float = 0.0, source: Source = "prior", **other: Any) -> Any:
         every = walk != "optimise" and (config.thorough or not identity)
         chosen = config.seeds if every else config.seeds[:1]
         seeds = tqdm(chosen, desc=f"generated faces, {name}", leave=False)
-        return spread([evaluation.made_up(seed, walk, identity, source, **other) for seed in seeds])
+        return spread([evaluation.generated(seed, walk, identity, source, **other) for seed in seeds])
 
     rows = {"prior": over_seeds("prior", "none"), "actor": over_seeds("actor", "actor")}
     if config.thorough:
@@ -188,7 +188,7 @@ def measure_crops(config: EvaluateConfig, editor: FaceEditor, say: Callable[[str
     evaluation = Evaluation(editor, Evaluators.load(config.evaluators), *photos, density=density)
     figures = photos_and_copies(config, evaluation)
     say(report.evaluators_table(figures))
-    figures |= made_up(config, evaluation) | edits(config, evaluation)
+    figures |= generated(config, evaluation) | edits(config, evaluation)
     return {**figures, "reach": reach(figures)}
 
 

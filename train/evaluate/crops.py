@@ -110,7 +110,7 @@ class Evaluation:
         crops = load_celeba(celeba, part, len(self.labels), image_size=self.image_size)
         return frechet_distance(self.evaluators.features(centre(crops.images, self.image_size)), self.real)
 
-    def made_up(
+    def generated(
         self, seed: int, walk: Walk, identity: float = 0.0, source: Source = "prior", decoder: Generator | None = None
     ) -> dict[str, Any]:
         """A face for each held-out photo's label vector.
@@ -141,7 +141,7 @@ class Evaluation:
 
     @torch.no_grad()
     def _walk(self, z: Tensor, walk: Walk, identity: float) -> Tensor:
-        """All ten attributes edited: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
+        """All attributes edited: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
         space, y, moved = self.editor.space, self.labels.float().to(z.device), []
         for rows, wanted in zip(z.split(_BATCH), y.split(_BATCH), strict=True):
             if walk == "actor":

@@ -130,7 +130,7 @@ def evaluators_table(figures: Figures) -> str:
     head = ["the reader", "photos: accuracy", "F1", "reconstructions: accuracy", "F1", "accuracy, difference"]
     rows = []
     for title, a, b in [
-        ("**all ten**", real, copies),
+        ("**all**", real, copies),
         *((name, real["per_attribute"][name], copies["per_attribute"][name]) for name in ATTRIBUTES),
     ]:
         cells = [_number(row[key]) for row in (a, b) for key in ("accuracy", "f1")]
@@ -161,8 +161,8 @@ def _preamble(figures: Figures) -> str:
     return (
         f"Measured on {photos} photos of CelebA's {settings['part']} part"
         + (", which gave no net a gradient" if settings["part"] != "train" else "")
-        + ", by two classifiers and a face embedding that no part of the training heard. The ten biases of D_attr and "
-        f"the reader's ten thresholds were set on the validation part. Made-up faces: mean of {len(settings['seeds'])} "
+        + ", by two classifiers and a face embedding that no part of the training heard. The biases of D_attr and "
+        f"the reader's thresholds were set on the validation part. Generated faces: mean of {len(settings['seeds'])} "
         f"seeds, +- half the range, {one} of the first. Frechet distances are between features of the "
         f"classifier that saw sharp photos only; {photos} photos "
         f"of another part have one of {figures['frechet_floor']:.2f} to these, the floor."
