@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lc.blur import gaussian_blur
 from lc.classifier import Classifier, ClassifierConfig
 from lc.errors import LatentConstraintsError
 from lc.generator import EncodingGenerator
@@ -166,12 +167,9 @@ def drawn(x: Tensor, model: Model, generator: torch.Generator) -> Tensor:
 @torch.no_grad()
 def degrade(x: Tensor, vae: EncodingGenerator | None, generator: torch.Generator) -> Tensor:
     """Blur a quarter of the batch and pass another quarter through the VAE. (B, 3, S, S) -> the same."""
-    from torchvision.transforms.v2.functional import gaussian_blur  # here: the import takes seconds
-
     quarter, scale = len(x) // 4, x.shape[-1] // 64
     sigma = scale * float(torch.empty(1).uniform_(0.4, 1.6, generator=generator))
-    side = 6 * scale + 1
-    blurred = gaussian_blur(x[2 * quarter : 3 * quarter], [side, side], [sigma, sigma])
+    blurred = gaussian_blur(x[2 * quarter : 3 * quarter], 6 * scale + 1, sigma)
     parts = [x[: 2 * quarter], blurred, x[3 * quarter :]]
     if vae is not None:
         parts[2] = vae.decode(vae.encode(parts[2]).sample()).to(x.dtype)
