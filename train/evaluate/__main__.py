@@ -251,7 +251,7 @@ def main() -> None:
     figures = measure(config)
     figures["minutes"] = (time.perf_counter() - begun) / 60
     figures["cpu_minutes"] = (time.process_time() - busy) / 60
-    print(write(config, report.short(figures)))  # the card says what the file says, to the last digit
+    print(write(config, report.short(figures)))  # the tables say what the file says, to the last digit
 
 
 if __name__ == "__main__":

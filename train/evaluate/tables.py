@@ -1,4 +1,4 @@
-"""The tables of finished photos, as the model card shows them: functions of the figures alone."""
+"""The tables of finished photos, as the model card and evaluation.md show them: functions of the figures alone."""
 
 from __future__ import annotations
 
