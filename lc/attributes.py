@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,11 @@ class Colour:
     spread: tuple[float, float, float]
     contrast: float
 
+    def narrowed(self, part: float) -> Colour:
+        """The same with a part of its spread, in (0, 1]."""
+        light, red, yellow = self.spread
+        return replace(self, spread=(part * light, part * red, part * yellow))
+
     def nearest(self, lab: Sequence[float]) -> tuple[float, ...]:
         """The colour nearest to `lab`, (3,), on the way to the mean, within one standard deviation of it."""
         away = [value - mean for value, mean in zip(lab, self.mean, strict=True)]
@@ -71,6 +76,7 @@ class Attribute:
         colour: of that part where the attribute holds.
         part: the part whose presence it is, such as glasses; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
+        lays: which of `lc.faces.layers` shows it in a photo, where its generator cannot; empty: none.
     """
 
     name: str
@@ -83,6 +89,7 @@ class Attribute:
     colour: Colour | None = None
     part: str = ""
     shades: bool = False
+    lays: str = ""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Attribute:

@@ -6,8 +6,7 @@ of low rank, the same for all styles, takes away what the exemplar covers:
 
     z' = z + styles[k] + (z - centre) down up
 
-What differs with every person (a scalp is skin where this hair was) no linear map knows. There the styles are latents
-of faces that have it: what is decoded of one is laid onto the photo itself, and encoded, see `lc.laid`.
+What differs with every person (a scalp is skin where this hair was) no linear map knows: see `lc.laid`.
 
     >>> move = Move(latent=4, sizes=MoveConfig(styles=2, rank=1))
     >>> move(torch.zeros(3, 4), style=1).shape
@@ -31,7 +30,6 @@ class MoveConfig:
 
     styles: int = 1
     rank: int = 64
-    lays: str = ""  # which composite of `lc.faces.composites` lays a style's face onto the photo; empty: none
 
     def __post_init__(self) -> None:
         if self.styles < 1 or self.rank < 0:

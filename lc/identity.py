@@ -40,11 +40,13 @@ class Calibration:
         distance: ascending distances moved, root mean square in sigma_bar, from 0.
         similarity: how similar the person is found at each distance: 1 the same picture, 0 two strangers. Empty where
             it was not measured.
-        step_scales: of each change relative to others, where it is made alone, as "Bald=1"; 1 where nothing is said.
+        step_scales: of each change relative to others, as "Bald=1"; 1 where nothing is said, and where several are
+            corrected together.
         target_margins: of a change, the logit that the guidance classifier must at least read, where that is not
             `Tuning.target_margin`.
-        uncorrected: changes that classifier-guided correction leaves alone where they are made alone: those that the
-            actor learned from how photos look (`train.matching`). A classifier would take back part of what people see.
+        uncorrected: changes that classifier-guided correction leaves alone, and what is corrected beside them begins
+            where they lead: those that the actor learned from how photos look (`train.matching`). A classifier would
+            take back part of what people see.
     """
 
     slider: tuple[float, ...] = (0.0, 1.0)

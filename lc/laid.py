@@ -1,4 +1,4 @@
-"""Proposals made in pixels: what a generated face has is laid onto the photo, and the result is encoded.
+"""Proposals made in pixels: what shows an attribute is laid onto the photo, and the result is encoded.
 
 Where what an attribute shows depends on what it replaces, as a scalp does on the hair that was there, the move of
 latents is that of this very photo: encode(photo with it) - encode(photo).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lc.attributes import Strength
-from lc.exemplars import Move
-from lc.faces.composites import LAYERS, Face, Floats, turned
+from lc.faces.composites import Face, Floats
+from lc.faces.layers import LAYERS
 from lc.faces.steering import MARGIN, wide_crop
 from lc.generator import EncodingGenerator
 from lc.results import Reading
@@ -40,7 +39,7 @@ class Layer:
 
 
 class Laid:
-    """Lays the styles of a model's exemplars onto photos.
+    """Lays onto photos what attributes name, see `lc.faces.layers`.
 
     Args:
         model: with a parser and a generator that has an encoder, or nothing is laid on.
@@ -49,43 +48,19 @@ class Laid:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    @cached_property
-    def _donors(self) -> dict[str, list[Face]]:
-        """The faces decoded of each move's styles, and their mirror images."""
-        exemplars, found = self._model.exemplars, dict[str, list[Face]]()
-        for name, move in exemplars.moves.items() if exemplars else ():
-            assert isinstance(move, Move)
-            if move.config.lays in LAYERS:
-                pictures = self._model.generator.decode(move.styles)
-                found[name] = [self._face(one) for picture in pictures for one in (picture, picture.flip(2))]
-        return found
-
-    def _face(self, picture: Tensor) -> Face:
-        """(3, S, S) in [0, 1] -> at the parser's size, parsed, with a margin as `wide_crop` has it."""
-        parser = self._model.parser
-        assert parser is not None
-        side = parser.config.image_size
-        x = F.interpolate(picture[None], (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        maps = parser.parse(x)[0].cpu().numpy()
-        rgb = np.ascontiguousarray((x[0] * 255).permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
-        return Face(rgb, dict(zip(parser.config.classes, maps, strict=True))).padded(MARGIN)
-
     @torch.inference_mode()
     def on(self, reading: Reading, changes: Mapping[str, Strength]) -> dict[str, Layer]:
-        """What is laid onto a photo for each change that asks for it, by name. A change for which no exemplar suits is
-        left out."""
-        generator, exemplars = self._model.generator, self._model.exemplars
-        if reading.maps is None or exemplars is None or not isinstance(generator, EncodingGenerator):
+        """What is laid onto a photo for each change that asks for it, by name. A change for which nothing can be laid
+        on is left out."""
+        if reading.maps is None or not isinstance(self._model.generator, EncodingGenerator):
             return {}
         found: dict[str, Layer] = {}
         for name, wanted in changes.items():
-            move = exemplars.get(name, bool(wanted)) if isinstance(wanted, bool) else None
-            if move is None or move.config.lays not in LAYERS:
+            layer = LAYERS.get(self._model.attributes[name].lays) if wanted is True else None
+            if layer is None:
                 continue
-            onto, compose = self._onto(reading), LAYERS[move.config.lays]
-            donors = sorted(self._donors[f"{name}={int(wanted)}"], key=lambda face: abs(turned(face) - turned(onto)))
-            pixels = next((one for donor in donors if (one := compose(donor, onto)) is not None), None)
-            if pixels is not None:
+            onto = self._onto(reading)
+            if (pixels := layer(onto)) is not None:
                 after = onto.rgb + pixels[..., 3:] * (pixels[..., :3] - onto.rgb)
                 before, moved = self._encoded(onto.rgb, after)
                 found[name] = Layer(pixels, moved - before)

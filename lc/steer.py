@@ -18,6 +18,9 @@ from lc.weights import Model
 
 __all__ = ["Steerer", "steering_of"]
 
+# Hair colours overlap. How much of its spread is left to one that is asked for, and to one that stands in for another
+# that is not wanted: in between, it would still be taken for that.
+_WANTED, _INSTEAD = 0.6, 0.25
 _THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
 
 
@@ -127,7 +130,8 @@ def steering_of(
             recolours = entry.recolours
             wanted = changes[entry.name]
             if isinstance(wanted, bool):
-                colour = entry.colour if wanted else colour or _other_colour(attributes, entry, changes)
+                own = entry.colour and entry.colour.narrowed(_WANTED)
+                colour = own if wanted else colour or _other_colour(attributes, entry, changes)
     over = [entry for entry in entries if entry.shades and changes[entry.name] is True]
     shades = over[0].part if over else None
     pixels = next((one.pixels for one in laid.values()), None)
@@ -143,7 +147,8 @@ def _other_colour(attributes: AttributeSet, entry: Attribute, changes: Mapping[s
     group = next((group for group in attributes.one_of if entry.name in group), ())
     others = [attributes[name].colour for name in group if name != entry.name and changes.get(name, True)]
     known = [colour for colour in others if colour is not None]
-    return min(known, key=lambda colour: abs(colour.mean[0] - light), default=None)
+    nearest = min(known, key=lambda colour: abs(colour.mean[0] - light), default=None)
+    return nearest and nearest.narrowed(_INSTEAD)
 
 
 def _parts(constraints: Iterable[Constraint]) -> frozenset[str] | None:

@@ -15,7 +15,8 @@ from processes import finish_here
 from lc.editor import FaceEditor
 from lc.errors import WeightsError
 from lc.exemplars import Exemplars, ExemplarsConfig, Move, MoveConfig
-from lc.faces.composites import Face, glasses, hat, scalp, turned
+from lc.faces.composites import Face, glasses, hat, turned
+from lc.faces.layers import scalp
 from lc.parser import CLASSES
 from lc.weights import load_exemplars, save_config, save_module
 from train.moves import add_moves
@@ -29,7 +30,7 @@ def face(tone: int, /, **boxes: tuple[int, int, int, int]) -> Face:
     rgb = np.full((SIDE, SIDE, 3), 128, np.float32)
     maps = {name: np.zeros((SIDE, SIDE), np.float32) for name in CLASSES}
     maps["background"][:] = 1
-    light = {"skin": tone, "hair": 30, "hat": 60, "glasses": 10, "eyes": 20}
+    light = {"skin": tone, "hair": 30, "hat": 60, "glasses": 10, "eyes": 20, "brows": 40}
     noise = np.random.default_rng(tone).integers(-3, 4, (SIDE, SIDE, 1))
     for name, (left, top, right, bottom) in boxes.items():
         for one in maps.values():
@@ -62,19 +63,32 @@ def test_a_hat_covers_the_hair_that_would_stand_out_over_it() -> None:
 
 
 @pytest.mark.parametrize("skin", [60, 110, 210])
-def test_a_bald_head_has_the_persons_own_skin(skin: int) -> None:
-    person = face(skin, hair=(20, 6, 76, 40), skin=(26, 34, 70, 90))
-    donor = face(150, skin=(24, 8, 72, 90))
-    layer = scalp(donor, person)
+def test_a_bald_head_has_the_persons_own_skin_and_what_is_behind_goes_on(skin: int) -> None:
+    person = face(skin, hair=(12, 4, 84, 70), skin=(28, 34, 68, 84), brows=(32, 38, 64, 40), eyes=(34, 44, 40, 47))
+    layer = scalp(person)
     assert layer is not None
     after = person.rgb + layer[..., 3:] * (layer[..., :3] - person.rgb)
-    assert abs(float(after[14:26, 40:56].mean()) - skin) < 15
-    assert np.abs(after[60:] - person.rgb[60:]).max() < 6
-    assert scalp(face(150, hair=(4, 4, 92, 60)), person) is None  # whose head has hair lends none
+    assert abs(float(np.median(after[16:30, 40:56])) - skin) < 20
+    assert np.abs(after[8:70, [10, 11, 12, 13, 82, 83, 84, 85]] - 128).max() < 12  # no outline of hair is left
+    assert np.abs(after[50:80, 36:60] - person.rgb[50:80, 36:60]).max() < 6
+    assert np.abs(after[39, 36:60] - person.rgb[39, 36:60]).max() < 6  # the brows are the person's
+    assert np.array_equal(layer, scalp(person))
 
 
 def test_a_turned_head_is_told() -> None:
     assert turned(face(150, skin=(40, 30, 90, 90))) > 0.1 > turned(face(150, skin=(24, 30, 72, 90)))
+
+
+def test_where_no_face_is_found_none_is_made_bald() -> None:
+    assert scalp(face(150, hair=(4, 4, 92, 60))) is None
+
+
+def test_a_bald_head_is_lit_from_where_the_face_is() -> None:
+    person = face(150, hair=(20, 6, 76, 40), skin=(26, 34, 70, 90), eyes=(34, 44, 40, 47))
+    lit = np.linspace(-40, 40, SIDE, dtype=np.float32)[None, :, None] * person.maps["skin"][..., None]
+    layer = scalp(dataclasses.replace(person, rgb=person.rgb + lit))
+    assert layer is not None
+    assert layer[22, 54:62, 0].mean() > layer[22, 34:42, 0].mean() + 10
 
 
 @given(seed=st.integers(0, 100))
@@ -98,7 +112,7 @@ def test_styles_go_round_and_add_what_they_are() -> None:
 
 def test_moves_are_saved_beside_those_that_are_there(weights_copy: Path) -> None:
     assert load_exemplars(weights_copy) is None
-    first, second = Move(24, MoveConfig(3, 2)), Move(24, MoveConfig(1, 0, "scalp"))
+    first, second = Move(24, MoveConfig(3, 2)), Move(24, MoveConfig(1, 0))
     first.styles = torch.randn(3, 24)
     add_moves(weights_copy, {"Eyeglasses=1": first})
     add_moves(weights_copy, {"Bald=1": second})

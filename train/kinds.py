@@ -65,7 +65,6 @@ KINDS: dict[str, Kind] = {
     "adopt": Kind("train.adopt", "AdoptConfig", out="", copies="weights"),
     "colours": Kind("train.colours", "ColoursConfig", out="", copies="weights"),
     "pairs": Kind("train.pairs", "PairsTraining", copies="weights"),
-    "donors": Kind("train.donors", "DonorsConfig", out="", copies="weights"),
     "evaluate": Kind("train.evaluate.__main__", "EvaluateConfig", out="", copies="weights"),
     "evaluate_photos": Kind("train.evaluate.photos", "PhotosConfig", file="photos.json", copies="weights"),
     "report": Kind("train.evaluate.report", "ReportConfig", out="", copies="weights"),

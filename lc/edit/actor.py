@@ -21,14 +21,17 @@ __all__ = ["generate", "propose", "propose_corrected"]
 
 def propose_corrected(space: LatentSpace, problem: Problem, scale: float, steps: int) -> tuple[Tensor, Tensor]:
     """`propose`, then `lc.edit.correct.correct`: (B, latent), and their pictures (B, 3, S, S)."""
-    return correct(space, problem, propose(space, problem, scale), steps)
+    # What lines change on the way is theirs: correction measures from where they lead, and takes none of it back.
+    led = _along_lines(space, problem, scale) if problem.lines else None
+    return correct(space, problem, propose(space, problem, scale), steps, led)
 
 
 @torch.inference_mode()
 def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     """The actor's proposal at identity 1, or a point on the line to it.
 
-    Several changes are one move: one after the other they would add up to a distorted face.
+    Several changes are one move: one after the other they would add up to a distorted face. Only those of
+    `Problem.lines` go ahead of it, each on its own.
 
     Args:
         space: of the model.
@@ -39,9 +42,12 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     Returns:
         (B, latent).
     """
-    z, identity = _by_exemplars(space, problem, scale), torch.ones_like(problem.z[:, 0])
+    z, identity = _along_lines(space, problem, scale), torch.ones_like(problem.z[:, 0])
+    z = _by_exemplars(space, problem, z, scale)
     if problem.proposed.any():
-        y = torch.where(problem.proposed, problem.target, problem.before)
+        y = torch.where(
+            problem.proposed | space.attributes.columns(problem.lines, z.device), problem.target, problem.before
+        )
         z = z + scale * problem.step_scale * (space.model.actor(z, y, problem.proposed, identity) - z)
     for name, probability in problem.strengths.items():
         z = _to_strength(space, z, space.attributes.names.index(name), probability, identity)
@@ -51,16 +57,28 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     return z
 
 
-def _by_exemplars(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
-    """What moves learned from pairs make of the latents, (B, latent): at the default identity all of a move."""
-    z, exemplars = problem.z, space.model.exemplars
-    if exemplars is None:
-        return z
+@torch.inference_mode()
+def _along_lines(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
+    """Where the problem's lines lead, (B, latent): the sum of what each is by itself."""
+    z, identity = problem.z, torch.ones_like(problem.z[:, 0])
+    for name, rows in problem.lines.items():
+        only = problem.edited & space.attributes.columns([name], z.device) & rows[:, None]
+        y = torch.where(only, problem.target, problem.before)
+        line = space.model.actor(problem.z, y, only, identity) - problem.z
+        z = z + scale * problem.step_scales[name] * rows[:, None] * line
+    return z
+
+
+def _by_exemplars(space: LatentSpace, problem: Problem, z: Tensor, scale: float) -> Tensor:
+    """What moves learned from pairs make of latents z, (B, latent): at the default identity all of a move."""
+    exemplars = space.model.exemplars
     share = scale / space.model.calibration.for_actor(0.5)
     for name, rows in problem.moves.items():
-        move = exemplars.get(name, bool(problem.target[0, space.attributes.names.index(name)] >= 0.5))
-        assert move is not None
-        shift = problem.laid[name] if name in problem.laid else move(z, problem.style) - z
+        shift = problem.laid.get(name)
+        if shift is None and exemplars is not None:
+            move = exemplars.get(name, bool(problem.target[0, space.attributes.names.index(name)] >= 0.5))
+            shift = None if move is None else move(z, problem.style) - z
+        assert shift is not None  # `pose` has seen to it
         z = z + rows[:, None] * share * shift
     return z
 

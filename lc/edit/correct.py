@@ -17,7 +17,9 @@ __all__ = ["correct"]
 
 
 @torch.inference_mode(False)
-def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def correct(
+    space: LatentSpace, problem: Problem, proposal: Tensor, steps: int, led: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The proposal after correction steps.
 
     Each step lessens |step|^2 in sigma_bar^2 plus the weighted squares of what is amiss in the guidance classifier's
@@ -33,6 +35,7 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
         proposal: (B, latent).
         steps: how many, and one more where several changes are made or a taught attribute is edited; 0 leaves the
             proposal as it is.
+        led: (B, latent), where `Problem.lines` have led, from which changes are measured; None: the problem's latents.
 
     Returns:
         (B, latent), and their pictures (B, 3, S, S) in [0, 1].
@@ -41,13 +44,16 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
     # Where nothing is preserved there is nothing to take back, and strengthening alone only exaggerates. A strength is
     # a place on the actor's line. What the actor alone learned from photos is better left alone. A move learned from
     # pairs changes nothing else, and needs no classifier to be seen.
-    moved = problem.taught or (problem.corrected and problem.proposed.any())
+    moved = problem.taught or problem.proposed.any()
     kept = problem.strengths or not problem.preserved.any() or not moved
     if guidance is None or not steps or kept:
         with torch.no_grad():
             return proposal, decode(proposal)
+    lines = space.attributes.columns(problem.lines, proposal.device)
+    edited, preserved = problem.edited & ~lines, problem.preserved | lines
     with torch.no_grad():
-        seen = guidance.beyond(decode(problem.z) if problem.pictures is None else problem.pictures)
+        known = problem.pictures if led is None else None
+        seen = guidance.beyond(decode(problem.z if led is None else led) if known is None else known)
         # An unasked change counts less the surer the classifier was before, for more is needed to turn that over.
         preservation = tuning.unasked_weight * torch.exp(-seen.abs() / tuning.sure_logits)
     z, sign = proposal.clone(), problem.target * 2 - 1
@@ -57,9 +63,9 @@ def correct(space: LatentSpace, problem: Problem, proposal: Tensor, steps: int) 
         now = logits.detach()
         change = now - seen
         short = -sign * F.relu(problem.target_margin - sign * now) * problem.proposed
-        amiss = torch.where(problem.edited, short, change * problem.preserved)  # (B, A)
+        amiss = torch.where(edited, short, change * preserved)  # (B, A)
         unasked = preservation * torch.where(seen * change > 0, tuning.surer_share, 1.0)
-        weight = torch.where(problem.edited, tuning.undone_weight, unasked) * tuning.correction_decay**count
+        weight = torch.where(edited, tuning.undone_weight, unasked) * tuning.correction_decay**count
         v = weight * amiss / (1 + tuning.logit_slope * weight)
         step = torch.autograd.grad((logits * v).sum(), z)[0] * space.sigma_bar
         norm = step.square().sum(1) + (v.square() / weight).sum(1)

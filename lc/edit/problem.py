@@ -34,9 +34,11 @@ class Problem:
         style: which exemplar such moves follow.
         laid: what some of them add to the latents instead, (B, latent), by name, see `lc.laid`; zeros in rows onto
             which nothing could be laid.
-        step_scale: how much longer than others that move is, see `lc.identity`.
-        several: whether more than one change is made.
-        corrected: whether classifier-guided correction follows the actor's proposal.
+        lines: the rows, (B,) bool, of changes that each go along the actor's line for it alone and that no correction
+            follows, by name; the rest is proposed and corrected from where they lead.
+        step_scales: how much longer than others the move of a change in `lines` is, by name, see `lc.identity`.
+        step_scale: the same of what is proposed.
+        several: whether more than one change is proposed.
         pictures: (B, 3, S, S) in [0, 1], decoded from z, where they are known already.
     """
 
@@ -51,9 +53,10 @@ class Problem:
     moves: Mapping[str, Tensor] = field(default_factory=dict)
     style: int = 0
     laid: Mapping[str, Tensor] = field(default_factory=dict)
+    lines: Mapping[str, Tensor] = field(default_factory=dict)
+    step_scales: Mapping[str, float] = field(default_factory=dict)
     step_scale: float = 1.0
     several: bool = False
-    corrected: bool = True
     pictures: Tensor | None = None
 
     @property
@@ -194,9 +197,12 @@ def pose(
     preserved = ~implied
     if preserve is not None:
         preserved &= among.columns(among.changes(dict.fromkeys(preserve, True)).wanted, z.device)
-    strengths, alone = changes.partial, changes.independent
+    strengths, calibration = changes.partial, space.model.calibration
     moves = _moves(space, changes, before, laid or {}, present or {})
-    by_actor = changes.outright.resolved.keys() - strengths.keys() - moves.keys()
+    lines = {name: _direction(changes, name) for name in changes.independent if name not in strengths}
+    lines = {name: one for name, one in lines.items() if one in calibration.uncorrected and name not in moves}
+    alone = [name for name in changes.independent if name not in lines]
+    by_actor = changes.outright.resolved.keys() - strengths.keys() - moves.keys() - lines.keys()
     proposed = edited & among.columns(by_actor, z.device)
     for name, shift in (laid or {}).items():  # the actor serves those photos onto which nothing could be laid
         column, there = among.names.index(name), shift.any(1)
@@ -214,9 +220,12 @@ def pose(
         moves=moves,
         style=style,
         laid={name: shift.clone() for name, shift in (laid or {}).items()},
-        step_scale=_step_scale(space, changes, alone),
+        lines={name: edited[:, among.names.index(name)].clone() for name in lines},
+        # Two of them lead further than one, but not all the way of both, where faces fall apart.
+        step_scales={name: calibration.step_scales.get(one, 1.0) / len(lines) ** 0.25 for name, one in lines.items()},
+        # Step scales are measured one change at a time.
+        step_scale=calibration.step_scales.get(_direction(changes, alone[0]), 1.0) if len(alone) == 1 else 1.0,
         several=len(alone) > 1,
-        corrected=_only(changes, alone) not in space.model.calibration.uncorrected,
         pictures=pictures.clone() if pictures is not None else None,
     )
 
@@ -230,13 +239,10 @@ def _moves(
 ) -> dict[str, Tensor]:
     """See `Problem.moves`."""
     exemplars = space.model.exemplars
-    if exemplars is None:
-        return {}
     columns = {name: space.attributes.names.index(name) for name in changes.wanted}
     found = {}
     for name, value in changes.outright.wanted.items():
-        move = exemplars.get(name, bool(value))
-        if move is None or (move.config.lays and name not in laid):
+        if name not in laid and (exemplars is None or exemplars.get(name, bool(value)) is None):
             continue
         rows = (before[:, columns[name]] >= 0.5) != bool(value)
         found[name] = rows | present[name].to(rows.device) if name in present and not value else rows
@@ -265,11 +271,6 @@ def _target_margins(space: LatentSpace, changes: Changes, several: bool) -> Tens
     return torch.tensor([min(one, tuning.target_margin_several) for one in margins] if several else margins)
 
 
-def _step_scale(space: LatentSpace, changes: Changes, alone: Collection[str]) -> float:
-    """Of a single change; step scales are measured one change at a time."""
-    return space.model.calibration.step_scales.get(_only(changes, alone), 1.0)
-
-
-def _only(changes: Changes, alone: Collection[str]) -> str:
-    """A single change, as "Bald=1"; empty where there are others."""
-    return "".join(f"{name}={int(changes.wanted[name])}" for name in alone) if len(alone) == 1 else ""
+def _direction(changes: Changes, name: str) -> str:
+    """A change as calibration names it, such as "Bald=1"."""
+    return f"{name}={int(changes.wanted[name])}"

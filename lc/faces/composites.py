@@ -1,4 +1,4 @@
-"""Counterfactual pictures: the same person with another's glasses, hat or bald head.
+"""Counterfactual pictures: the same person with another's glasses or hat.
 
 Pictures are aligned crops, (S, S, 3) float32 in 0..255; maps are what `lc.parser` finds in them, (C, S, S) in [0, 1].
 What is laid on takes the skin tone and the light of whom it is laid onto: means and deviations of the skin in L*a*b*
@@ -18,13 +18,9 @@ import numpy.typing as npt
 from lc.faces.fill import filled
 from lc.faces.tone import to_lab, to_rgb
 
-__all__ = ["COMPOSITES", "LAYERS", "Face", "glasses", "hat", "scalp", "turned"]
+__all__ = ["COMPOSITES", "Face", "glasses", "hat", "turned"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-
-# Rows of CelebA's framing, in parts of the crop's side: brows, tip of the nose.
-_BROWS, _NOSE = 0.42, 0.66
-_WIDER = 0.92  # of a donor's head, what spans the side after stretching
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +36,6 @@ class Face:
         side = self.rgb.shape[0]
         return round(side * ((1 - self.inner) / 2 + self.inner * part))
 
-    def padded(self, part: float) -> Face:
-        """With a margin of a part of the side all around, which shows background."""
-        margin = round(part * self.rgb.shape[0])
-        rgb = cv2.copyMakeBorder(self.rgb, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-        maps = {
-            name: np.pad(one, margin, constant_values=float(name == "background")) for name, one in self.maps.items()
-        }
-        return Face(np.asarray(rgb, dtype=np.float32), maps, self.inner / (1 + 2 * part))
-
     def sure(self, *names: str) -> npt.NDArray[np.bool_]:
         """Where one of these classes is more probable than not."""
         return np.asarray(sum(self.maps[name] for name in names) > 0.5)
@@ -60,15 +47,14 @@ def turned(face: Face) -> float:
     return float(np.nonzero(skin)[1].mean() / skin.shape[0] - 0.5) if skin.any() else 1.0
 
 
-def _toned(donor: Face, onto: Face, part: slice = slice(None)) -> Floats:
-    """The donor's picture in the other's skin tone, judged by rows `part`."""
+def _toned(donor: Face, onto: Face) -> Floats:
+    """The donor's picture in the other's skin tone."""
     lab, wanted = to_lab(donor.rgb), to_lab(onto.rgb)
-    skins = [face.sure("skin")[part] for face in (donor, onto)]
+    skins = [face.sure("skin") for face in (donor, onto)]
     if min(skin.sum() for skin in skins) < 50:
         return donor.rgb
     (mean, deviation), (new_mean, new_deviation) = (
-        (values[part][skin].mean(0), values[part][skin].std(0) + 1.0)
-        for values, skin in zip((lab, wanted), skins, strict=True)
+        (values[skin].mean(0), values[skin].std(0) + 1.0) for values, skin in zip((lab, wanted), skins, strict=True)
     )
     gain = (new_deviation / deviation).clip(0.7, 1.4)
     return to_rgb((lab - mean) * gain + new_mean)
@@ -123,46 +109,5 @@ def _light(face: Face) -> float:
     return float(np.sqrt(face.rgb[skin].mean() + 10)) if skin.any() else 11.0
 
 
-def scalp(donor: Face, onto: Face) -> Floats | None:
-    """The donor's bald head, in the other's skin, and what is behind where hair was; None where the donor has hair.
-
-    Returns:
-        (S, S, 4): what is laid on, and how much of it covers the picture, in [0, 1].
-    """
-    if donor.sure("hair", "hat").mean() > 0.2:
-        return None
-    side, brows = onto.rgb.shape[0], onto.row(_BROWS)
-    rows = np.arange(side)[:, None]
-    donor = _wider(donor)
-    toned = _toned(donor, onto, slice(0, donor.row(_NOSE)))
-    head, hair = donor.sure("skin", "brows", "glasses"), onto.sure("hair", "hat")
-    upper = (rows < brows - 4) & onto.sure("hair", "hat", "skin")
-    gone = hair | upper
-    # Ears and sides of the head down to the nose; below, what is behind.
-    bald = _soft(head & (rows < onto.row(_NOSE)), 1.0)[..., None]
-    behind = _without(onto, gone)
-    cover = _soft(gone | (head & (rows < brows - 4)), 2.0)
-    # The person's own face stays, from the brows down.
-    own = onto.sure("brows", "eyes", "glasses", "mouth") | (onto.sure("skin") & (rows > brows))
-    cover = cover * (1 - _soft(own, 1.0))
-    return np.concatenate([behind + bald * (toned - behind), cover[..., None]], 2)
-
-
-def _wider(face: Face) -> Face:
-    """Stretched sideways about the middle: a generated bald head is a little narrower than a head with hair cut off."""
-    side = face.rgb.shape[0]
-    matrix = np.array([[_WIDER, 0, (1 - _WIDER) * side / 2], [0, 1, 0]], np.float32)  # from the result to the face
-
-    def stretched(values: Floats) -> Floats:
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        size = (side, side)
-        return np.asarray(cv2.warpAffine(values, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
-
-    return Face(stretched(face.rgb), {name: stretched(one) for name, one in face.maps.items()}, face.inner)
-
-
 #: Whole pictures, of which pairs are made.
 COMPOSITES: dict[str, Callable[[Face, Face], Floats | None]] = {"glasses": glasses, "hat": hat}
-
-#: What is laid onto the photo itself, (S, S, 4).
-LAYERS: dict[str, Callable[[Face, Face], Floats | None]] = {"scalp": scalp}

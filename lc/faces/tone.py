@@ -48,10 +48,10 @@ class Transfer:
         away, grain = base - self.source, lab - base
         gain = np.array([self.gain, _CHROMA_GAIN, _CHROMA_GAIN], np.float32)
         light = away[..., :1]
-        # Highlights go on to white and shadows to black, whichever way the middle is moved.
-        room = np.where(light > 0, 100 - self.target[0], self.target[0]) / np.where(
-            light > 0, max(100 - self.source[0], 1), max(self.source[0], 1)
-        )
+        # Highlights go on to white and shadows to black, whichever way the middle is moved; but highlights of light
+        # hair do not grow on dark hair, which they would turn grey.
+        above = min((100 - self.target[0]) / max(100 - self.source[0], 1), 1.0)
+        room = np.where(light > 0, above, self.target[0] / max(self.source[0], 1))
         away = away * gain
         away[..., :1] = light * np.clip(np.maximum(room, self.gain), *_GAIN)
         moved = self.target + away + grain * min(self.gain, _GRAIN_GAIN)

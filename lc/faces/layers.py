@@ -1,0 +1,173 @@
+"""Layers for a photo: what an attribute shows where a generator of few pixels cannot draw it, made of the photo itself.
+
+A bald head is skin, in the person's own tone and light, on an ellipsoid over the brows; where hair stood out beyond it,
+what is behind goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lc.faces.composites import Face, Floats
+from lc.faces.fill import filled
+from lc.faces.tone import to_lab, to_rgb
+
+__all__ = ["LAYERS", "scalp"]
+
+_Mask: TypeAlias = npt.NDArray[np.bool_]
+
+# Places in parts of the crop's side, in CelebA's framing.
+_EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
+_CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
+_HALF_WIDTH = (0.32, 0.37)  # of a head above the eyes: hair may hide the cheeks, by which it is measured
+_CROWN = (0.38, 0.46)  # how far above the eyes it ends
+_UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
+_STRAND, _HAIR = 0.12, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
+
+# Light of skin, in L*.
+_LIT = 12.0  # at most, how much lighter one side of a head is than the middle
+_RIM = 16.0  # how much darker the rim is, on skin of middle lightness
+_SHINE = 5.0
+_NEAR = 0.09  # parts of the crop's side over which a forehead's own colour gives way to the head's
+_GRAIN = 0.3  # of the skin's texture: a scalp is smoother than a face
+
+
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """An ellipsoid, in pixels. `depth`: (S, S), how far below its rim a pixel lies; 0 on the rim, 1 in the middle."""
+
+    x: float
+    y: float
+    width: float
+    crown: float
+    chin: float
+    depth: Floats
+
+    @property
+    def cover(self) -> Floats:
+        """(S, S) in [0, 1]."""
+        return _step(self.depth * self.width, -1.2, 1.2)
+
+
+def scalp(onto: Face) -> Floats | None:
+    """A bald head for a person; None where no face is found.
+
+    Returns:
+        (S, S, 4): what is laid on, RGB of 0..255, and how much of it covers the picture, in [0, 1].
+    """
+    face = _largest(onto.sure("skin", "brows", "eyes", "mouth", "glasses"))
+    hair = onto.maps["hair"] + onto.maps["hat"]
+    rows = np.arange(len(hair))[:, None]
+    skin = _shrunk(face & ~_grown(hair > 0.2, 7), 5) & onto.sure("skin") & (rows < onto.row(_CHEEKS))
+    if skin.sum() < 50:
+        return None
+    head = _head(onto, face)
+    gone = _gone(onto, face, hair, rows > head.chin)
+    behind = filled(onto.rgb, ~_grown(gone | face | onto.sure("skin", "cloth"), 9))
+    bald = behind + head.cover[..., None] * (_skin(onto, skin, head) - behind)
+    cover = _soft(gone | ((head.depth > 0) & (rows < head.y)), 1.5) * (1 - _soft(_own(onto, face, hair), 1.2))
+    return np.concatenate([bald, cover[..., None]], 2).astype(np.float32)
+
+
+def _head(onto: Face, face: _Mask) -> _Head:
+    """Where a head is by its face."""
+    side = len(face)
+    inner = onto.inner * side
+    eyes = onto.sure("eyes")
+    y = float(np.nonzero(eyes)[0].mean()) if eyes.sum() > 8 else float(onto.row(_EYES))
+    across = np.flatnonzero(face[round(y) : onto.row(_NOSE)].mean(0) > 0.5)
+    left, right = (across[0], across[-1] + 1) if len(across) else (side / 2 - 1, side / 2 + 1)
+    x = float(left + right) / 2
+    width = _between(0.54 * (right - left) / inner, *_HALF_WIDTH) * inner
+    lowest = np.flatnonzero(face[:, max(0, round(x) - 4) : round(x) + 5].any(1))
+    chin = float(min(lowest[-1], onto.row(_CHIN)) if len(lowest) else onto.row(_CHIN))
+    crown = _between(1.05 * (chin - y) / inner, *_CROWN) * inner
+    down, along = np.mgrid[:side, :side].astype(np.float32)
+    aside, above, below = np.abs(along - x) / width, (y - down).clip(0) / crown, (down - y).clip(0) / (chin - y + 1)
+    radius = np.where(down < y, (aside**_UPRIGHT + above**_UPRIGHT) ** (1 / _UPRIGHT), np.hypot(aside, below / 1.05))
+    return _Head(x, y, width, crown, chin, np.asarray(1 - radius, dtype=np.float32))
+
+
+def _between(value: float, low: float, high: float) -> float:
+    return max(low, min(value, high))
+
+
+def _gone(onto: Face, face: _Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> _Mask:
+    """Where hair was, its strands and what shows between them. On shoulders only what is hair for sure."""
+    shoulders = low & (onto.maps["cloth"] + onto.maps["skin"] > 0.2)
+    gone = _grown(hair > np.where(shoulders, _HAIR, _STRAND), 5)
+    closed = cv2.morphologyEx(gone.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8)) > 0
+    return np.asarray(gone | (closed & ~face & ~onto.sure("cloth")))
+
+
+def _own(onto: Face, face: _Mask, hair: Floats) -> _Mask:
+    """What of the person's face stays: no forehead next to hair, which throws strands and shadows on it."""
+    brows = np.arange(len(face))[:, None] < onto.row(_EYES) - 0.05 * len(face)
+    near = np.where(brows, _grown(hair > 0.2, 13), _grown(hair > 0.3, 5))
+    features = _grown(onto.sure("brows", "eyes", "glasses", "mouth"), 5) & (hair < _HAIR)
+    return np.asarray(_shrunk(face & ~near, 3) | features)
+
+
+def _skin(onto: Face, known: _Mask, head: _Head) -> Floats:
+    """Skin all over a head, (S, S, 3), in the light and the tone of what is `known` of it."""
+    lab = to_lab(onto.rgb)
+    down, along = np.mgrid[: len(known), : len(known)].astype(np.float32)
+    aside, above = (along - head.x) / head.width, (down - head.y) / head.crown
+    tone = np.median(lab[known], 0)
+    lit = _between(_slope(lab[known, 0], aside[known], above[known]), -_LIT, _LIT)
+    away = 1 - np.sqrt(1 - np.square(1 - head.depth).clip(0, 1))  # of the surface from the viewer
+    light = tone[0] + lit * aside - _RIM * (0.5 + tone[0] / 120) * away
+    spot = ((aside - 0.15 * np.sign(lit)) / 0.45) ** 2 + ((above + 0.62) / 0.22) ** 2
+    light += _SHINE * np.exp(-spot)
+    bald = np.stack([light, np.full_like(light, tone[1]), np.full_like(light, tone[2])], 2)
+    # Next to the face, its own colour goes on.
+    distance = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5)
+    near = np.exp(-distance / (_NEAR * onto.inner * len(known)))[..., None]
+    bald += near * (to_lab(filled(onto.rgb, known)) - bald)
+    texture = lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), 1.2)
+    noise = cv2.GaussianBlur(np.random.default_rng(0).standard_normal(known.shape).astype(np.float32), (0, 0), 0.8)
+    bald[..., 0] += noise / noise.std() * min(_GRAIN * float(texture[known].std()), 0.6)
+    return to_rgb(bald.astype(np.float32))
+
+
+def _slope(light: Floats, aside: Floats, above: Floats) -> float:
+    """How much lighter skin gets to the right, by half a head: a plane, fitted without its outliers."""
+    places, weight = np.stack([np.ones_like(aside), aside, above], 1), np.ones_like(light)
+    for _ in range(3):
+        plane, *_rest = np.linalg.lstsq(places * weight[:, None], light * weight, rcond=None)
+        weight = 1 / (1 + ((light - places @ plane) / 6) ** 2)
+    return float(plane[1])
+
+
+def _largest(mask: _Mask) -> _Mask:
+    """The largest connected part."""
+    count, labels, sizes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    return np.asarray(labels == 1 + int(sizes[1:, cv2.CC_STAT_AREA].argmax())) if count > 1 else mask
+
+
+def _grown(mask: _Mask, side: int) -> _Mask:
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
+
+
+def _shrunk(mask: _Mask, side: int) -> _Mask:
+    return np.asarray(cv2.erode(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
+
+
+def _soft(mask: _Mask, sigma: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma))
+
+
+def _step(values: Floats, low: float, high: float) -> Floats:
+    """A smooth step from 0 at `low` to 1 at `high`."""
+    part = ((values - low) / (high - low)).clip(0, 1)
+    return np.asarray(part * part * (3 - 2 * part), dtype=np.float32)
+
+
+#: What is laid onto a photo, by name: (S, S, 4), or None where it cannot be.
+LAYERS: dict[str, Callable[[Face], Floats | None]] = {"scalp": scalp}
