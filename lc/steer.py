@@ -20,7 +20,7 @@ __all__ = ["Steerer", "steering_of"]
 
 # Hair colours overlap. How much of its spread is left to one that is asked for, and to one that stands in for another
 # that is not wanted: in between, it would still be taken for that.
-_WANTED, _INSTEAD = 0.6, 0.25
+_WANTED, _INSTEAD = 0.4, 0.15
 _THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
 
 

@@ -28,7 +28,8 @@ _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
 _HALF_WIDTH = (0.32, 0.37)  # of a head above the eyes: hair may hide the cheeks, by which it is measured
 _CROWN = (0.38, 0.46)  # how far above the eyes it ends
 _UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
-_STRAND, _HAIR = 0.12, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
+_STRAND, _HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
+_BEHIND = (0.85, 0.99)  # of background: strands may hide it, and it stays as it is
 
 # Light of skin, in L*.
 _LIT = 12.0  # at most, how much lighter one side of a head is than the middle
@@ -71,7 +72,8 @@ def scalp(onto: Face) -> Floats | None:
     gone = _gone(onto, face, hair, rows > head.chin)
     behind = filled(onto.rgb, ~_grown(gone | face | onto.sure("skin", "cloth"), 9))
     bald = behind + head.cover[..., None] * (_skin(onto, skin, head) - behind)
-    cover = _soft(gone | ((head.depth > 0) & (rows < head.y)), 1.5) * (1 - _soft(_own(onto, face, hair), 1.2))
+    cover = _soft(gone, 1.5) * (1 - _step(onto.maps["background"], *_BEHIND))
+    cover = np.maximum(cover, _soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - _soft(_own(onto, face, hair), 1.2))
     return np.concatenate([bald, cover[..., None]], 2).astype(np.float32)
 
 
@@ -103,7 +105,7 @@ def _gone(onto: Face, face: _Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> 
     shoulders = low & (onto.maps["cloth"] + onto.maps["skin"] > 0.2)
     gone = _grown(hair > np.where(shoulders, _HAIR, _STRAND), 5)
     closed = cv2.morphologyEx(gone.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8)) > 0
-    return np.asarray(gone | (closed & ~face & ~onto.sure("cloth")))
+    return np.asarray(gone | (closed & ~face & ~onto.sure("cloth") & (onto.maps["background"] < _BEHIND[1])))
 
 
 def _own(onto: Face, face: _Mask, hair: Floats) -> _Mask:
