@@ -1,6 +1,6 @@
 """How many edits converge, how many an independent classifier confirms, and how well the person is kept.
 
-    python -m benchmarks.optimiser --weights weights/celeba-64 --judges weights/judges-64
+    python -m benchmarks.optimiser --weights weights/celeba-64 --evaluators weights/judges-64
 
 200 held-out photos, chosen so that each of the twenty directions has some, in every direction that they lack: by the
 actor, by the optimiser, and by the plain 300-step walk of the paper. Writes OUT.json and OUT.md.
@@ -38,7 +38,7 @@ class OptimiserConfig:
     """Measure the reach of actor and optimiser."""
 
     weights: Path = Path("weights/celeba-64")
-    judges: Path = Path("weights/judges-64")
+    evaluators: Path = Path("weights/judges-64")
     celeba: Path = Path("data/celeba")
     part: str = "validation"
     pool: int = 500
@@ -72,15 +72,15 @@ def choose(lacking: Sequence[Sequence[int]], count: int) -> list[int]:
 
 
 class Reach:
-    """The photos, the judges, and the figures of edits."""
+    """The photos, the evaluation classifiers, and the figures of edits."""
 
     def __init__(self, config: OptimiserConfig) -> None:
         self.editor = FaceEditor.load(config.weights, config.device)
-        self.judges, self.embedding = Evaluators.load(config.judges), FaceEmbedding()
+        self.evaluators, self.embedding = Evaluators.load(config.evaluators), FaceEmbedding()
         names = load_celeba(config.celeba, config.part, config.pool).names
         self.readings = editing.read_framed(self.editor, config.celeba, names)
         copies = tensor([reading.reconstruction for reading in self.readings])
-        self.seen = self.judges.read(copies)
+        self.seen = self.evaluators.read(copies)
         lacking = editing.lacking(self.seen)
         rows = sorted(choose(list(lacking.values()), config.photos))
         among = {direction: [row for row in rows if row in set(found)] for direction, found in lacking.items()}
@@ -89,14 +89,14 @@ class Reach:
         self.strangers = float(torch.pdist(torch.stack(list(self.faces.values()))).mean())
 
     @torch.no_grad()
-    def judge(self, rows: list[int], direction: Direction, images: Tensor, z: Tensor) -> dict[str, float]:
+    def measured(self, rows: list[int], direction: Direction, images: Tensor, z: Tensor) -> dict[str, float]:
         """Figures of edits of the photos `rows` in one direction, (N, 3, 64, 64) in [0, 1] and (N, latent)."""
         name, wanted = direction
         column, space = ATTRIBUTES.index(name), self.editor.space
         others = [
             i for i, other in enumerate(ATTRIBUTES) if other not in ATTRIBUTE_SET.changes({name: wanted}).resolved
         ]
-        got, seen = self.judges.read(images), self.seen[rows]
+        got, seen = self.evaluators.read(images), self.seen[rows]
         z = z.to(self.editor.device)
         reached = (space.attribute_critic(z)[:, column] > 0) == wanted
         real = torch.sigmoid(space.critic(z)[:, 0]) > 0.3
@@ -116,7 +116,7 @@ class Reach:
         for batch in editing.make(self.editor, self.readings, chosen, identity, method, f"{method} {identity:g}"):
             edits, images = batch.edits, tensor([edit.edited for edit in batch.edits])
             z = torch.stack([edit.z_edited for edit in edits])
-            row = self.judge(batch.rows, batch.direction, images, z)
+            row = self.measured(batch.rows, batch.direction, images, z)
             row["moved"] = sum(edit.z_distance for edit in edits) / len(edits)
             row["steps"] = sum(edit.steps for edit in edits) / len(edits)
             row["seconds"] = sum(edit.seconds for edit in edits) / len(edits)
@@ -136,7 +136,7 @@ class Reach:
             seconds = (time.perf_counter() - begun) / len(rows)
             with torch.inference_mode():
                 images = (model.generator.decode(z).cpu() * 255).round() / 255
-            row = self.judge(rows, (name, wanted), images, z)
+            row = self.measured(rows, (name, wanted), images, z)
             row |= {"steps": float(taken.mean()), "seconds": seconds}
             directions[editing.key((name, wanted))] = row
         return _with_mean(directions)

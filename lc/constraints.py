@@ -18,13 +18,13 @@ energies: Du, Li and Mordatch 2020 (Compositional visual generation with energy 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from lc.evaluation import Constraint, Evaluation, Net, Point, evaluate, for_rows, total
 from lc.losses import attribute_loss, distance, satisfied
 
 __all__ = [
@@ -47,73 +47,6 @@ __all__ = [
 
 # Parts of a first move at which what a critic stands in for is measured.
 _PLACES = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
-
-#: (B, .) -> (B, .): a critic of latents, what `lc.critics.folded` made of one, or a decoder.
-Net = Callable[[Tensor], Tensor]
-
-
-class Point:
-    """Latents at which constraints are evaluated. A net that several of them ask is run once.
-
-    Attributes:
-        z: (B, latent).
-    """
-
-    def __init__(self, z: Tensor) -> None:
-        self.z = z
-        self._outputs: dict[Net, Tensor] = {}
-
-    def run(self, net: Net) -> Tensor:
-        """The output of a net for z."""
-        if net not in self._outputs:
-            self._outputs[net] = net(self.z)
-        return self._outputs[net]
-
-
-class Evaluation(NamedTuple):
-    """A constraint at a point.
-
-    energy: (B,), >= 0, differentiable in z.
-    met: (B,) bool, true enough to stop.
-    refuted: (B,) bool, false enough that the negation is met; never where `met`.
-    """
-
-    energy: Tensor
-    met: Tensor
-    refuted: Tensor
-
-
-class Constraint(Protocol):
-    """An energy over latents, with a weight and a stop rule."""
-
-    @property
-    def weight(self) -> float:
-        """What the energy counts in a sum; >= 0."""
-
-    def evaluate(self, at: Point) -> Evaluation:
-        """Energy and stop rule at (B, latent). Each row depends on its own latent only."""
-
-    def rows(self, index: Tensor) -> Constraint:
-        """The same constraint for a selection of rows, (K,) of int."""
-
-
-def evaluate(constraint: Constraint, z: Tensor) -> Evaluation:
-    """One constraint at latents (B, latent)."""
-    return constraint.evaluate(Point(z))
-
-
-def for_rows(constraints: Sequence[Constraint], start: int, count: int, device: torch.device) -> list[Constraint]:
-    """The constraints for `count` rows from `start` on."""
-    return [constraint.rows(torch.arange(start, start + count, device=device)) for constraint in constraints]
-
-
-def total(constraints: Mapping[str, Constraint], z: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """The weighted sum (B,), each constraint's own unweighted energy (B,), and whether all are met, (B,) of bool."""
-    at = Point(z)
-    found = {name: constraint.evaluate(at) for name, constraint in constraints.items()}
-    weighted = [constraints[name].weight * one.energy for name, one in found.items()]
-    met = torch.stack([one.met for one in found.values()]).all(0)
-    return torch.stack(weighted).sum(0), {name: one.energy.detach() for name, one in found.items()}, met
 
 
 def _of_logit(logit: Tensor, margin: float) -> Evaluation:

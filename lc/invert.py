@@ -2,7 +2,7 @@
 
 An encoder that must guess for every photo guesses a little wrong for each (the amortisation gap, Cremer, Li and
 Duvenaud 2018). So its guess is where descent on the negative log joint, -log p(x|z) - log p(z), begins (semi-amortised
-inference, Kim et al. 2018). What that gains on held-out photos is in the model card.
+inference, Kim et al. 2018). What that gains on held-out photos is in docs/history.md.
 
 Where a generator has no encoder, descent begins at the best of the mean latent and a few draws. It needs many more
 steps, and two stand-ins for what an encoder says: `measured_statistics` gives the posterior's standard deviation from

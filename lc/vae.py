@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lc.blur import gaussian_blur
 from lc.generator import Posterior, register
 
 __all__ = ["VAE", "Decoder", "Encoder", "VAEConfig", "unsharp"]
@@ -170,9 +171,7 @@ class Decoder(nn.Module):
 
 def unsharp(images: Tensor, amount: float) -> Tensor:
     """Unsharp masking: (B, 3, H, W) with `amount` more of what is finer than about three pixels."""
-    from torchvision.transforms.v2.functional import gaussian_blur  # here: the import takes seconds
-
-    return images + amount * (images - gaussian_blur(images, [7, 7], [1.2, 1.2]))
+    return images + amount * (images - gaussian_blur(images, 7, 1.2))
 
 
 class Detail(nn.Module):

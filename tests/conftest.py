@@ -46,6 +46,24 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         and (os.cpu_count() or 1) > 1
     ):
         option.numprocesses, option.dist = 2, "loadfile"
+        # Files in the order in which they are collected: the page's tests, which take longest, come first. Of slow ones
+        # those come first that have many.
+        option.loadscopereorder = option.markexpr == "slow"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """File by file, and all of the page's in one process, so that one server is started for them and not two."""
+    if config.option.dist != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            scope = super()._split_scope(nodeid)
+            return "tests/e2e" if scope.startswith("tests/e2e/") else scope
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def away(photo: Image.Image, aligned: Aligned, reach: float) -> np.ndarray:
 
 
 @given(matrix=similarities(0.3, 6, 400))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_nothing_changes_outside_and_nothing_without_an_edit(matrix: np.ndarray) -> None:
     photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (400, 450, 3), dtype=np.uint8))
     aligned = framed(photo, matrix)
@@ -52,7 +52,7 @@ def test_nothing_changes_outside_and_nothing_without_an_edit(matrix: np.ndarray)
 
 
 @given(matrix=similarities(0.5, 20, 300), level=st.integers(-120, 120).filter(lambda value: abs(value) > 20))
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 def test_a_shift_of_tone_arrives_where_the_crop_came_from(matrix: np.ndarray, level: int) -> None:
     """Whatever the turn, the size and the place; strips of a large face meet without a seam."""
     photo = Image.new("RGB", (500, 700), (128, 128, 128))

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from lc.__main__ import main
-from lc.editor import DEFAULT_WEIGHTS
+from lc.editor import FaceEditor
 from train.attributes import ATTRIBUTES
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +36,13 @@ def lc(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int
             return int(stop.code or 0)
 
     return run
+
+
+@pytest.fixture
+def shipped(lc: Callable[..., int], editor: FaceEditor, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The same with the committed weights, which are loaded once for all tests."""
+    monkeypatch.setattr("lc.editor.load_model", lambda *place: editor.model)
+    return lc
 
 
 @pytest.fixture
@@ -190,19 +197,19 @@ def test_a_rare_combination_is_warned_of_and_done(
 
 
 def test_another_face_can_be_chosen(
-    lc: Callable[..., int], two_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shipped: Callable[..., int], two_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, part in ((1, np.s_[:, :450]), (2, np.s_[:, 530:])):
         out = tmp_path / f"{number}.png"
-        chosen = ["--face", number, "--set", "Smiling=0", "--weights", DEFAULT_WEIGHTS]
-        assert lc("edit", two_faces, *chosen, "--out", out) == 0
+        chosen = ["--face", number, "--set", "Smiling=0"]
+        assert shipped("edit", two_faces, *chosen, "--out", out) == 0
         changed = (pixels(out) != pixels(two_faces)).any(2)
         assert changed.any()
         changed[part] = False
         assert not changed.any()
-    assert lc("edit", two_faces, "--face", 3, "--out", tmp_path / "3.png") == 3
+    assert shipped("edit", two_faces, "--face", 3, "--out", tmp_path / "3.png") == 3
     assert "2 face(s): there is no face 3" in capsys.readouterr().err
-    assert lc("describe", two_faces, "--face", 2) == 0
+    assert shipped("describe", two_faces, "--face", 2) == 0
     line = json.loads(capsys.readouterr().out)
     assert line["face_box"] == line["face_boxes"][1]
 
@@ -210,11 +217,11 @@ def test_another_face_can_be_chosen(
 # --- sample --------------------------------------------------------------------------------------------------------
 
 
-def test_samples_are_numbered_and_repeat(lc: Callable[..., int], tmp_path: Path) -> None:
+def test_samples_are_numbered_and_repeat(shipped: Callable[..., int], tmp_path: Path) -> None:
     # An untrained encoder sees the same in every picture.
-    how = ["--count", 3, "--set", "Male=0", "--weights", DEFAULT_WEIGHTS]
+    how = ["--count", 3, "--set", "Male=0"]
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
-        assert lc("sample", *how, "--seed", seed, "--out", tmp_path / folder) == 0
+        assert shipped("sample", *how, "--seed", seed, "--out", tmp_path / folder) == 0
         assert names(tmp_path / folder) == ["0000.png", "0001.png", "0002.png"]
     a, b, c = (pixels(tmp_path / folder / "0001.png") for folder in "abc")
     assert a.shape == (64, 64, 3)
@@ -257,10 +264,10 @@ def test_describe_prints_a_line_of_json_per_photo(
     assert "wall.png" in printed.err
 
 
-def test_fast_is_rougher(lc: Callable[..., int], astronaut: Path, tmp_path: Path) -> None:
+def test_fast_is_rougher(shipped: Callable[..., int], astronaut: Path, tmp_path: Path) -> None:
     for way, options in (("fast", ["--fast"]), ("as always", [])):
         command = ("edit", astronaut, "--set", "Eyeglasses=1", *options, "--out", tmp_path / f"{way}.png")
-        assert lc(*command, "--weights", DEFAULT_WEIGHTS) == 0
+        assert shipped(*command) == 0
     fast, careful, photo = map(pixels, (tmp_path / "fast.png", tmp_path / "as always.png", astronaut))
     assert not np.array_equal(fast, careful)
     assert not np.array_equal(fast, photo)

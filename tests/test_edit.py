@@ -111,7 +111,7 @@ def test_correction_does_not_depend_on_the_faces_beside_it(editor: FaceEditor) -
     torch.testing.assert_close(together, alone, atol=2e-2, rtol=1e-2)
 
 
-@pytest.mark.parametrize("method", ["actor", "optimise"])
+@pytest.mark.parametrize("method", ["actor", pytest.param("optimise", marks=pytest.mark.slow)])
 def test_an_edit_changes_little_that_nobody_asked_for(editor: FaceEditor, method: Method) -> None:
     guide, decode = editor.model.guidance, editor.model.generator.decode
     assert guide is not None

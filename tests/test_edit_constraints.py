@@ -61,7 +61,13 @@ def taught(editor: FaceEditor) -> Taught:
 
 @both
 @pytest.mark.parametrize(
-    "changes", [{"Blond_Hair": True}, {"Smiling": False, "Eyeglasses": True}, {"Smiling": 0.6, "Male": True}], ids=str
+    "changes",
+    [
+        pytest.param({"Blond_Hair": True}, marks=pytest.mark.slow),
+        {"Smiling": False, "Eyeglasses": True},
+        {"Smiling": 0.6, "Male": True},
+    ],
+    ids=str,
 )
 def test_the_short_form_is_the_long_form(
     editor: FaceEditor, reading: Reading, changes: dict[str, bool | float], method: Method
@@ -205,7 +211,7 @@ def test_constraints_are_batched_and_may_have_rows(editor: FaceEditor) -> None:
         assert torch.equal(edit.constraints[1].origin, origin[i : i + 1])  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("realism", [True, False])
+@pytest.mark.parametrize("realism", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_samples_meet_constraints(editor: FaceEditor, realism: bool) -> None:
     rule = Rule(editor.model.generator.decode, brightness, level=0.6, scale=0.01)
     plain, bright = (

@@ -166,14 +166,14 @@ def guided(tiny_editor: FaceEditor, tmp_path: Path) -> FaceEditor:
     return FaceEditor(dataclasses.replace(tiny_editor.model, guidance=net(0)))
 
 
-def judges(folder: Path, reader: int, realism: int) -> Path:
+def evaluators(folder: Path, reader: int, realism: int) -> Path:
     save_classifier(folder, "reader", net(reader))
     save_classifier(folder, "realism", net(realism))
     return folder
 
 
-def test_guidance_is_refused_as_a_judge(guided: FaceEditor, tmp_path: Path) -> None:
-    roles = load_roles(guided.model, judges(tmp_path / "good", 1, 2), outside=False)
+def test_guidance_is_refused_for_evaluation(guided: FaceEditor, tmp_path: Path) -> None:
+    roles = load_roles(guided.model, evaluators(tmp_path / "good", 1, 2), outside=False)
     assert {role: len(titles) for role, titles in roles.titles().items()} == {
         "guidance": 1,
         "calibration": 0,
@@ -182,16 +182,16 @@ def test_guidance_is_refused_as_a_judge(guided: FaceEditor, tmp_path: Path) -> N
     }
     for reader, realism in ((0, 2), (1, 0)):
         with pytest.raises(RoleError, match="same net as the guidance classifier"):
-            load_roles(guided.model, judges(tmp_path / f"{reader}{realism}", reader, realism), outside=False)
+            load_roles(guided.model, evaluators(tmp_path / f"{reader}{realism}", reader, realism), outside=False)
 
 
-def test_guidance_and_judges_are_refused_for_calibration(guided: FaceEditor, tmp_path: Path) -> None:
+def test_guidance_and_evaluation_are_refused_for_calibration(guided: FaceEditor, tmp_path: Path) -> None:
     check_calibration(guided.model, [tmp_path], [net(5)])
     with pytest.raises(RoleError, match="for calibration must be another"):
         check_calibration(guided.model, [tmp_path], [net(0)])
     save_classifier(tmp_path / "guide", "guide", net(1))
     with pytest.raises(RoleError, match="same net as The classifier of"):
-        load_roles(guided.model, judges(tmp_path / "judges", 1, 2), [tmp_path / "guide"], outside=False)
+        load_roles(guided.model, evaluators(tmp_path / "evaluators", 1, 2), [tmp_path / "guide"], outside=False)
 
 
 def test_a_reader_says_nothing_of_what_it_does_not_know() -> None:

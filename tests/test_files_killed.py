@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parent.parent
+KINDS = ("picture", "json", "weights", "checkpoint")
 
 # Forks for every kill, which then need not wait for an import of torch.
 WRITER = """
@@ -86,7 +87,11 @@ def values(path: Path) -> set[float]:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="a draft without a name is Linux's")
 @pytest.mark.parametrize(
     ("kind", "drafts", "kills"),
-    [*((kind, "nameless", 50) for kind in ("picture", "json", "weights", "checkpoint")), ("json", "named", 20)],
+    [
+        *((kind, "nameless", 10) for kind in KINDS),
+        *(pytest.param(kind, "nameless", 50, marks=pytest.mark.slow) for kind in KINDS),
+        ("json", "named", 10),
+    ],
 )
 def test_a_killed_writer_leaves_old_or_new(
     writer: subprocess.Popen[str], tmp_path: Path, kind: str, drafts: str, kills: int

@@ -102,13 +102,13 @@ def test_a_change_goes_as_far_as_it_needs(tiny_editor: FaceEditor, astronaut: Pa
     assert step_scale(blond, {"Black_Hair": False, "Blond_Hair": True}) == 0.7  # no more than blond asks for anyway
 
 
-def test_a_length_is_the_first_that_shows() -> None:
+def test_a_step_scale_is_the_first_that_shows() -> None:
     calibrate = pytest.importorskip("train.calibrate", exc_type=ImportError)
-    reach = (0.5, 1.0, 1.5)
-    assert calibrate.shortest(reach, np.array([0.2, 0.8, 1.0]), 0.9) == pytest.approx(1.25)
-    assert calibrate.shortest(reach, np.array([0.95, 1.0, 1.0]), 0.9) == 0.5
+    scales = (0.5, 1.0, 1.5)
+    assert calibrate.smallest(scales, np.array([0.2, 0.8, 1.0]), 0.9) == pytest.approx(1.25)
+    assert calibrate.smallest(scales, np.array([0.95, 1.0, 1.0]), 0.9) == 0.5
     # Where nothing shows it, as far as anything changes.
-    assert 0.9 < calibrate.shortest(reach, np.array([0.1, 0.4, 0.4]), 0.9) <= 1.0
+    assert 0.9 < calibrate.smallest(scales, np.array([0.1, 0.4, 0.4]), 0.9) <= 1.0
 
 
 def test_the_slider_runs_in_equal_steps_over_what_both_reach() -> None:
@@ -141,11 +141,11 @@ def test_a_folder_is_calibrated(celeba: Path, tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(DEFAULT_WEIGHTS, weights)
     (weights / FILE).unlink()
-    guide = tmp_path / "guide"
+    classifier = tmp_path / "calibration"
     torch.manual_seed(0)
-    save_classifier(guide, "guide", Classifier(ClassifierConfig(widths=(8, 8, 8, 8))).eval())
-    options = ["--celeba", str(celeba), "--skip", "0", "--edits", "1", "--tried", "2", "--guide", str(guide)]
-    options += ["--reach", "0.6", "1.4", "--sure", "1", "4", "--least", "Smiling=1", "9"]
+    save_classifier(classifier, "guide", Classifier(ClassifierConfig(widths=(8, 8, 8, 8))).eval())
+    options = ["--celeba", str(celeba), "--skip", "0", "--edits", "1", "--tried", "2", "--calibration", str(classifier)]
+    options += ["--step-scales", "0.6", "1.4", "--target-margins", "1", "4", "--least", "Smiling=1", "9"]
     options += ["--actor", "1.6", "0.4", "--optimiser", "1.6", "0.4", "--steps", "3", "--device", "cpu"]
     finish(["train.calibrate", "--weights", str(weights), *options])
     table = load_calibration(weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -51,6 +51,7 @@ def test_a_photo_does_not_depend_on_those_beside_it() -> None:
     torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
 
 
+@example(45, 367.0)
 @given(st.integers(0, 1000), st.floats(0.01, 1000.0))
 def test_descent_never_ends_higher_than_it_began(seed: int, steepness: float) -> None:
     start = torch.randn(5, 7, generator=torch.Generator().manual_seed(seed))
@@ -59,10 +60,10 @@ def test_descent_never_ends_higher_than_it_began(seed: int, steepness: float) ->
         return steepness * (z.sin() * z).sum(1)
 
     def decode(z: Tensor) -> Tensor:
-        return z[:, :, None, None].exp()
+        return 2 * z[:, :, None, None]  # what is exact to the last digit, however far out a step leads
 
     def energy(_: Tensor, pictures: Tensor) -> Tensor:
-        return bowl(pictures[..., 0, 0].log())
+        return bowl(pictures[..., 0, 0] / 2)
 
     found, pictures = descend(decode, energy, start, torch.ones(7), 6, **HOW)
     assert (bowl(found) <= bowl(start) + 1e-4 * steepness).all()

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lc.errors import LatentConstraintsError
@@ -25,6 +25,7 @@ ANYTHING = st.one_of(
 )
 
 
+@settings(max_examples=50)
 @given(ANYTHING)
 def test_anything_gives_a_number_or_a_sentence(value: object) -> None:
     for read, high in ((whole_number, MAX_SEED), (lambda x: number(x, 0, 1), 1)):

@@ -109,7 +109,7 @@ def test_a_step_is_in_units_of_sigma_bar() -> None:
     torch.testing.assert_close(step.z[0], 0.1 * SIGMA * torch.tensor([1.0, 1.0, -1.0, 1.0]), rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(points, st.floats(0.1, 0.5), st.floats(0.05, 2.0))
 def test_a_proposal_is_gone_to_in_even_strides_and_not_left_far(
     rows: list[list[float]], stride: float, radius: float

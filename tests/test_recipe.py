@@ -342,7 +342,8 @@ def test_toys_become_an_evaluated_weights_folder(tmp_path: Path) -> None:
     weights = tmp_path / "smoke" / "evaluate" / "weights"
     figures = json.loads((weights / "evaluation.json").read_text())
     assert figures["real"]["accuracy"] > 0.75  # the reader has learned to see toys
-    assert (weights / "README.md").read_text().count("\n") > 50
+    assert "(evaluation.md)" in (weights / "README.md").read_text()
+    assert (weights / "evaluation.md").read_text().count("\n") > 50
     stages = json.loads((weights / "provenance.json").read_text())["stages"]
     assert [stages[0]["stage"], stages[-1]["stage"]] == ["toys", "evaluate"]
     assert len(FaceEditor.load(weights, device="cpu").sample(2)) == 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor, Method, Reading
+from train.evaluate.report import write_report
 from train.provenance import ROOT
 from train.runs import PROVENANCE
 
@@ -33,6 +35,17 @@ def test_the_folder_says_how_it_was_made() -> None:
     programs = [stage["run"] for record in found["stages"] for stage in record["settings"].values()]
     assert {"train.vae", "train.critics", "train.distil", "train.calibrate"} <= set(programs)
     assert "unknown" in found["note"]
+
+
+def test_the_card_is_a_page_and_says_what_was_measured(tmp_path: Path) -> None:
+    """Written once more from evaluation.json, card and tables stay as they are."""
+    names = ("README.md", "evaluation.md", "evaluation.json")
+    for name in names:
+        shutil.copy(DEFAULT_WEIGHTS / name, tmp_path)
+    write_report(tmp_path, json.loads((tmp_path / "evaluation.json").read_text()))
+    for name in names:
+        assert (tmp_path / name).read_text() == (DEFAULT_WEIGHTS / name).read_text()
+    assert len((tmp_path / "README.md").read_text().splitlines()) <= 100
 
 
 def test_the_astronaut_is_read_as_she_is(reading: Reading) -> None:

@@ -227,7 +227,7 @@ def squares(root: Path, celeba: Path, folder: str, side: int) -> Path:
             edge = 74 * 144 / 128
             box = (44.5 - edge / 2, 54.5 - edge / 2, 44.5 + edge / 2, 54.5 + edge / 2)
             crop = photo.resize((side, side), Image.Resampling.BICUBIC, box=box)
-            crop.save(root / folder / f"{path.stem}.webp", lossless=True)
+            crop.save(root / folder / f"{path.stem}.webp", lossless=True, quality=0, method=0)  # fast, not small
     for path in celeba.glob("*.txt"):
         shutil.copy(path, root)
     return root

@@ -198,7 +198,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, engine: Accelera
         ({"model": VAEConfig(widths=(64, 128, 256, 500))}, r"model\.widths \[64, 128, 256, 512\], and not \(64"),
         ({"celeba": Path("elsewhere")}, "celeba data/celeba, and not elsewhere"),
         ({"extra": (Path("more"),)}, r"extra \[\], and not"),
-        ({"perceptual": Path("judge")}, "perceptual None, and not judge"),
+        ({"perceptual": Path("other")}, "perceptual None, and not other"),
         ({"bf16": False, "seed": 3}, "seed 0, and not 3"),  # the first that differs
     ],
 )

@@ -24,15 +24,16 @@ from train.evaluate import report
 from train.evaluate.__main__ import EvaluateConfig, main, measure, write
 from train.evaluate.crops import SAME_PERSON_DIRECTIONS, _leak, _turned, spread
 from train.evaluate.plots import write_plots
+from train.evaluate.reach import _slider_reach
 from train.evaluate.tables import finished_tables
 from train.identity import FaceEmbedding, MissingEmbeddingError
 from train.mixture import Density, DensityConfig, save_density
 
 
 @pytest.fixture(scope="module")
-def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained classifiers that do not say the same of every picture."""
-    folder = tmp_path_factory.mktemp("judges")
+    folder = tmp_path_factory.mktemp("evaluators")
     for seed, kind in enumerate(("reader", "realism")):
         torch.manual_seed(seed)
         classifier = Classifier(ClassifierConfig(widths=(8, 8, 8, 8))).eval()
@@ -63,10 +64,10 @@ def parser(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def config(celeba: Path, weights: Path, judges: Path, parser: Path) -> EvaluateConfig:
+def config(celeba: Path, weights: Path, evaluators: Path, parser: Path) -> EvaluateConfig:
     return EvaluateConfig(
         weights,
-        judges,
+        evaluators,
         celeba,
         count=3,
         parser=parser,
@@ -90,7 +91,7 @@ def config(celeba: Path, weights: Path, judges: Path, parser: Path) -> EvaluateC
 def figures(config: EvaluateConfig) -> dict[str, Any]:
     said: list[str] = []
     figures = measure(config, said.append)
-    assert said == [report.judges_table(figures)]
+    assert said == [report.evaluators_table(figures)]
     return figures
 
 
@@ -128,16 +129,19 @@ def test_finished_photos_alone_leave_the_crops_figures_as_they_were(
 ) -> None:
     there = dataclasses.replace(config, weights=tmp_path)
     write(there, report.short(figures))
-    card = (tmp_path / "README.md").read_text()
-    assert {"<!-- evaluation -->", "<!-- finished -->"} <= set(card.splitlines())
+    tables = (tmp_path / "evaluation.md").read_text()
+    assert {"<!-- evaluation -->", "<!-- finished -->"} <= set(tables.splitlines())
     again = report.short({"finished": {**figures["finished"], "photos": 77}})
     write(dataclasses.replace(there, crops=False), again)
     known = json.loads((tmp_path / "evaluation.json").read_text())
     assert known["finished"]["photos"] == 77
     assert known["reach"]["psnr"] == report.short(figures)["reach"]["psnr"]
-    after = (tmp_path / "README.md").read_text()
+    after, card = ((tmp_path / name).read_text() for name in ("evaluation.md", "README.md"))
     assert "77 photos" in after
-    assert after.split("<!-- evaluation -->")[1].split("<!-- /")[0] in card
+    assert "77 finished photos" in card
+    assert "evaluation.md" in card
+    assert "<!-- evaluation -->" not in card  # a page, no more
+    assert after.split("<!-- evaluation -->")[1].split("<!-- /")[0] in tables
     write(there, report.short({k: v for k, v in figures.items() if k != "several"}))
     assert "several" not in json.loads((tmp_path / "evaluation.json").read_text())
 
@@ -217,13 +221,14 @@ def test_photos_that_lack_it_are_edited_and_no_more_than_asked(figures: dict[str
 
 def test_the_card_gets_tables_and_pictures_that_the_page_shows(figures: dict[str, Any], weights: Path) -> None:
     text = report.markdown(json.loads(json.dumps(report.short(figures), default=str)))
-    (weights / "README.md").write_text(
-        "# A card\n\n<!-- evaluation -->\nyesterday's table\n<!-- /evaluation -->\n\nThe end.\n"
+    (weights / "README.md").write_text("# A card\n")
+    (weights / "evaluation.md").write_text(
+        "# Measured\n\n<!-- evaluation -->\nyesterday's table\n<!-- /evaluation -->\n\nThe end.\n"
     )
-    report.write_card(weights / "README.md", text)
+    report.write_part(weights / "evaluation.md", text)
     write_plots(weights / "plots", figures)
-    card = (weights / "README.md").read_text()
-    assert card.startswith("# A card")
+    card = (weights / "evaluation.md").read_text()
+    assert card.startswith("# Measured")
     assert card.endswith("The end.\n")
     assert "yesterday" not in card
     for line in card.splitlines():
@@ -240,8 +245,8 @@ def test_the_command_writes_json_card_and_plots(
     config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     weights = tmp_path / "weights"
-    shutil.copytree(config.weights, weights, ignore=shutil.ignore_patterns("README.md", "plots"))
-    where = ["--weights", str(weights), "--judges", str(config.judges), "--celeba", str(config.celeba)]
+    shutil.copytree(config.weights, weights, ignore=shutil.ignore_patterns("*.md", "plots"))
+    where = ["--weights", str(weights), "--evaluators", str(config.evaluators), "--celeba", str(config.celeba)]
     few = ["--edits", "1", "--optimised", "1", "--swept", "1", "--seeds", "0"]
     few += [
         "--sweep",
@@ -259,14 +264,14 @@ def test_the_command_writes_json_card_and_plots(
     ]
     monkeypatch.setattr(sys, "argv", ["evaluate", *where, *few])
     main()
-    printed, card = capsys.readouterr().out, (weights / "README.md").read_text()
-    # The judges are heard before the long part begins, and again where they belong.
+    printed, tables = capsys.readouterr().out, (weights / "evaluation.md").read_text()
+    # The evaluation classifiers are heard before the long part begins, and again where they belong.
     assert printed.count("| the reader |") == 2
-    assert all(f"| {name}={value} |" in card for name in ATTRIBUTES for value in (0, 1))
+    assert all(f"| {name}={value} |" in tables for name in ATTRIBUTES for value in (0, 1))
     figures = json.loads((weights / "evaluation.json").read_text())
     assert set(figures) >= {"real", "reconstruction", "prior", "actor", "edits_actor", "edits_optimise", "reach"}
     assert 0 <= figures["actor"]["accuracy"] <= 1
-    assert report.markdown(figures) in card  # and so does train.report, to the last digit
+    assert report.markdown(figures) in tables  # and so does train.evaluate.report, to the last digit
     assert {path.name for path in (weights / "plots").iterdir()} == {"identity.png", "leak.png"}
 
 
@@ -322,7 +327,7 @@ def test_spread_is_half_the_range() -> None:
 def test_a_slider_is_monotone_when_success_only_falls(successes: tuple[float, ...], rise: float) -> None:
     places = zip(("0.0", "0.5", "1.0"), successes, strict=True)
     sweep = {p: {"success": s, "z_distance": 1 - float(p), "same_person_edits": {"success": s}} for p, s in places}
-    reach = report._slider_reach(sweep)
+    reach = _slider_reach(sweep)
     assert reach["monotone_success"] is (rise == 0)
     assert reach["rise_success"] == pytest.approx(rise)
     assert reach["monotone_z_distance"] is True
@@ -332,7 +337,7 @@ def test_a_slider_is_monotone_when_success_only_falls(successes: tuple[float, ..
 def test_the_last_digit_of_a_mean_does_not_make_a_curve_rise() -> None:
     def monotone(success: float) -> bool:
         rows = {str(place): {"success": value, "same_person_edits": {}} for place, value in enumerate((0.3, success))}
-        return bool(report._slider_reach(rows)["monotone_success"])
+        return bool(_slider_reach(rows)["monotone_success"])
 
     assert monotone(0.1 + 0.2)
     assert not monotone(0.301)

@@ -12,30 +12,24 @@ import pytest
 import torch
 from accelerate import Accelerator
 from processes import logged, reached, same
+from stages import ALL, NET, SMALL, STEPS, classifier, critics, distil, sharpen, write_classifiers
 from tiny import LATENT, write_tiny_weights
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from lc.classifier import Classifier, ClassifierConfig
-from lc.critics import NetConfig
+from lc.classifier import ClassifierConfig
 from lc.errors import LatentConstraintsError
 from lc.generator import register
-from lc.parser import ParserConfig
 from lc.vae import VAE, VAEConfig
-from lc.weights import load_classifier, save_classifier
-from train.attributes import ATTRIBUTES
+from lc.weights import load_classifier
 from train.classifier import ClassifierStage, ClassifierTraining, Kind
 from train.critics import CriticsStage, CriticsTraining
 from train.data import Crops, save_packed
 from train.distil import Distillation, DistilTraining
 from train.engine import RunConfig
 from train.loop import Stage, cosine, follow, train
-from train.matching import Matching, MatchingTraining
-from train.parser import ParserStage, ParserTraining
 from train.sharpen import Sharpening, SharpenTraining
 from train.vae import VAEStage, VAETraining
-
-STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -177,107 +171,10 @@ def test_a_frozen_net_has_no_part_in_anothers_update(tmp_path: Path) -> None:
 
 # --- every stage ---------------------------------------------------------------------------------------------------
 
-SMALL: dict[str, Any] = {"device": "cpu", "bf16": False, "log_steps": 1}
-NET = NetConfig(latent=LATENT, width=16, layers=2)
-
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a guide and a perceptual classifier, untrained."""
-    folder = tmp_path_factory.mktemp("judge")
-    for name in ("guide", "perceptual"):
-        torch.manual_seed(len(name))
-        save_classifier(folder, name, Classifier(ClassifierConfig(widths=(8, 8, 8, 8))))
-    return folder
-
-
-def vae(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    sizes = VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8)
-    options: dict[str, Any] = {"model": sizes, "images": 4 * STEPS, "batch": 4, "decoder_first": 2, "colour": 0.1}
-    return (
-        VAEStage,
-        VAETraining(place / "run", celeba=celeba, perceptual=judge, **options, **SMALL),
-        place / "run/weights",
-    )
-
-
-def classifier(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    options: dict[str, Any] = {"model": ClassifierConfig(widths=(8, 8, 8, 8)), "epochs": 3, "batch": 8}
-    weights = write_tiny_weights(place / "weights")
-    config = ClassifierTraining(place / "run", kind="guide", celeba=celeba, vae=weights, **options, **SMALL)
-    return ClassifierStage, config, place / "run" / "weights"
-
-
-def taught(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    kind, config, weights = classifier(celeba, place, judge)
-    return kind, replace(config, teachers=(judge,)), weights
-
-
-def sharpen(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    weights = write_tiny_weights(place / "weights")
-    options: dict[str, Any] = {"images": 4 * STEPS, "batch": 4, "width": 8, "detail": 4, "imagined": 4, "made": 0.5}
-    paths: dict[str, Any] = {
-        "celeba": celeba,
-        "vae": weights,
-        "weights": weights,
-        "perceptual": judge,
-        "editor": weights,
-    }
-    return Sharpening, SharpenTraining(place / "run", **paths, **options, **SMALL), weights
-
-
-def critics(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    weights = write_tiny_weights(place / "weights")
-    options: dict[str, Any] = {"steps": STEPS, "batch": 12, "actor": NET, "critic": NET}
-    options["attribute_critic"] = replace(NET, dropout=0.2)
-    return (
-        CriticsStage,
-        CriticsTraining(place / "run", celeba=celeba, vae=weights, guide=(judge,), **options, **SMALL),
-        weights,
-    )
-
-
-def distil(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    weights = write_tiny_weights(place / "weights")
-    options: dict[str, Any] = {"photos": 8, "searches": 4, "rows": 4, "steps": STEPS, "batch": 8, "looks": 1}
-    paths: dict[str, Any] = {"weights": weights, "celeba": celeba, "found": (place / "found.safetensors",)}
-    return Distillation, DistilTraining(place / "run", teachers=(judge,), **paths, **options, **SMALL), weights
-
-
-def parser(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    images, masks = torch.randint(255, (9, 3, 48, 48)).byte(), torch.randint(9, (9, 48, 48)).byte()
-    place.mkdir(exist_ok=True)
-    cache = place / "faces.safetensors"
-    save_file({"images": images, "masks": masks, "part": (torch.arange(9) > 6).long()}, cache)
-    model = ParserConfig(image_size=32, widths=(8, 8, 8, 8))
-    config = ParserTraining(place / "run", cache=cache, model=model, images=4 * STEPS, batch=4, **SMALL)
-    return ParserStage, config, place / "run" / "weights"
-
-
-def half_masked(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    kind, config, weights = parser(celeba, place, judge)
-    return kind, replace(config, unmasked=celeba, warmup=2), weights
-
-
-def matching(celeba: Path, place: Path, judge: Path) -> tuple[Any, Any, Path]:
-    from safetensors.torch import save_file
-
-    weights, scenes = write_tiny_weights(place / "weights"), place / "scenes.safetensors"
-    for name in ("guide", "perceptual"):
-        save_classifier(weights, name, load_classifier(judge, name))
-    torch.manual_seed(0)
-    pictures, person = (torch.randint(255, (48, channels, 64, 64)).byte() for channels in (3, 1))
-    labels = torch.randint(2, (48, len(ATTRIBUTES))).byte()
-    save_file({"z": torch.randn(48, LATENT), "pictures": pictures, "person": person, "labels": labels}, scenes)
-    options: dict[str, Any] = {"steps": STEPS, "batch": 6, "held_out": 2, "changes": ("Bald=1", "Eyeglasses=0")}
-    options["scales"] = (1.0, 1.2)
-    return Matching, MatchingTraining(place / "run", weights=weights, scenes=scenes, **options, **SMALL), weights
-
-
-ALL = [vae, classifier, taught, sharpen, critics, distil, parser, half_masked, matching]
+def classifiers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_classifiers(tmp_path_factory.mktemp("classifiers"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -287,11 +184,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.parametrize("made", ALL, ids=lambda made: made.__name__)
 def test_every_stage_goes_on_as_if_nothing_had_happened(
-    celeba: Path, judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
+    celeba: Path, classifiers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
 ) -> None:
-    kind, config, weights = made(celeba, tmp_path / "whole", judge)
+    kind, config, weights = made(celeba, tmp_path / "whole", classifiers)
     train(kind, config)
-    kind, cut, others = made(celeba, tmp_path / "cut", judge)
+    kind, cut, others = made(celeba, tmp_path / "cut", classifiers)
     interrupt(monkeypatch, kind, cut, 4)
     train(kind, replace(cut, resume=True))
     assert same(reached(config.out), reached(cut.out))
@@ -302,9 +199,9 @@ def test_every_stage_goes_on_as_if_nothing_had_happened(
 @pytest.mark.slow
 @pytest.mark.parametrize("made", ALL, ids=lambda made: made.__name__)
 def test_a_kill_after_the_last_checkpoint_costs_no_nets(
-    celeba: Path, judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
+    celeba: Path, classifiers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
 ) -> None:
-    kind, config, weights = made(celeba, tmp_path, judge)
+    kind, config, weights = made(celeba, tmp_path, classifiers)
     before = contents(weights) if weights.exists() else {}
 
     def stop(self: Any) -> str:
@@ -342,8 +239,8 @@ class Linear(nn.Module):
 
 
 @pytest.mark.parametrize("made", [classifier, sharpen, critics], ids=lambda made: made.__name__)
-def test_stages_that_encode_want_an_encoder(celeba: Path, judge: Path, tmp_path: Path, made: Any) -> None:
-    kind, config, _ = made(celeba, tmp_path, judge)
+def test_stages_that_encode_want_an_encoder(celeba: Path, classifiers: Path, tmp_path: Path, made: Any) -> None:
+    kind, config, _ = made(celeba, tmp_path, classifiers)
     blind = write_tiny_weights(tmp_path / "blind", Linear(Sizes()))
     with pytest.raises(
         LatentConstraintsError, match=r"^The generator in .*blind (has no encoder|is a Linear), and .*\.$"
@@ -351,8 +248,8 @@ def test_stages_that_encode_want_an_encoder(celeba: Path, judge: Path, tmp_path:
         train(kind, replace(config, vae=blind))
 
 
-def test_edits_are_searched_for_without_an_encoder(celeba: Path, judge: Path, tmp_path: Path) -> None:
-    kind, config, _ = distil(celeba, tmp_path, judge)
+def test_edits_are_searched_for_without_an_encoder(celeba: Path, classifiers: Path, tmp_path: Path) -> None:
+    kind, config, _ = distil(celeba, tmp_path, classifiers)
     blind = write_tiny_weights(tmp_path / "blind", Linear(Sizes()))
     train(kind, replace(config, weights=blind, photos=12, searches=20, steps=1))
     assert len(logged(config.out)) == 1
@@ -362,42 +259,50 @@ def test_edits_are_searched_for_without_an_encoder(celeba: Path, judge: Path, tm
 def test_128_pixels_go_through_every_stage(celeba: Path, tmp_path: Path) -> None:
     size: dict[str, Any] = {**SMALL, "margin": 4, "celeba": celeba}
     sizes = ClassifierConfig(widths=(8, 8, 8, 8), patch=4)
-    judge, more = tmp_path / "judge", tmp_path / "more.safetensors"
+    classifiers, more = tmp_path / "classifiers", tmp_path / "more.safetensors"
     save_packed(more, Crops(torch.randint(255, (6, 3, 136, 136)).byte(), None, ["?"] * 6))
     for name in get_args(Kind):
-        options: dict[str, Any] = {"model": sizes, "epochs": 1, "batch": 8, "weights": judge}
+        options: dict[str, Any] = {"model": sizes, "epochs": 1, "batch": 8, "weights": classifiers}
         train(ClassifierStage, ClassifierTraining(tmp_path / name, kind=name, **options, **size))
-    assert load_classifier(judge, "guide").config.image_size == 128
+    assert load_classifier(classifiers, "guide").config.image_size == 128
     model = VAEConfig(latent=LATENT, widths=(8, 8, 8, 8), bottleneck=8, patch=4)
     start = write_tiny_weights(tmp_path / "start", VAE(model))
-    options = {"model": model, "images": 16, "batch": 4, "perceptual": judge, "extra": (more,), "init": start}
+    options = {"model": model, "images": 16, "batch": 4, "perceptual": classifiers, "extra": (more,), "init": start}
     train(VAEStage, VAETraining(tmp_path / "vae", **options, **size))
     weights = write_tiny_weights(tmp_path / "weights", VAE(model))
     options = {"vae": weights, "weights": weights, "images": 16, "batch": 4, "width": 8, "extra": (more,)}
     train(Sharpening, SharpenTraining(tmp_path / "sharpen", imagined=4, editor=weights, **options, **size))
-    options = {"vae": weights, "guide": (judge,), "extra": (more,), "steps": 2, "batch": 12, "actor": NET}
+    options = {"vae": weights, "guidance": (classifiers,), "extra": (more,), "steps": 2, "batch": 12, "actor": NET}
     train(CriticsStage, CriticsTraining(tmp_path / "critics", critic=NET, attribute_critic=NET, **options, **size))
-    options = {"weights": weights, "teachers": (judge,), "photos": 4, "searches": 2, "rows": 2, "steps": 2, "looks": 1}
+    options = {
+        "weights": weights,
+        "teachers": (classifiers,),
+        "photos": 4,
+        "searches": 2,
+        "rows": 2,
+        "steps": 2,
+        "correction_steps": 1,
+    }
     train(
         Distillation, DistilTraining(tmp_path / "distil", found=(tmp_path / "found",), extra=(more,), **options, **size)
     )
-    options = {"kind": "guide", "model": sizes, "epochs": 1, "batch": 8, "vae": weights, "teachers": (judge,)}
+    options = {"kind": "guidance", "model": sizes, "epochs": 1, "batch": 8, "vae": weights, "teachers": (classifiers,)}
     train(ClassifierStage, ClassifierTraining(tmp_path / "taught", **options, **size))
 
 
-def test_a_classifier_of_another_size_is_refused(celeba: Path, judge: Path, tmp_path: Path) -> None:
+def test_a_classifier_of_another_size_is_refused(celeba: Path, classifiers: Path, tmp_path: Path) -> None:
     model = VAEConfig(latent=LATENT, widths=(8, 8, 8, 8), bottleneck=8, patch=4)
     weights = write_tiny_weights(tmp_path / "weights", VAE(model))
     options: dict[str, Any] = {"celeba": celeba, "margin": 4, **SMALL}
     nets: dict[str, Any] = {"actor": NET, "critic": NET, "attribute_critic": NET}
     for kind, config in (
-        (VAEStage, VAETraining(tmp_path / "a", model=model, perceptual=judge, **options)),
-        (CriticsStage, CriticsTraining(tmp_path / "b", vae=weights, guide=(judge,), **nets, **options)),
-        (ClassifierStage, ClassifierTraining(tmp_path / "c", kind="guide", vae=weights, **options)),
+        (VAEStage, VAETraining(tmp_path / "a", model=model, perceptual=classifiers, **options)),
+        (CriticsStage, CriticsTraining(tmp_path / "b", vae=weights, guidance=(classifiers,), **nets, **options)),
+        (ClassifierStage, ClassifierTraining(tmp_path / "c", kind="guidance", vae=weights, **options)),
     ):
         run: Any = kind
         with pytest.raises(LatentConstraintsError, match=r"is for pictures of 64 .* 128: train .*patch 4\.$"):
             train(run, config)
     nets["critic"] = replace(NET, latent=7)
     with pytest.raises(LatentConstraintsError, match=r"have 24 dimensions, and not 7: give --critic\.latent 24\.$"):
-        train(CriticsStage, CriticsTraining(tmp_path / "d", vae=weights, guide=(), **nets, **options))
+        train(CriticsStage, CriticsTraining(tmp_path / "d", vae=weights, guidance=(), **nets, **options))

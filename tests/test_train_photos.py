@@ -17,7 +17,7 @@ from lc.faces import Aligned
 from lc.faces.blend import REACH as SHARE
 from lc.weights import save_classifier
 from train.evaluate.photos import (
-    Judges,
+    Evaluator,
     Measurement,
     PhotosConfig,
     grid,
@@ -28,7 +28,7 @@ from train.evaluate.photos import (
     outside,
     seam,
 )
-from train.evaluate.report import write_card
+from train.evaluate.report import write_part
 
 REACH = round(64 * SHARE)  # in pixels of these tests' crops
 
@@ -74,15 +74,15 @@ def test_pictures() -> None:
     assert large_photo(0.5, 0)[:2] == b"\xff\xd8"
 
 
-def test_the_card_gets_the_table_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_evaluation_md_gets_the_table_and_keeps_the_rest(tmp_path: Path) -> None:
     row = {"same_person": 0.97, "distance": 0.3, "read": 0.9, "seam_median": 1.0, "seam_95": 1.05, "outside": 0.0}
     row |= {"moved": 6.0, "moved_after_return": 3.0}
     edits = {"nothing": {"photos": 3.0, "unchanged": 0.0}, "Hair_Colour/change": row, "Hair_Colour/crop": row}
     report = {"identity": 0.5, "method": "actor", "refused": ["x.jpg: no face."], "edits": edits}
-    card = tmp_path / "README.md"
+    card = tmp_path / "evaluation.md"
     parts = "<!-- evaluation -->\nkept\n<!-- /evaluation -->\n<!-- photos -->\nold\n<!-- /photos -->\n"
-    card.write_text(f"# A card\n\n{parts}")
-    write_card(card, markdown(report), "photos")
+    card.write_text(f"# Measured\n\n{parts}")
+    write_part(card, markdown(report), "photos")
     text = card.read_text()
     assert "kept" in text
     assert "old" not in text
@@ -99,7 +99,7 @@ def test_a_photo_is_put_through_all_its_edits(tiny_editor: FaceEditor, astronaut
         torch.manual_seed(seed)
         save_classifier(tmp_path, kind, Classifier(ClassifierConfig(widths=(8, 8, 8, 8))).eval())
     config = PhotosConfig(photos=tmp_path, compare=1)
-    measurement = Measurement(tiny_editor, Judges(tmp_path), config)
+    measurement = Measurement(tiny_editor, Evaluator(tmp_path), config)
     reading = tiny_editor.read(astronaut)
     measurement.photo(reading)
     asked = kinds(reading)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from lc.editor import FaceEditor
 from lc.weights import load_classifier
 from train.attributes import ATTRIBUTES
-from train.classifier import SHARP, Kind, load_guide, own_seed
+from train.classifier import SHARP, Kind, load_guidance, own_seed, part
 from train.data import Crops, centre, load_celeba, save_packed
 from train.latents import DIRECTIONS, toggle_goals
 
@@ -29,9 +29,9 @@ NETS = [
 
 
 @pytest.fixture(scope="module")
-def judges(celeba: Path, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(celeba: Path, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All four classifiers, trained for an epoch into one folder."""
-    folder = tmp_path_factory.mktemp("judges")
+    folder = tmp_path_factory.mktemp("classifiers")
     for kind in get_args(Kind):
         vae = [] if kind in SHARP else ["--vae", str(tiny_weights)]
         options = ["--kind", kind, "--celeba", str(celeba), *vae, "--epochs", "1", "--batch", "8", *SMALL]
@@ -43,20 +43,20 @@ def judges(celeba: Path, tiny_weights: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.slow
-def test_classifiers_share_a_folder(judges: Path) -> None:
-    classifiers = [load_classifier(judges, kind) for kind in get_args(Kind)]
+def test_classifiers_share_a_folder(trained: Path) -> None:
+    classifiers = [load_classifier(trained, part(kind)) for kind in get_args(Kind)]
     images = torch.rand(3, 3, 64, 64)
     assert all(classifier.read(images).shape == (3, len(ATTRIBUTES)) for classifier in classifiers)
     assert not any(torch.equal(a(images), b(images)) for a, b in itertools.combinations(classifiers, 2))
 
 
 @pytest.mark.slow
-def test_a_classifier_starts_from_published_weights(celeba: Path, judges: Path, tmp_path: Path) -> None:
+def test_a_classifier_starts_from_published_weights(celeba: Path, trained: Path, tmp_path: Path) -> None:
     # A learning rate of zero leaves what it started from.
     options = ["--kind", "realism", "--celeba", str(celeba), "--epochs", "1", "--batch", "8", "--lr", "0"]
-    finish(["train.classifier", *options, "--init", str(judges), "--out", str(tmp_path), *HOW])
+    finish(["train.classifier", *options, "--init", str(trained), "--out", str(tmp_path), *HOW])
     before, after = (
-        dict(load_classifier(folder, "realism").named_parameters()) for folder in (judges, tmp_path / "weights")
+        dict(load_classifier(folder, "realism").named_parameters()) for folder in (trained, tmp_path / "weights")
     )
     assert before.keys() == after.keys()
     assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
@@ -64,17 +64,26 @@ def test_a_classifier_starts_from_published_weights(celeba: Path, judges: Path, 
 
 @pytest.mark.slow
 def test_a_classifier_learns_what_its_teachers_say(
-    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
+    celeba: Path, tiny_weights: Path, trained: Path, tmp_path: Path
 ) -> None:
     more = tmp_path / "more.safetensors"
     save_packed(more, Crops(load_celeba(celeba, "validation").images, None, ["?"] * 4))
-    options = ["--kind", "guide", "--seed", "7", "--celeba", str(celeba), "--extra", str(more), "--batch", "8"]
-    taught = ["--teachers", str(judges), "--vae", str(tiny_weights), "--epochs", "25", "--out", str(tmp_path / "run")]
+    options = ["--kind", "guidance", "--seed", "7", "--celeba", str(celeba), "--extra", str(more), "--batch", "8"]
+    taught = [
+        "--teachers",
+        str(trained),
+        "--vae",
+        str(tiny_weights),
+        "--epochs",
+        "25",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     finish(["train.classifier", *options, *taught, *SMALL, *HOW])
     photos = centre(load_celeba(celeba, "train").images)
     # The teachers have learned little in their epoch: labels would lead elsewhere.
     with torch.inference_mode():
-        said = torch.sigmoid(load_guide(judges)(photos))
+        said = torch.sigmoid(load_guidance(trained)(photos))
         learned = torch.sigmoid(load_classifier(tmp_path / "run" / "weights", "guide")(photos))
         labels = load_celeba(celeba, "train").labels
     assert labels is not None
@@ -89,19 +98,29 @@ def test_no_two_classifiers_draw_alike() -> None:
     assert len(set(seeds)) == len(kinds) * 50
 
 
-def critics(celeba: Path, weights: Path, judges: Path, out: Path, *options: str) -> list[str]:
-    where = ["--celeba", str(celeba), "--vae", str(weights), "--guide", str(judges), str(judges), "--out", str(out)]
+def critics(celeba: Path, weights: Path, trained: Path, out: Path, *options: str) -> list[str]:
+    where = [
+        "--celeba",
+        str(celeba),
+        "--vae",
+        str(weights),
+        "--guidance",
+        str(trained),
+        str(trained),
+        "--out",
+        str(out),
+    ]
     return ["train.critics", *where, "--steps", "30", "--batch", "12", *NETS, *HOW, *options]
 
 
 @pytest.mark.slow
 def test_killed_critics_go_on_as_if_nothing_had_happened(
-    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
+    celeba: Path, tiny_weights: Path, trained: Path, tmp_path: Path
 ) -> None:
     folders = [tmp_path / name for name in ("whole", "killed")]
     for folder in folders:
         shutil.copytree(tiny_weights, folder / "weights")
-    whole, killed = (critics(celeba, f / "weights", judges, f / "run", "--save-minutes", "0.002") for f in folders)
+    whole, killed = (critics(celeba, f / "weights", trained, f / "run", "--save-minutes", "0.002") for f in folders)
     finish(whole)
     kill_in_the_middle(killed, folders[1] / "run")
     finish([*killed, "--resume"])
@@ -115,12 +134,12 @@ def test_killed_critics_go_on_as_if_nothing_had_happened(
 @pytest.mark.slow
 @pytest.mark.parametrize("perceptual", [False, True])
 def test_sharpening_changes_the_decoder_alone(
-    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path, perceptual: bool
+    celeba: Path, tiny_weights: Path, trained: Path, tmp_path: Path, perceptual: bool
 ) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(tiny_weights, weights)
     options = ["--images", "64", "--batch", "8", "--width", "8", "--detail", "4", *HOW]
-    options += ["--perceptual", str(judges)] if perceptual else []
+    options += ["--perceptual", str(trained)] if perceptual else []
     options += ["--out", str(tmp_path / "run")]
     finish(["train.sharpen", "--celeba", str(celeba), "--vae", str(weights), "--weights", str(weights), *options])
     before, after = (FaceEditor.load(folder, device="cpu").model for folder in (tiny_weights, weights))
@@ -133,12 +152,12 @@ def test_sharpening_changes_the_decoder_alone(
 
 @pytest.mark.slow
 def test_a_decoder_of_other_sizes_learns_from_edits_too(
-    celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path
+    celeba: Path, tiny_weights: Path, trained: Path, tmp_path: Path
 ) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(tiny_weights, weights)
     options = ["--images", "40", "--batch", "8", "--width", "8", "--blend", "1", "--imagined", "8", *HOW]
-    options += ["--decoder-widths", "8", "8", "8", "12", "--decoder-bottleneck", "6", "--perceptual", str(judges)]
+    options += ["--decoder-widths", "8", "8", "8", "12", "--decoder-bottleneck", "6", "--perceptual", str(trained)]
     options += ["--editor", str(tiny_weights), "--out", str(tmp_path / "run"), "--weights", str(weights)]
     printed = finish(["train.sharpen", "--celeba", str(celeba), "--vae", str(tiny_weights), *options])
     assert "decoder in" in printed
@@ -150,21 +169,23 @@ def test_a_decoder_of_other_sizes_learns_from_edits_too(
 
 
 @pytest.mark.slow
-def test_the_actor_learns_where_looking_ended(celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path) -> None:
+def test_the_actor_learns_where_correction_ended(
+    celeba: Path, tiny_weights: Path, trained: Path, tmp_path: Path
+) -> None:
     weights, run = tmp_path / "weights", tmp_path / "run"
     shutil.copytree(tiny_weights, weights)
     found = [str(tmp_path / "first.safetensors"), str(tmp_path / "second.safetensors")]
     options = ["--celeba", str(celeba), "--weights", str(weights), "--out", str(run), "--photos", "12", "--rows", "4"]
     options += ["--searches", "10", "--batch", "16", *HOW]
     finish(["train.distil", *options, "--found", found[0], "--steps", "0"])
-    finish(["train.distil", *options, "--found", found[1], "--steps", "0", "--seed", "1", "--teachers", str(judges)])
+    finish(["train.distil", *options, "--found", found[1], "--steps", "0", "--seed", "1", "--teachers", str(trained)])
     before, untouched = (FaceEditor.load(folder, device="cpu").model for folder in (tiny_weights, weights))
     assert all(torch.equal(*pair) for pair in zip(before.actor.parameters(), untouched.actor.parameters(), strict=True))
-    # An untrained actor hardly moves, nor does looking move it: say that it went somewhere.
+    # An untrained actor hardly moves, nor does correction move it: say that it went somewhere.
     parts = [load_file(path) for path in found]
     assert not torch.equal(parts[0]["z"][:4], parts[1]["z"][:4])
-    for path, part in zip(found, parts, strict=True):
-        save_file({**part, "move": torch.full_like(part["z"], 0.3)}, path)
+    for path, tensors in zip(found, parts, strict=True):
+        save_file({**tensors, "move": torch.full_like(tensors["z"], 0.3)}, path)
     finish(["train.distil", *options, "--found", *found, "--steps", "60", "--lr", "1e-2"])
     after = FaceEditor.load(weights, device="cpu").model.actor
     z, y, mask = (torch.cat([part[name] for part in parts]) for name in ("z", "y", "mask"))

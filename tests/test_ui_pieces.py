@@ -63,6 +63,8 @@ def test_model_card_loses_its_front_matter_and_keeps_its_pictures(tmp_path: Path
     assert card.startswith("# Card")
     assert "![Curve](data:image/png;base64," in card
     assert "![Web]" not in card  # a link, for nothing is fetched from outside
+    (tmp_path / "evaluation.md").write_text("| measured | ![Curve](curve.png) |\n")
+    assert model_card(tmp_path).endswith("=) |\n")  # everything that was measured stands below it
 
 
 def test_a_file_on_its_way_to_a_browser_stays_whole(folder: Folder) -> None:

@@ -1,6 +1,6 @@
 """Put a face parser and a witness, trained elsewhere, into a weights folder.
 
-    python -m train.adopt --weights runs/calibrate/weights --parser runs/parser/weights --judges weights/judges-64
+    python -m train.adopt --weights runs/calibrate/weights --parser runs/parser/weights --evaluators weights/judges-64
 
 What each attribute may touch in a photo, and what it recolours, is the attribute set's to say (train/celeba-10.json):
 it goes into config.json anew, with the colours that `train.colours` measured there.
@@ -33,7 +33,7 @@ class AdoptConfig:
     """Weights folder that they go into."""
     parser: Path | None = None
     """Folder that `train.parser` wrote."""
-    judges: Path | None = None
+    evaluators: Path | None = None
     """Folder with the classifier "reader", which becomes the witness: no loss, guidance or calibration of these weights
     may have heard it."""
 
@@ -60,8 +60,8 @@ def main() -> None:
         save_config(config.weights, parser={**vars(parser.config), "classes": list(parser.config.classes)})
         save_module(config.weights, "parser", parser)
         save_config(config.weights, attributes=steered(attributes).as_json())
-    if config.judges is not None:
-        save_classifier(config.weights, "witness", load_classifier(config.judges, "reader"))
+    if config.evaluators is not None:
+        save_classifier(config.weights, "witness", load_classifier(config.evaluators, "reader"))
     print(f"{config.weights}: the face parser and the witness are in.")
 
 

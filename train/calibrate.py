@@ -1,10 +1,11 @@
 """Measure what the identity slider does, and lay it out so that it means the same in both backends.
 
-    python -m train.calibrate --weights weights/celeba-64 --guide runs/guide3/weights
+    python -m train.calibrate --weights weights/celeba-64 --calibration runs/calibration/weights
 
-With guides (see train.classifier), first the length of the move of each of the twenty changes: as long as most of its
-edits need before the guides see it in the photo that a user gets; and, where that is not enough, how sure of it the
-model's own guide must be. They must not be those that the actor was trained by, which it has learned to please. Then,
+With classifiers for calibration (`train.classifier --kind guidance`), first the step scale of each of the twenty
+changes: as large as most of its edits need before these classifiers see it in the photo that a user gets; and, where
+that is not enough, the target margin, the logit that the guidance classifier must read. They must not be those that the
+actor was trained by, which it has learned to please. Then,
 for points on the actor's line where its proposal or the optimisation may end, held-out photos are edited in the twenty
 directions, and a face embedding says how similar the person still is. The slider runs over the range that both can
 reach, in equal steps of similarity: 1 is the same picture, 0 two strangers.
@@ -21,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.transforms.v2.functional import to_pil_image
 from tqdm import tqdm
 
 from lc.checksums import forget_missing
 from lc.classifier import Classifier
+from lc.crops import to_pictures
 from lc.edit.actor import propose_corrected
 from lc.edit.problem import Problem, constraints_of, pose
 from lc.edit.space import LatentSpace
@@ -34,7 +35,7 @@ from lc.faces import paste
 from lc.faces.steering import Steering
 from lc.identity import FILE, Calibration, save_calibration
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
-from train.classifier import load_guide
+from train.classifier import load_guidance
 from train.data import load_celeba
 from train.engine import parse, program
 from train.evaluate import edits as editing
@@ -57,16 +58,16 @@ class CalibrateConfig:
     """Photos of the part left to others: the first ones are those that figures are reported on."""
     limit: int | None = None
     """Use only so many photos of the part: a dry run."""
-    guide: tuple[Path, ...] = ()
-    """Folders of classifiers that took no part in training the actor; without any, lengths stay as they are."""
-    reach: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
-    """Lengths that are tried, as parts of the actor's most careful move."""
+    calibration: tuple[Path, ...] = ()
+    """Folders of classifiers that took no part in training the actor; without any, step scales stay as they are."""
+    step_scales: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
+    """Step scales that are tried, as parts of the actor's most careful move."""
     seen: float = 0.9
-    """Share of a direction's edits in which a guide must see what was wanted."""
+    """Share of a direction's edits in which a classifier for calibration must see what was wanted."""
     tried: int = 40
-    """Photos per direction for the lengths, and for how sure the model's own guide must be."""
-    sure: tuple[float, ...] = (LEGACY_TUNING["target_margin"], 6.0, 8.0, 10.0, 13.0, 17.0)
-    """Logits that this one is asked to read, ascending."""
+    """Photos per direction for step scales and target margins."""
+    target_margins: tuple[float, ...] = (LEGACY_TUNING["target_margin"], 6.0, 8.0, 10.0, 13.0, 17.0)
+    """Logits that the guidance classifier is asked to read, ascending."""
     clear: float = 0.8
     """Share of a direction's edits, in the middle of the slider, in which the others must then see what was wanted."""
     least: tuple[tuple[str, float], ...] = (
@@ -74,7 +75,7 @@ class CalibrateConfig:
         ("Bald=1", 17.0),
     )
     """The logit that is asked of some changes, at least. In whole photos hair goes on beyond the crop as it was; and a
-    head is bald to the guide sooner than to anybody else."""
+    head is bald to the guidance classifier sooner than to anybody else."""
     edits: int = 3
     """Photos per direction."""
     actor: tuple[float, ...] = (1.7, 1.35, 1.0)
@@ -116,18 +117,18 @@ def lay_out(actor: Curve, optimiser: Curve, steps: int) -> Calibration:
     return Calibration(places, actor.at(wanted), optimiser.at(wanted))
 
 
-def shortest(reach: Sequence[float], success: np.ndarray, seen: float) -> float:
-    """The first length at which the success (R,) is `seen`, or near the most that any length gives.
+def smallest(scales: Sequence[float], success: np.ndarray, seen: float) -> float:
+    """The first scale at which the success (R,) is `seen`, or near the most that any gives.
 
-    >>> shortest((0.5, 1.0, 1.5), np.array([0.2, 0.8, 1.0]), 0.9)
+    >>> smallest((0.5, 1.0, 1.5), np.array([0.2, 0.8, 1.0]), 0.9)
     1.25
     """
     rising = np.maximum.accumulate(success)
     enough = min(seen, float(rising[-1]) - 0.02)
     if rising[0] >= enough:
-        return float(reach[0])
+        return float(scales[0])
     after = int(np.argmax(rising >= enough))
-    return float(np.interp(enough, rising[after - 1 : after + 1], reach[after - 1 : after + 1]))
+    return float(np.interp(enough, rising[after - 1 : after + 1], scales[after - 1 : after + 1]))
 
 
 def similarity_by_distance(
@@ -165,46 +166,46 @@ class Measurement:
         self.strangers = float(torch.pdist(faces).mean())
 
     @torch.inference_mode()
-    def lengths(self, config: CalibrateConfig, guides: Sequence[Classifier]) -> dict[str, float]:
-        """Of each change, as a share of their mean: how long its move must be.
+    def step_scales(self, config: CalibrateConfig, classifiers: Sequence[Classifier]) -> dict[str, float]:
+        """Of each change, as a share of their mean: how large its step scale must be.
 
-        Half-way between what was measured and one length for all (the root): classifiers differ in what they need.
+        Half-way between what was measured and one scale for all (the root): classifiers differ in what they need.
         """
-        space, found = self._space(lengths={}), {}
-        for change, readings, problem in self._problems(config, space, "lengths"):
+        space, found = self._space({}), {}
+        for change, readings, problem in self._problems(config, space, "step scales"):
             success = []
-            for reach in config.reach:
-                _, pictures = propose_corrected(space, problem, reach, space.tuning.correction_steps)
-                success.append(self._seen(change, readings, pictures, guides))
-            found[change] = shortest(config.reach, np.array(success), config.seen)
+            for scale in config.step_scales:
+                _, pictures = propose_corrected(space, problem, scale, space.tuning.correction_steps)
+                success.append(self._seen(change, readings, pictures, classifiers))
+            found[change] = smallest(config.step_scales, np.array(success), config.seen)
             tqdm.write(f"{change}: {found[change]:.2f} of {np.round(success, 2).tolist()}")
         mean = sum(found.values()) / len(found)
         return {change: round((value / mean) ** 0.5, 3) for change, value in found.items()}
 
     @torch.inference_mode()
-    def shown(
-        self, config: CalibrateConfig, guides: Sequence[Classifier], lengths: Mapping[str, float]
+    def target_margins(
+        self, config: CalibrateConfig, classifiers: Sequence[Classifier], scales: Mapping[str, float]
     ) -> dict[str, float]:
-        """Of each change that others see too seldom otherwise: how sure of it the model's own guide must be."""
-        space, found = self._space(lengths=lengths), {}
-        reach = config.actor[len(config.actor) // 2]
-        for change, readings, problem in self._problems(config, space, "shown"):
-            for logit in config.sure:
-                sure = dataclasses.replace(problem, target_margin=torch.full_like(problem.target_margin, logit))
-                _, pictures = propose_corrected(space, sure, reach, space.tuning.correction_steps)
-                success = self._seen(change, readings, pictures, guides)
+        """The logit that guidance must read of each change that others see too seldom otherwise."""
+        space, found = self._space(scales), {}
+        scale = config.actor[len(config.actor) // 2]
+        for change, readings, problem in self._problems(config, space, "target margins"):
+            for logit in config.target_margins:
+                wanted = dataclasses.replace(problem, target_margin=torch.full_like(problem.target_margin, logit))
+                _, pictures = propose_corrected(space, wanted, scale, space.tuning.correction_steps)
+                success = self._seen(change, readings, pictures, classifiers)
                 if success >= config.clear:
                     break
-            if logit > config.sure[0]:
+            if logit > config.target_margins[0]:
                 found[change] = logit
-                tqdm.write(f"{change}: the guide must read {logit}, and {success:.2f} are seen")
+                tqdm.write(f"{change}: the guidance classifier must read {logit}, and {success:.2f} are seen")
         return found | {
             change: max(found.get(change, space.tuning.target_margin), logit) for change, logit in config.least
         }
 
-    def _space(self, lengths: Mapping[str, float]) -> LatentSpace:
+    def _space(self, scales: Mapping[str, float]) -> LatentSpace:
         model = self.editor.model
-        fresh = dataclasses.replace(model.calibration, step_scales=lengths, target_margins={})
+        fresh = dataclasses.replace(model.calibration, step_scales=scales, target_margins={})
         return LatentSpace(dataclasses.replace(model, calibration=fresh))
 
     def _problems(
@@ -217,9 +218,9 @@ class Measurement:
             yield editing.key((name, wanted)), readings, pose(space, start, constraints_of(space, {name: wanted}))
 
     def _seen(
-        self, change: str, readings: Sequence[Reading], pictures: torch.Tensor, guides: Sequence[Classifier]
+        self, change: str, readings: Sequence[Reading], pictures: torch.Tensor, classifiers: Sequence[Classifier]
     ) -> float:
-        """The share of a change that guides see in decoded faces (B, 3, 64, 64), put into their photos."""
+        """The share of a change that classifiers see in decoded faces (B, 3, 64, 64), put into their photos."""
         changes = ATTRIBUTE_SET.parse([change]).wanted
         steerer = self.editor.steerer
         steering = steerer.steering(readings, changes, pictures, steerer.layers(readings, changes))
@@ -227,7 +228,7 @@ class Measurement:
         pasted = tensor([_pasted(*triple) for triple in triples]).to(self.editor.device)
         ((name, wanted),) = changes.items()
         read = torch.stack(
-            [guide.read(resized(pasted, guide.config.image_size))[:, ATTRIBUTES.index(name)] for guide in guides]
+            [one.read(resized(pasted, one.config.image_size))[:, ATTRIBUTES.index(name)] for one in classifiers]
         )
         return float((read == bool(wanted)).float().mean())
 
@@ -248,7 +249,7 @@ class Measurement:
 
 def _pasted(reading: Reading, picture: torch.Tensor, steering: Steering | None) -> Image.Image:
     """The face as a user gets it: (3, S, S) in [0, 1], put into the photo, cut out again."""
-    edited = to_pil_image(picture)
+    (edited,) = to_pictures(picture[None])
     pasted = paste(reading.photo.rgb, edited, reading.aligned, reading.reconstruction, steering)
     return editing.cut(pasted, reading, reading.aligned.crop.width)
 
@@ -261,12 +262,12 @@ def main() -> None:
     forget_missing(config.weights, FILE)  # who removed it wants to begin with the defaults
     measurement = Measurement(config)
     before = measurement.editor.model.calibration
-    lengths, shown = before.step_scales, before.target_margins
-    if config.guide:
-        guides = [load_guide(folder).to(measurement.editor.device) for folder in config.guide]
-        check_calibration(measurement.editor.model, config.guide, guides)
-        lengths = measurement.lengths(config, guides)
-        shown = measurement.shown(config, guides, lengths)
+    scales, margins = before.step_scales, before.target_margins
+    if config.calibration:
+        classifiers = [load_guidance(folder).to(measurement.editor.device) for folder in config.calibration]
+        check_calibration(measurement.editor.model, config.calibration, classifiers)
+        scales = measurement.step_scales(config, classifiers)
+        margins = measurement.target_margins(config, classifiers, scales)
     knobs: dict[Method, tuple[float, ...]] = {"actor": config.actor, "optimise": config.optimiser}
     curves: dict[Method, Curve] = {}
     distances, similarities = [], []
@@ -275,7 +276,7 @@ def main() -> None:
         for place in tqdm(places, desc=method, leave=False):
             still = {"actor": (place, place)} if method == "actor" else {"optimiser": (place, place)}
             distance, similarity, converged = measurement.at(
-                Calibration(**still, step_scales=lengths, target_margins=shown), method
+                Calibration(**still, step_scales=scales, target_margins=margins), method
             )
             distances.append(distance)
             similarities.append(similarity)
@@ -287,7 +288,7 @@ def main() -> None:
     table = lay_out(curves["actor"], curves["optimise"], config.steps)
     x, y = similarity_by_distance(np.concatenate(distances), np.concatenate(similarities))
     table = dataclasses.replace(
-        table, distance=tuple(x.tolist()), similarity=tuple(y.tolist()), step_scales=lengths, target_margins=shown
+        table, distance=tuple(x.tolist()), similarity=tuple(y.tolist()), step_scales=scales, target_margins=margins
     )
     measured = {method: dataclasses.asdict(curve) for method, curve in curves.items()}
     edits = len(distances[0])

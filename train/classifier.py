@@ -1,19 +1,19 @@
-"""Train a pixel classifier of the ten attributes.
+"""Train a pixel classifier of the attributes.
 
     python -m train.classifier --kind realism --celeba data/celeba --out runs/realism
-    python -m train.classifier --kind reader --celeba data/celeba --vae runs/vae/weights --out runs/reader
-    python -m train.classifier --kind guide --celeba data/celeba --vae runs/vae/weights --out runs/guide
+    python -m train.classifier --kind evaluation --celeba data/celeba --vae runs/vae/weights --out runs/evaluation
+    python -m train.classifier --kind guidance --celeba data/celeba --vae runs/vae/weights --out runs/guidance
     python -m train.classifier --kind perceptual --celeba data/celeba --out runs/perceptual
-    python -m train.classifier --kind guide --teachers runs/guide1/weights runs/guide2/weights \\
+    python -m train.classifier --kind guidance --teachers runs/guidance1/weights runs/guidance2/weights \\
         --vae weights/celeba-64 --extra cache/lfw_aligned.safetensors --weights weights/celeba-64 --out runs/taught
 
-Four of them, trained apart. "reader" reads attributes off photos and decoded pictures alike, so half of what it sees
-is blurred or passed through the VAE. "realism" sees sharp photos only, since features trained on blur are blind to it;
-its features measure Frechet distances. These two are for evaluation only: never a loss, never in the app. "guide" is a
-third, and may help to train the critics. "perceptual" sees sharp photos only; VAE and decoder may be trained by its
-features, and it may be a guide. Guides that were trained from several seeds can teach it (distillation, Hinton, Vinyals
-and Dean 2015): what they agree on is less of an accident than what one net learned from 8,000 labels, and they can
-label photos that nobody did, reconstructions, and edits.
+Four of them, trained apart. "evaluation" reads attributes off photos and decoded pictures alike, so half of what it
+sees is blurred or passed through the VAE. "realism" sees sharp photos only, since features trained on blur are blind to
+it; its features measure Frechet distances. These two are for evaluation only: never a loss, never in the app.
+"guidance" is a third, and may help to train the critics. "perceptual" sees sharp photos only; VAE and decoder may be
+trained by its features, and the critics too. Guidance classifiers that were trained from several seeds can teach it
+(distillation, Hinton, Vinyals and Dean 2015): what they agree on is less of an accident than what one net learned from
+8,000 labels, and they can label photos that nobody did, reconstructions, and edits.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lc.blur import gaussian_blur
 from lc.classifier import Classifier, ClassifierConfig
 from lc.errors import LatentConstraintsError
 from lc.generator import EncodingGenerator
@@ -42,7 +43,9 @@ from train.loop import Stage, cosine, follow, train
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-Kind = Literal["realism", "guide", "reader", "perceptual"]
+Kind = Literal["realism", "guidance", "evaluation", "perceptual"]
+#: What two of them are called in a weights folder, by files that people have; the others are called as they are.
+PARTS: dict[str, str] = {"guidance": "guide", "evaluation": "reader"}
 SHARP: tuple[Kind, ...] = ("realism", "perceptual")  # these see no blurred photo
 
 
@@ -51,13 +54,13 @@ class ClassifierTraining(RunConfig):
     """Train a pixel classifier."""
 
     out: Path = Path("runs/classifier")
-    kind: Kind = "reader"
+    kind: Kind = "evaluation"
     celeba: Path = Path("data/celeba")
     vae: Path | None = None
-    """Weights folder; a quarter of the photos of "reader" and "guide" pass through it. With teachers half of them do,
-    half of these edited by its actor."""
+    """Weights folder; a quarter of the photos of "evaluation" and "guidance" pass through it. With teachers half of
+    them do, half of these edited by its actor."""
     teachers: tuple[Path, ...] = ()
-    """Folders of guides to learn from, instead of from the labels."""
+    """Folders of guidance classifiers to learn from, instead of from the labels."""
     extra: tuple[Path, ...] = ()
     """More crops from train.prepare, for teachers to label."""
     model: ClassifierConfig = dataclasses.field(default_factory=ClassifierConfig)
@@ -84,8 +87,13 @@ PRESETS = {
 }
 
 
-def load_guide(folder: Path, image_size: int | None = None) -> Classifier:
-    """The classifier of a folder that may help to train the critics: a "guide", or a "perceptual" one.
+def part(kind: Kind) -> str:
+    """What a classifier of this kind is called in a weights folder."""
+    return PARTS.get(kind, kind)
+
+
+def load_guidance(folder: Path, image_size: int | None = None) -> Classifier:
+    """The classifier of a folder that may help to train the critics: a guidance classifier, or a "perceptual" one.
 
     Args:
         folder: a weights folder.
@@ -94,7 +102,7 @@ def load_guide(folder: Path, image_size: int | None = None) -> Classifier:
     Raises:
         WeightsError: there is neither, or it is damaged, or of another image size.
     """
-    name = "guide" if "guide" in load_config(folder) else "perceptual"
+    name = PARTS["guidance"] if PARTS["guidance"] in load_config(folder) else "perceptual"
     classifier = load_classifier(folder, name)
     check_size(name, folder, classifier.config.image_size, image_size or classifier.config.image_size)
     return classifier
@@ -104,7 +112,7 @@ def load_perceptual(folder: Path | None, device: torch.device, image_size: int |
     """The classifier whose features a copy is compared by; none without a folder.
 
     Args:
-        folder, image_size: see `load_guide`.
+        folder, image_size: see `load_guidance`.
         device: where it is put.
 
     Raises:
@@ -126,8 +134,8 @@ class Committee(nn.Module):
 
     @classmethod
     def load(cls, folders: Sequence[Path], device: torch.device, image_size: int) -> Committee:
-        """The guides of these folders, for pictures of so many pixels; raises WeightsError."""
-        return cls([load_guide(folder, image_size).to(device) for folder in folders])
+        """The guidance classifiers of these folders, for pictures of so many pixels; raises WeightsError."""
+        return cls([load_guidance(folder, image_size).to(device) for folder in folders])
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> logits (B, 10)."""
@@ -159,12 +167,9 @@ def drawn(x: Tensor, model: Model, generator: torch.Generator) -> Tensor:
 @torch.no_grad()
 def degrade(x: Tensor, vae: EncodingGenerator | None, generator: torch.Generator) -> Tensor:
     """Blur a quarter of the batch and pass another quarter through the VAE. (B, 3, S, S) -> the same."""
-    from torchvision.transforms.v2.functional import gaussian_blur  # here: the import takes seconds
-
     quarter, scale = len(x) // 4, x.shape[-1] // 64
     sigma = scale * float(torch.empty(1).uniform_(0.4, 1.6, generator=generator))
-    side = 6 * scale + 1
-    blurred = gaussian_blur(x[2 * quarter : 3 * quarter], [side, side], [sigma, sigma])
+    blurred = gaussian_blur(x[2 * quarter : 3 * quarter], 6 * scale + 1, sigma)
     parts = [x[: 2 * quarter], blurred, x[3 * quarter :]]
     if vae is not None:
         parts[2] = vae.decode(vae.encode(parts[2]).sample()).to(x.dtype)
@@ -250,7 +255,7 @@ class ClassifierStage(Stage[ClassifierTraining]):
         if config.extra and not config.teachers:
             raise LatentConstraintsError("--extra has no labels: name --teachers that give it some.")
         torch.manual_seed(self.seed)
-        classifier = load_classifier(config.init, config.kind) if config.init else Classifier(config.model)
+        classifier = load_classifier(config.init, part(config.kind)) if config.init else Classifier(config.model)
         if classifier.config.attributes != len(ATTRIBUTES):
             classifier = with_outputs(classifier, len(ATTRIBUTES))
         classifier.train().requires_grad_(True).to(memory_format=torch.channels_last)
@@ -309,7 +314,7 @@ class ClassifierStage(Stage[ClassifierTraining]):
         found = probabilities(classifier, held_out.images) >= classifier.thresholds
         right = (found == held_out.labels.bool()).float()
         folder = config.weights or config.out / "weights"
-        save_classifier(folder, config.kind, classifier)
+        save_classifier(folder, part(config.kind), classifier)
         texts = ", ".join(f"{name} {value:.3f}" for name, value in zip(ATTRIBUTES, right.mean(0).tolist(), strict=True))
         count = len(validation)
         copies = f", reconstructions {right[count:].mean():.4f}" if len(right) > count else ""

@@ -1,16 +1,16 @@
 """Train the critics D(z, y) and D_attr(z) and the actor G(z, y), jointly, over the frozen generator's latents.
 
-    python -m train.critics --vae runs/vae/weights --guide runs/guide/weights --extra cache/lfw.safetensors \\
+    python -m train.critics --vae runs/vae/weights --guidance runs/guidance/weights --extra cache/lfw.safetensors \\
         --out runs/critics
 
 Source: arXiv 1711.05772, section 4. What differs from the paper, and why:
 - D's label is left out half of the time, so that the same net says "real" without vetoing label combinations that
   nobody has; edits use it so.
 - D_attr also learns from decoded latents (the actor's, and others on the line from an edited photo to them and beyond)
-  that a training-time pixel classifier, the guide, has read back, so that it is right where edits go and not only where
+  that a guidance classifier of pixels has read back, so that it is right where edits go and not only where
   photos are.
 - Changes that fail are drawn more often, and count more.
-- The actor hears the guide too, through the decoder: an edit that fools D_attr but not the eye earns nothing.
+- The actor hears that classifier too, through the decoder: an edit that fools D_attr but not the eye earns nothing.
 - One actor serves every distance weight: it is told the place of the identity slider.
 """
 
@@ -32,14 +32,14 @@ from lc.errors import LatentConstraintsError
 from lc.invert import invert
 from lc.weights import bundled_classifier, load_module, load_statistics, save_editing_nets, save_tuning
 from train.attributes import ATTRIBUTE_SET
-from train.classifier import load_guide
+from train.classifier import load_guidance
 from train.data import MARGIN, centre, load_celeba
 from train.draw import Draw
 from train.engine import RunConfig, parse, program, save_grid
 from train.inputs import load_encoding_generator
 from train.latents import DIRECTIONS, load_or_encode, toggle_goals
 from train.loop import Stage, cosine, follow, train
-from train.tasks import ActorTask, ActorWeights, AttributeTask, CriticTask, Judges
+from train.tasks import ActorTask, ActorWeights, AttributeTask, CriticTask, Targets
 from train.tuning import tuning_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class CriticsTraining(RunConfig):
     """More crops from train.prepare: real photos without labels."""
     vae: Path = Path("runs/vae/weights")
     """Weights folder of the generator; the nets are written into it."""
-    guide: tuple[Path, ...] = (Path("runs/guide/weights"),)
+    guidance: tuple[Path, ...] = (Path("runs/guidance/weights"),)
     """Folders of the classifiers that help training; with several, each step hears one."""
     init: Path | None = None
     """Weights folder to start from."""
@@ -70,7 +70,7 @@ class CriticsTraining(RunConfig):
     warmup: int = 50
     latents: Path | None = None
     """File to keep the photos' encodings in, or to read them from when it is there already."""
-    looks: int = 2
+    views: int = 2
     """Encodings kept per photo: one as it is, the others flipped and shifted."""
     gradient_penalty: float = 10.0
     critic_steps: int = 2
@@ -80,17 +80,17 @@ class CriticsTraining(RunConfig):
     realism_edit: float = 1.2
     """The same for edits. With 0.3 an edit that fails often learns to ruin the face instead."""
     attribute: float = 2.0
-    """Weight of D_attr's and the guide's cross-entropies."""
+    """Weight of D_attr's and the guidance classifier's cross-entropies."""
     match: float = 4.0
-    """Weight of the energy distance between a guide's features of generated faces and of photos with such labels."""
+    """Weight of the energy distance between guidance features of generated faces and of photos with such labels."""
     failing: float = 1.0
     """How many times more a change counts that always fails than one that never does, less one."""
     cycle: float = 0.5
     """Weight of the distance that is left after an edit and its undoing, against the edit's own."""
     pixels: float = 40.0
     """Weight of the mean absolute change of an edit's pixels, in [0, 1], against its distance in latents."""
-    hold: float = 0.8
-    """Weight of an attribute to hold against one to change."""
+    preservation: float = 0.8
+    """Weight of an attribute to preserve against one to change."""
     smoothing: float = 0.03
     """Distance of targets from 0 and 1: beyond that an attribute only burns."""
     lambda_dist: tuple[float, float] = (0.01, 0.5)
@@ -170,7 +170,7 @@ class CriticsStage(Stage[CriticsTraining]):
             self.vae,
             config.celeba,
             config.extra,
-            config.looks,
+            config.views,
             config.limit,
             self.device,
             config.margin,
@@ -179,14 +179,14 @@ class CriticsStage(Stage[CriticsTraining]):
         self.actor, critic, attribute_critic = nets = build(config)
         for net in nets:
             net.to(self.device)
-        guides = [load_guide(folder, self.vae.image_size).to(self.device) for folder in config.guide]
+        guidance = [load_guidance(folder, self.vae.image_size).to(self.device) for folder in config.guidance]
         sigma_bar = load_statistics(config.vae).sigma_bar.to(self.device)
-        judges = Judges(critic, attribute_critic, guides, self.vae, sigma_bar)
+        targets = Targets(critic, attribute_critic, guidance, self.vae, sigma_bar)
         weights = ActorWeights(
             **{field.name: getattr(config, field.name) for field in dataclasses.fields(ActorWeights)}
         )
         tasks: dict[str, tuple[nn.Module, nn.Module]] = {
-            "actor": (self.actor, ActorTask(self.actor, judges, weights)),
+            "actor": (self.actor, ActorTask(self.actor, targets, weights)),
             "critic": (critic, CriticTask(critic, config.gradient_penalty)),
             "attribute_critic": (attribute_critic, AttributeTask(attribute_critic)),
         }
@@ -197,7 +197,7 @@ class CriticsStage(Stage[CriticsTraining]):
             optimiser = torch.optim.Adam(module.parameters(), lr=config.lr, betas=betas, fused=True)
             self.add(name, module, optimiser, rate, task=task, average=follow(config.ema))
         with engine.autocast():
-            self.draw = Draw(config, self.latents, judges, self.device)
+            self.draw = Draw(config, self.latents, targets, self.device)
         self.kept = {"failing": self.draw.failing}
 
     def update(self, name: str, *batch: Any) -> Tensor:
@@ -222,7 +222,7 @@ class CriticsStage(Stage[CriticsTraining]):
     def measure(self, done: int) -> Mapping[str, float]:
         if done % (5 * self.config.log_steps):
             return {}
-        return {"held_out_accuracy": self.look(*self.trained())}
+        return {"held_out_accuracy": self.show(*self.trained())}
 
     def trained(self) -> tuple[Actor, Critic, AttributeCritic]:
         """Copies of the averaged nets."""
@@ -231,7 +231,7 @@ class CriticsStage(Stage[CriticsTraining]):
         return actor, critic, attribute_critic
 
     @torch.no_grad()
-    def look(self, actor: Actor, critic: Critic, attribute_critic: AttributeCritic) -> float:
+    def show(self, actor: Actor, critic: Critic, attribute_critic: AttributeCritic) -> float:
         """Set D_attr's biases by held-out photos, draw samples and edits; returns its accuracy on these photos."""
         config, size = self.config, self.vae.image_size
         held_out = load_celeba(config.celeba, "validation", config.limit, image_size=size, margin=config.margin)
@@ -272,7 +272,7 @@ class CriticsStage(Stage[CriticsTraining]):
     def finish(self) -> str:
         """Write the averaged nets into the generator's folder, and grids of samples and edits."""
         config, nets = self.config, self.trained()
-        accuracy = self.look(*nets)
+        accuracy = self.show(*nets)
         save_editing_nets(config.vae, *nets, self.latents.labels, config.lambda_dist, ATTRIBUTE_SET)
         tuning = tuning_of(config.vae)
         if config.optimiser_steps is not None:

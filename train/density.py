@@ -34,7 +34,7 @@ class DensityTraining:
     """More crops from train.prepare."""
     latents: Path | None = None
     """File of encodings that train.critics has kept, or will be kept for it."""
-    looks: int = 2
+    views: int = 2
     """Encodings per photo, where they are made here."""
     components: int = 12
     """Of the mixture."""
@@ -80,7 +80,7 @@ def main() -> None:
     device = torch.device("cpu")
     vae, statistics = load_encoding_generator(config.vae, device), load_statistics(config.vae)
     latents = load_or_encode(
-        config.latents, vae, config.celeba, config.extra, config.looks, config.limit, device, config.margin
+        config.latents, vae, config.celeba, config.extra, config.views, config.limit, device, config.margin
     )
     mean, std = latents.mean.flatten(0, 1), latents.std.flatten(0, 1)
     save_density(config.vae, fit(mean, std, statistics.mean, statistics.std, config))

@@ -2,11 +2,11 @@
 
     python -m train.distil --weights weights/celeba-64 --extra cache/lfw_aligned.safetensors --out runs/distil
 
-For photos of the training part the actor proposes, `lc.edit.correct` corrects the proposal by all ten readings of
+For photos of the training part the actor proposes, `lc.edit.correct` corrects the proposal by all readings of
 its picture, and the actor learns to go there in one pass: expert iteration (Anthony, Tian and Barber 2017), with the
 look as the expert. Looking again, at the better proposals, gets further than before. Regression also averages what
 pleases the look's classifier in single photos, and keeps what it did to all of them.
-Made-up faces stay as they were: there the actor is held to its own former outputs.
+Generated faces stay as they were: there the actor is held to its own former outputs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DistilTraining(RunConfig):
-    """Teach the actor what looking finds."""
+    """Teach the actor what correction finds."""
 
     out: Path = Path("runs/distil")
     weights: Path = Path("weights/celeba-64")
@@ -65,11 +65,11 @@ class DistilTraining(RunConfig):
     rows: int = 16
     """Photos in each of them."""
     teachers: tuple[Path, ...] = ()
-    """Folders of guides that look instead of the weights' own classifier: several are fooled less than one."""
-    shown: float = LEGACY_TUNING["target_margin"]
+    """Folders of guidance classifiers that correct instead of the weights' own: several are fooled less than one."""
+    target_margin: float = LEGACY_TUNING["target_margin"]
     """The logit that what is wanted is brought to, at least."""
-    looks: int = 4
-    """How often an edit is looked at."""
+    correction_steps: int = 4
+    """Correction steps of each edit that is searched."""
     changes: tuple[str, ...] = ()
     """Only these goals, as Bald=1; none: all twenty."""
     vector: float = 0.4
@@ -77,7 +77,7 @@ class DistilTraining(RunConfig):
     actor, which moves no further than it must, does not: what else a bald head looks like."""
     steps: int = 3_000
     batch: int = 256
-    """Edits per step, and as many made-up faces."""
+    """Edits per step, and as many generated faces."""
     lr: float = 3e-4
     warmup: int = 50
     noise: float = 0.5
@@ -112,7 +112,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Faces:
-    """Made-up faces: (B, latent) `z` to begin at and `wanted`, where the actor led; (B, 10) `y`; (B,) `identity`."""
+    """Generated faces: (B, latent) `z` to begin at and `wanted`, where the actor led; (B, 10) `y`; (B,) `identity`."""
 
     z: Tensor
     y: Tensor
@@ -150,7 +150,7 @@ def read_photos(config: DistilTraining, space: LatentSpace) -> Tensor:
 
 @torch.no_grad()
 def search(config: DistilTraining, space: LatentSpace, photos: Tensor) -> Iterator[Found]:
-    """Edit photos (N, latent), `rows` at a time that lack what is wanted, and look at each."""
+    """Edit photos (N, latent), `rows` at a time that lack what is wanted, and correct each."""
     has = (torch.sigmoid(space.attribute_critic(photos)) >= 0.5).float().cpu()
     reach = space.model.calibration.for_optimiser(0.5)
     # Attribute vectors, each with the others held: a regression of latents on what is read in them.
@@ -165,11 +165,11 @@ def search(config: DistilTraining, space: LatentSpace, photos: Tensor) -> Iterat
         if not len(rows):
             continue
         problem = pose(space, photos[rows], constraints_of(space, changes))
-        margin = torch.full_like(problem.target_margin, config.shown)
+        margin = torch.full_like(problem.target_margin, config.target_margin)
         problem = dataclasses.replace(problem, target_margin=margin)
         differ = ((problem.target - problem.before.round()) * problem.edited) @ vectors
         proposal = propose(space, problem, reach) + config.vector * differ
-        end, _ = correct(space, problem, proposal, config.looks)
+        end, _ = correct(space, problem, proposal, config.correction_steps)
         yield as_taught(problem, end, reach)
 
 
@@ -200,7 +200,7 @@ def load_or_search(config: DistilTraining, space: LatentSpace) -> Found:
 
 
 class DistilTask(nn.Module):
-    """How far the actor is from the moves that were found, and on made-up faces from what it was."""
+    """How far the actor is from the moves that were found, and on generated faces from what it was."""
 
     def __init__(self, actor: Actor, sigma: Tensor) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class DistilTask(nn.Module):
         return ((moved - edits.move) / self.sigma).square().mean(1)
 
     def changed(self, faces: Faces) -> Tensor:
-        """The same for made-up faces, (B,)."""
+        """The same for generated faces, (B,)."""
         found = self.actor(faces.z, faces.y, torch.ones_like(faces.y), faces.identity)
         return ((found - faces.wanted) / self.sigma).square().mean(1)
 

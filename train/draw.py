@@ -11,7 +11,7 @@ from torch import Tensor
 from lc.actor import Actor
 from train.attributes import ATTRIBUTES
 from train.latents import DIRECTIONS, Goals, Latents, toggle_goals
-from train.tasks import ActorBatch, Judges
+from train.tasks import ActorBatch, Targets
 
 if TYPE_CHECKING:
     from train.critics import CriticsTraining
@@ -28,19 +28,19 @@ class Draw:
 
     config: CriticsTraining
     latents: Latents
-    judges: Judges
+    targets: Targets
     device: torch.device
     failing: Tensor = field(default_factory=lambda: torch.full((len(DIRECTIONS),), 0.5))
-    """(20,) how often each direction's edits failed of late, as a guide reads them: those are drawn more often."""
+    """(20,) how often each direction's edits failed of late, as guidance reads them: those are drawn more often."""
 
     def __post_init__(self) -> None:
-        # The guides' features of the photos, once.
+        # The guidance classifiers' features of the photos, once.
         photos = self.latents.mean[: len(self.latents.labels), 0]
         with torch.no_grad():
-            guides = range(len(self.judges.guides))
+            classifiers = range(len(self.targets.guidance))
             found = [
-                [self.judges.features(images, guide).float() for guide in guides]
-                for images in (self.judges.vae.decode(z.to(self.device)) for z in photos.split(256))
+                [self.targets.features(images, classifier).float() for classifier in classifiers]
+                for images in (self.targets.vae.decode(z.to(self.device)) for z in photos.split(256))
             ]
         self.photo_features = [torch.cat(parts) for parts in zip(*found, strict=True)]
 
@@ -69,7 +69,7 @@ class Draw:
         z = self.photos(self.latents.without(directions))
         directions = torch.where(torch.rand(count) < 0.06, -1, directions)
         with torch.no_grad():
-            before = torch.sigmoid(self.judges.attribute_critic.eval()(z)).float().cpu()
+            before = torch.sigmoid(self.targets.attribute_critic.eval()(z)).float().cpu()
         goals = toggle_goals(before, directions)
         goals = Goals(goals.target.to(self.device), goals.mask.to(self.device))
         back = before.to(self.device)
@@ -105,14 +105,14 @@ class Draw:
         return real, y, fake, y_fake, wrong, y_wrong
 
     def for_attributes(self, actor: Actor) -> tuple[Tensor, Tensor]:
-        """Latents and their labels: photos', and a guide's reading of what the actor makes of prior and photos."""
+        """Latents and their labels: photos', and guidance's reading of what the actor makes of prior and photos."""
         rows = self.latents.rare_rows(2 * self.part)
         samples = self.part // 2
         edits = self.part - samples
         moved, _, directions, start = self.moved(actor.eval(), samples, edits)
         part = torch.empty(edits, 1, device=self.device).uniform_(*LINE)
         moved = torch.cat([moved, start + part * (moved[samples:] - start)])
-        read = torch.sigmoid(self.judges.read(self.judges.vae.decode(moved), self.judges.choose()))
+        read = torch.sigmoid(self.targets.read(self.targets.vae.decode(moved), self.targets.choose()))
         self.learn_failing(directions, read[samples : samples + edits].cpu())
         smooth = self.latents.labels[rows].to(self.device) * 0.96 + 0.02
         return torch.cat([self.photos(rows), moved]), torch.cat([smooth, read])
@@ -138,7 +138,7 @@ class Draw:
         z, goals, identity, directions, back = self.toggles(config.batch - samples)
         low, high = config.lambda_dist
         ones, zeros = torch.ones_like(y), torch.zeros(samples, device=self.device)
-        guide, unedited = self.judges.choose(), self.judges.vae.decode(z)
+        classifier, unedited = self.targets.choose(), self.targets.vae.decode(z)
         return ActorBatch(
             z=torch.cat([self.prior(samples), z]),
             goals=Goals(torch.cat([y, goals.target]), torch.cat([ones, goals.mask])),
@@ -148,9 +148,9 @@ class Draw:
             y=torch.cat([y, torch.full_like(goals.target, 0.5)]),
             realism=torch.cat([zeros + config.realism, torch.full_like(identity, config.realism_edit)]),
             pairs=pairs,
-            guide=guide,
+            classifier=classifier,
             unedited=unedited,
-            seen=torch.sigmoid(self.judges.read(unedited, guide)),
+            seen=torch.sigmoid(self.targets.read(unedited, classifier)),
             back=back,
-            photos=self.photo_features[guide][self.latents.rare_rows(4 * samples).to(self.device)],
+            photos=self.photo_features[classifier][self.latents.rare_rows(4 * samples).to(self.device)],
         )

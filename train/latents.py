@@ -23,10 +23,10 @@ DIRECTIONS: tuple[tuple[str, bool], ...] = tuple((name, wanted) for name in ATTR
 
 @dataclass(frozen=True)
 class Latents:
-    """Encodings of photos, several looks (flips, shifts) at each.
+    """Encodings of photos, several views (flips, shifts) at each.
 
     Attributes:
-        mean, std: (N, looks, latent), of q(z|x).
+        mean, std: (N, views, latent), of q(z|x).
         labels: (M, 10) in {0, 1}, of the first M photos; the rest are unlabelled.
         pools: for each direction of `DIRECTIONS`, the labelled photos that lack what it wants.
     """
@@ -44,9 +44,9 @@ class Latents:
         return cls(mean, std, labels, tuple(everyone[lacking] if lacking.any() else everyone for lacking in columns))
 
     def draw(self, rows: Tensor, noise: Tensor | float) -> Tensor:
-        """A look at random of each photo: mean + noise * std * eps, (B, latent). noise 1 draws from q(z|x)."""
-        looks = torch.randint(self.mean.shape[1], (len(rows),))
-        mean, std = self.mean[rows, looks], self.std[rows, looks]
+        """A view at random of each photo: mean + noise * std * eps, (B, latent). noise 1 draws from q(z|x)."""
+        views = torch.randint(self.mean.shape[1], (len(rows),))
+        mean, std = self.mean[rows, views], self.std[rows, views]
         return mean + noise * std * torch.randn_like(mean)
 
     def rare_rows(self, count: int) -> Tensor:
@@ -67,18 +67,18 @@ def load_or_encode(
     vae: Any,
     celeba: Path,
     extra: tuple[Path, ...],
-    looks: int,
+    views: int,
     limit: int | None,
     device: torch.device,
     margin: int = MARGIN,
 ) -> Latents:
-    """Encode CelebA's training part and unlabelled extra crops: as they are, then `looks` - 1 augmented versions.
+    """Encode CelebA's training part and unlabelled extra crops: as they are, then `views` - 1 augmented versions.
 
     Args:
         path: a file that keeps them, for the next time: of the same generator and photos. None keeps nothing.
         vae: a frozen generator with an encoder.
         celeba, extra, limit, margin: see `train.data.load_training`.
-        looks: encodings of each photo.
+        views: encodings of each photo.
         device: the generator's.
     """
     if path and path.exists():
@@ -89,8 +89,8 @@ def load_or_encode(
     generator = torch.Generator().manual_seed(0)
     means, stds = [], []
     for x in tqdm(crops.images.split(128), desc="encode", leave=False):
-        views = [centre(x, size), *(augment(x, generator, image_size=size) for _ in range(looks - 1))]
-        posteriors = [vae.encode(view.to(device)) for view in views]
+        shifted = [centre(x, size), *(augment(x, generator, image_size=size) for _ in range(views - 1))]
+        posteriors = [vae.encode(view.to(device)) for view in shifted]
         means.append(torch.stack([p.mean for p in posteriors], 1).cpu())
         stds.append(torch.stack([p.std for p in posteriors], 1).cpu())
     tensors = {"mean": torch.cat(means), "std": torch.cat(stds), "labels": crops.labels}

@@ -26,6 +26,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lc.blur import gaussian_blur
 from lc.errors import LatentConstraintsError
 from lc.faces import detector, read_photo
 from lc.faces.align import fit, warp
@@ -138,12 +139,10 @@ def paste_worn(
             would stand out over the crown.
         gain: (3, 1, 1), brightness of what is laid on.
     """
-    from torchvision.transforms.v2.functional import gaussian_blur  # here: the import takes seconds
-
     cut = donor_y == kind
     if kind == _HAT:
         cut = cut.flip(0).cummax(0).values.flip(0)  # at and above the lowest pixel of each column
-    soft = gaussian_blur(cut[None, None].float(), [3, 3], [0.7, 0.7])[0]
+    soft = gaussian_blur(cut[None, None].float(), 3, 0.7)[0]
     return x * (1 - soft) + (donor_x * gain).clamp(0, 1) * soft, torch.where(cut, donor_y, y)
 
 
@@ -167,8 +166,6 @@ def geometry(batch: int, size: int, margin: int, turn: float, generator: torch.G
 
 def appearance(x: Tensor, generator: torch.Generator) -> Tensor:
     """Random light, contrast, tint, greyness, blur, pixelation and noise. (B, 3, S, S) in [0, 1] -> the same."""
-    from torchvision.transforms.v2.functional import gaussian_blur  # here: the import takes seconds
-
     batch = len(x)
 
     def uniform(low: float, high: float, channels: int = 1) -> Tensor:
@@ -185,7 +182,7 @@ def appearance(x: Tensor, generator: torch.Generator) -> Tensor:
         side = int(torch.randint(x.shape[-1] // 3, x.shape[-1], (1,), generator=generator))
         coarse = F.interpolate(x[few : 2 * few], side, mode="bilinear", antialias=True, align_corners=False)
         coarse = F.interpolate(coarse, x.shape[-2:], mode="bilinear", align_corners=False)
-        x = torch.cat([gaussian_blur(x[:few], [9, 9], [sigma, sigma]), coarse, x[2 * few :]])
+        x = torch.cat([gaussian_blur(x[:few], 9, sigma), coarse, x[2 * few :]])
     noise = torch.randn(x.shape, generator=generator) * uniform(0, 0.05)
     return (x + noise).clamp(0, 1)
 

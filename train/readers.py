@@ -21,7 +21,6 @@ from typing import NamedTuple, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v2
 
 from lc.errors import WeightsError
 from train.face_api import EXPRESSIONS, AgeGenderNet, FaceExpressionNet, FaceRecognitionNet
@@ -203,6 +202,8 @@ class Mobile:
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
+        from torchvision.models import mobilenet_v2  # here: the import takes seconds
+
         path = find(folder, _MOBILE, _MODULE)
         net = mobilenet_v2(weights=None)
         try:

@@ -161,7 +161,7 @@ class DecoderTask(nn.Module):
     ) -> None:
         super().__init__()
         self.decoder = decoder
-        self._judges, self._config = (critic, classifier, vgg), config
+        self._critics, self._config = (critic, classifier, vgg), config
 
     def forward(self, x: Tensor, z: Tensor, drawn: Tensor, view: View, generator: torch.Generator) -> Tensor:
         """A loss to learn from.
@@ -176,7 +176,7 @@ class DecoderTask(nn.Module):
         Returns:
             (9,): the total, and its detached parts, see PARTS.
         """
-        config, (critic, classifier, vgg) = self._config, self._judges
+        config, (critic, classifier, vgg) = self._config, self._critics
         pictures = self.decoder(z)
         copies, made = pictures.split([len(x), len(drawn)])
         error = (copies - x).square().mean()

@@ -18,7 +18,7 @@ from lc.losses import attribute_loss, distance, gradient_penalty, not_satisfied,
 from lc.vae import VAE
 from train.latents import Goals
 
-__all__ = ["ActorBatch", "ActorTask", "ActorWeights", "AttributeTask", "CriticTask", "Judges", "energy_distance"]
+__all__ = ["ActorBatch", "ActorTask", "ActorWeights", "AttributeTask", "CriticTask", "Targets", "energy_distance"]
 
 
 class CriticTask(nn.Module):
@@ -42,7 +42,7 @@ class CriticTask(nn.Module):
 
 
 class AttributeTask(nn.Module):
-    """D_attr's loss: photos with their labels, decoded latents with what the guide reads in them."""
+    """D_attr's loss: photos with their labels, decoded latents with what a guidance classifier reads in them."""
 
     def __init__(self, critic: AttributeCritic) -> None:
         super().__init__()
@@ -54,27 +54,27 @@ class AttributeTask(nn.Module):
 
 
 @dataclass
-class Judges:
-    """What the actor is judged by; frozen while it learns, so kept out of any module's parameters."""
+class Targets:
+    """The nets in the actor's loss; frozen while it learns, so kept out of any module's parameters."""
 
     critic: Critic
     attribute_critic: AttributeCritic
-    guides: list[Classifier]
+    guidance: list[Classifier]
     vae: VAE
     sigma_bar: Tensor
 
     def choose(self) -> int:
-        """One guide at random: an edit that fools one of several classifiers earns little."""
-        return int(torch.randint(len(self.guides), (1,)))
+        """One guidance classifier at random: an edit that fools one of several classifiers earns little."""
+        return int(torch.randint(len(self.guidance), (1,)))
 
-    def features(self, images: Tensor, guide: int) -> Tensor:
-        """A guide's features (B, D) of pictures (B, 3, S, S), shifted a little so that no single pixel decides."""
+    def features(self, images: Tensor, classifier: int) -> Tensor:
+        """Guidance features (B, D) of pictures (B, 3, S, S), shifted a little so that no single pixel decides."""
         down, right = torch.randint(-2, 3, (2,)).tolist()
-        return self.guides[guide].features(torch.roll(images, (down, right), dims=(2, 3)))
+        return self.guidance[classifier].features(torch.roll(images, (down, right), dims=(2, 3)))
 
-    def read(self, images: Tensor, guide: int) -> Tensor:
-        """A guide's logits (B, 10) of pictures (B, 3, S, S)."""
-        return self.guides[guide].head(self.features(images, guide)).float()
+    def read(self, images: Tensor, classifier: int) -> Tensor:
+        """A guidance classifier's logits (B, 10) of pictures (B, 3, S, S)."""
+        return self.guidance[classifier].head(self.features(images, classifier)).float()
 
 
 @dataclass
@@ -88,11 +88,11 @@ class ActorBatch:
         y: (B, 10), the label D is asked about; 0.5 throughout for "any".
         realism: (B,), weight of -log D of each row.
         pairs: rows i and i + pairs, for i < pairs, are generated faces for one label.
-        guide: which guide judges.
+        classifier: which guidance classifier reads.
         unedited: (edits, 3, S, S), the faces that are edited.
-        seen: (edits, 10) in [0, 1], what that guide reads in the unedited faces, to be held.
+        seen: (edits, 10) in [0, 1], what that one reads in the unedited faces, to be preserved.
         back: (edits, 10) in [0, 1], what undoes the edits: the target that would bring the unedited faces back.
-        photos: (N, D), that guide's features of photos drawn as the generated faces' labels are.
+        photos: (N, D), that one's features of photos drawn as the generated faces' labels are.
     """
 
     z: Tensor
@@ -103,7 +103,7 @@ class ActorBatch:
     y: Tensor
     realism: Tensor
     pairs: int
-    guide: int
+    classifier: int
     unedited: Tensor
     seen: Tensor
     back: Tensor
@@ -127,7 +127,7 @@ class ActorWeights:
     """What each part of the actor's loss counts; see `train.critics.CriticsTraining`."""
 
     attribute: float
-    hold: float
+    preservation: float
     smoothing: float
     cycle: float
     pixels: float
@@ -138,32 +138,32 @@ class ActorWeights:
 class ActorTask(nn.Module):
     """L_G over generated faces and edits."""
 
-    def __init__(self, actor: Actor, judges: Judges, weights: ActorWeights) -> None:
+    def __init__(self, actor: Actor, targets: Targets, weights: ActorWeights) -> None:
         super().__init__()
         self.actor = actor
-        self._judges = [judges]  # in a list, so that no judge becomes a part of this module
+        self._targets = [targets]  # in a list, so that none of them becomes a part of this module
         self.weights = weights
 
     def forward(self, batch: ActorBatch) -> Tensor:
         """The loss (a scalar) and its detached parts, stacked."""
-        judges, goals, weights = self._judges[0], batch.goals, self.weights
+        targets, goals, weights = self._targets[0], batch.goals, self.weights
         moved = self.actor(batch.z, goals.target, goals.mask, batch.identity)
-        real = satisfied(judges.critic(moved, batch.y).float())[:, 0]
+        real = satisfied(targets.critic(moved, batch.y).float())[:, 0]
         target = goals.target.clamp(weights.smoothing, 1 - weights.smoothing)
-        counts = torch.where(goals.mask > 0.5, batch.push[:, None], weights.hold)
-        latent = attribute_loss(judges.attribute_critic(moved).float(), target, counts)
-        images = judges.vae.decode(moved)
-        features = judges.features(images, batch.guide)
-        # What is held is held at what this judge saw before the edit: two judges seldom agree to the decimal.
+        counts = torch.where(goals.mask > 0.5, batch.push[:, None], weights.preservation)
+        latent = attribute_loss(targets.attribute_critic(moved).float(), target, counts)
+        images = targets.vae.decode(moved)
+        features = targets.features(images, batch.classifier)
+        # What is preserved stays at what this classifier read before the edit: two of them seldom agree to the decimal.
         samples = len(moved) - len(batch.seen)
         held = torch.where(goals.mask[samples:] > 0.5, target[samples:], batch.seen)
         pixel = attribute_loss(
-            judges.guides[batch.guide].head(features).float(), torch.cat([target[:samples], held]), counts
+            targets.guidance[batch.classifier].head(features).float(), torch.cat([target[:samples], held]), counts
         )
-        far = distance(moved, batch.z, judges.sigma_bar)
+        far = distance(moved, batch.z, targets.sigma_bar)
         # An edit that can be undone has lost nothing of the person (CycleGAN, Zhu et al. 2017).
         returned = self.actor(moved[samples:], batch.back, goals.mask[samples:], batch.identity[samples:])
-        lost = distance(returned, batch.z[samples:], judges.sigma_bar)
+        lost = distance(returned, batch.z[samples:], targets.sigma_bar)
         # What need not change is left as it is, to the pixel: a smile is not another skin, nor another wall behind it.
         seen = (images[samples:] - batch.unedited).float().abs().mean((1, 2, 3))
         far[samples:] = far[samples:] + weights.cycle * lost + weights.pixels * seen

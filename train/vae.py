@@ -127,13 +127,13 @@ class Trainee(nn.Module):
     ) -> None:
         super().__init__()
         self.vae, self.sigma_x, self.lpips = vae, sigma_x, lpips
-        self._judge = [classifier]  # in a list, so that it becomes no part of this module
+        self._perceptual = [classifier]  # in a list, so that it becomes no part of this module
         self.register_buffer("weight", focus_map(focus, vae.image_size), persistent=False)
 
     def forward(self, images: Tensor, beta: float) -> Tensor:
         """(B, 3, S, S) and the weight of the KL -> the loss, and its three parts as `losses` gives them: (4,) means."""
-        nll, unlike, kl = self.losses(images)
-        return torch.stack([(nll + unlike + beta * kl).mean(), *(x.detach().mean() for x in (nll, unlike, kl))])
+        nll, perceptual, kl = self.losses(images)
+        return torch.stack([(nll + perceptual + beta * kl).mean(), *(x.detach().mean() for x in (nll, perceptual, kl))])
 
     def losses(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, S, S) -> pixel negative log-likelihood, weighted feature distance and KL, (B,) each, in nats."""
@@ -141,14 +141,14 @@ class Trainee(nn.Module):
         reconstruction = self.vae.decode(posterior.sample())
         root = self.weight.sqrt()
         nll = pixel_nll(images * root, reconstruction * root, self.sigma_x)
-        (classifier,) = self._judge
-        unlike = torch.zeros_like(nll)
+        (classifier,) = self._perceptual
+        perceptual = torch.zeros_like(nll)
         if classifier:
             half = -(-len(images) // 2)  # of the photos, which costs half: the classifier takes longer than the VAE
             with torch.no_grad():
                 wanted = classifier.maps(images[-half:])
-            unlike[-half:] = 2 * self.lpips * feature_distance(classifier.maps(reconstruction[-half:]), wanted)
-        return nll, unlike, kl_divergence(posterior)
+            perceptual[-half:] = 2 * self.lpips * feature_distance(classifier.maps(reconstruction[-half:]), wanted)
+        return nll, perceptual, kl_divergence(posterior)
 
 
 def focus_map(focus: float, size: int = IMAGE_SIZE) -> Tensor:
@@ -276,8 +276,8 @@ class VAEStage(Stage[VAETraining]):
         learns = step >= config.decoder_first
         self.vae.encoder.requires_grad_(learns).train(learns)
         beta = config.beta * min(1.0, (step + 1) / config.beta_warmup)
-        _, nll, unlike, kl = self.update("vae", x.to(self.device, memory_format=torch.channels_last), beta)
-        return {"nll": nll, "unlike": unlike, "kl": kl, "beta": beta}
+        _, nll, perceptual, kl = self.update("vae", x.to(self.device, memory_format=torch.channels_last), beta)
+        return {"nll": nll, "perceptual": perceptual, "kl": kl, "beta": beta}
 
     def measure(self, done: int) -> Mapping[str, float]:
         if done % (10 * self.config.log_steps):

@@ -109,7 +109,7 @@ def generate(space: LatentSpace, z: Tensor, y: Tensor, identity: float = 0.0) ->
     Latents further from the mean than photos' decode to burnt pictures, and nearer ones to murky pictures, so all are
     brought to the typical radius. Of that, what the encoder sees in its picture is kept, where there is an encoder:
     from picture to latent and back is a step of the chain that leads to where photos lie (Bengio et al. 2013,
-    generalised denoising autoencoders). The model card says what both cost and give.
+    generalised denoising autoencoders). docs/history.md says what both cost and give.
     """
     generator, radius = space.model.generator, z.new_full((len(z),), space.typical_radius)
     moved: Tensor = space.model.actor(z, y, torch.ones_like(y), z.new_full((len(z),), identity))

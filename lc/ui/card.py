@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import mimetypes
 import re
@@ -46,12 +47,15 @@ def _mean(rows: list[dict[str, Any]], names: tuple[str, ...]) -> float | None:
 
 
 def model_card(weights: Path) -> str:
-    """The weights' README.md without its front matter, its local pictures put into the text."""
+    """The weights' README.md without its front matter and below it evaluation.md with all tables, if there is one;
+    their local pictures are put into the text."""
     try:
         card = (weights / "README.md").read_text(encoding="utf-8")
     except OSError:
         return text("page.no_card")
     card = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
+    with contextlib.suppress(OSError):
+        card += "\n\n" + (weights / "evaluation.md").read_text(encoding="utf-8")
 
     def inline(match: re.Match[str]) -> str:
         picture = (weights / match[2]).resolve()

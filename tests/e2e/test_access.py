@@ -71,6 +71,7 @@ def to(page: sync_api.Page, selector: str, key: str = "Tab") -> None:
     raise AssertionError(f"no key leads to {selector}")
 
 
+@pytest.mark.slow
 def test_keys_alone_do_all_of_it(page: sync_api.Page, astronaut: Path) -> None:
     to(page, ".lc-actions input[type=file]")
     with page.expect_file_chooser() as chooser:
@@ -105,6 +106,7 @@ def test_keys_alone_do_all_of_it(page: sync_api.Page, astronaut: Path) -> None:
     sync_api.expect(page.locator(".lc-frame")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_where_the_focus_is_can_be_seen(page: sync_api.Page) -> None:
     """Each stop of the Tab key looks another way with the focus than without."""
     stops: list[tuple[str, dict[str, float], bytes]] = []

@@ -27,10 +27,8 @@ WALKS = {
 }
 
 
-# A walk takes ten seconds: one of the ways is enough for a quick look.
-@pytest.mark.parametrize(
-    "what", [pytest.param(name, marks=[] if name == "undo" else [pytest.mark.slow]) for name in WALKS]
-)
+@pytest.mark.slow  # test_ui_ending is quick, and has all of them without a browser
+@pytest.mark.parametrize("what", WALKS)
 def test_a_walk_ends_with_whatever_changes_the_state(page: sync_api.Page, what: str) -> None:
     walk(page)
     act(page, lambda: page.evaluate(WALKS[what]))
@@ -55,6 +53,7 @@ def test_stop_keeps_the_face_and_the_walk_is_saved(page: sync_api.Page, tmp_path
         assert film.n_frames >= 3  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_another_tab_ends_a_walk_and_the_face_is_as_it_was(page: sync_api.Page) -> None:
     settled = entry(page)
     walk(page)
@@ -73,6 +72,7 @@ def seconds(process: Any) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the processor's time is read from /proc")
 def test_closing_the_page_ends_a_walk(page: sync_api.Page, served: Any, browser: sync_api.Browser) -> None:
     other = browser.new_page()

@@ -3,7 +3,7 @@
 W1 the first paint: test_page.test_first_paint_is_a_large_edited_face; W2 what ends a walk: test_ending;
 W3 two people: test_page.test_two_people_are_edited_and_come_back_after_a_reload; W4 wheel, keys, focus:
 test_page.test_the_wheel_over_the_picture_scrolls_the_page, test_access; W5 reload: as W3, and below; W6 seeds:
-test_page.test_a_wrong_seed_is_a_sentence_and_the_faces_stay; W7 random faces:
+test_tabs.test_what_cannot_be_made_is_a_sentence_and_the_faces_stay; W7 random faces:
 test_tabs.test_random_faces_are_made_morphed_saved_and_edited, and test_ui_pieces; W8, W9, W11 below; W9 drop and paste:
 test_page.test_the_stage_takes_what_is_dropped_and_pasted; W10 errors and phones:
 test_page.test_a_bad_upload_is_one_sentence_on_the_stage, test_phone.
@@ -29,6 +29,7 @@ def pixels(page: sync_api.Page, name: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB"), dtype=float)
 
 
+@pytest.mark.slow
 def test_more_strength_is_more_change(page: sync_api.Page) -> None:
     """W8."""
     act(page, lambda: tile(page, "Smiling").click())
@@ -58,6 +59,7 @@ def test_a_walk_on_a_photo_of_twelve_megapixels_moves(page: sync_api.Page, astro
     assert differs(early, page.locator(".lc-frame").screenshot()) > 0.05
 
 
+@pytest.mark.slow
 def test_a_new_photo_keeps_method_and_sliders(page: sync_api.Page, astronaut: Path) -> None:
     """W5."""
     act(page, lambda: tile(page, "Black_Hair").click())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from driving import PHONE, act, after, differs, sync_api, tile, upload
 
 
@@ -22,12 +23,21 @@ def test_on_a_phone_everything_is_within_one_scroll_and_large_enough(page: sync_
         assert box
         assert box["y"] < 2 * 844
         assert min(box["width"], box["height"]) >= 44
-    for button in page.locator("#desk button:visible, #desk select:visible").all():
-        box = button.bounding_box()
-        assert box
-        assert min(box["width"], box["height"]) >= 44
+    controls = ("#desk :is(button, select):visible",)
+    controls += (
+        "#random :is(button, label.lc-button, summary):visible",
+        "#teach :is(button, label.lc-button, summary):visible",
+    )
+    for tab, selector in zip(("Edit", "Random faces", "Teach it"), controls, strict=True):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        page.wait_for_timeout(1000)
+        for control in page.locator(selector).all():
+            box = control.bounding_box()
+            assert box
+            assert min(box["width"], box["height"]) >= 44
 
 
+@pytest.mark.slow
 def test_upload_tile_before_after_and_download_are_within_one_scroll(page: sync_api.Page, astronaut: Path) -> None:
     page.set_viewport_size(PHONE)
     upload(page, astronaut)

@@ -1,7 +1,7 @@
 """Measure a weights folder: edits of finished photos by readers of every role and by masks, and the model's own crops.
 
-    python -m train.evaluate --weights weights/celeba-64 --judges weights/judges-64 --photos data/lfw
-    python -m train.evaluate --weights weights/celeba-64 --judges weights/judges-64 --celeba data/celeba --crops
+    python -m train.evaluate --weights weights/celeba-64 --evaluators weights/judges-64 --photos data/lfw
+    python -m train.evaluate --weights weights/celeba-64 --evaluators weights/judges-64 --celeba data/celeba --crops
 
 First the finished photo: whole photos go in, edited ones come out, in twenty directions, and the face that is found in
 them again is read by guidance, calibration, evaluation and outside readers, side by side, and measured by the masks of
@@ -14,7 +14,7 @@ one-attribute edits over the identity slider. It takes ten minutes of a slow cor
 card is written with, measures more places of the slider and more photos. `--limit 30 --edits 2 --optimised 1 --swept 1
 --seeds 0` is a dry run.
 
-Figures go to evaluation.json beside the weights, tables and plots to the card there.
+Figures go to evaluation.json beside the weights, all tables and plots to evaluation.md there, one table to the card.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ from train.evaluate import finished, report
 from train.evaluate.crops import Evaluation, Source, Walk, spread
 from train.evaluate.edits import read_framed, read_photos
 from train.evaluate.finished import learn_ranges
-from train.evaluate.plots import write_plots
+from train.evaluate.reach import reach
 from train.evaluate.readers import Evaluators, load_roles
-from train.evaluate.tables import finished_tables
 from train.identity import pairs, separate
 from train.mixture import load_density
 
@@ -52,7 +51,7 @@ class EvaluateConfig:
     """Measure a weights folder."""
 
     weights: Path = Path("weights/celeba-64")
-    judges: Path = Path("weights/judges-64")
+    evaluators: Path = Path("weights/judges-64")
     """Folder with the classifiers "reader" and "realism", for evaluation."""
     celeba: Path = Path("data/celeba")
     """Labelled photos, in any layout that training takes."""
@@ -73,7 +72,7 @@ class EvaluateConfig:
     calibration: tuple[Path, ...] = ()
     """Folders of the classifiers that train.calibrate was given: they read in that role."""
     outside: bool = True
-    """Let outside readers judge, where they were fetched."""
+    """Let outside readers read too, where they were fetched."""
     redetect: bool = True
     """Find the face again in the finished photo."""
     grey: int = 2
@@ -121,8 +120,8 @@ PRESETS = {
 }
 
 
-def judges(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
-    """What the judges see of photos and of reconstructions: an editor cannot be judged by a judge that cannot see."""
+def photos_and_copies(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
+    """What the evaluation classifiers read in photos and reconstructions: edits are measured no better than that."""
     figures = {
         "photos": len(evaluation.labels),
         "settings": dataclasses.asdict(config),
@@ -131,20 +130,20 @@ def judges(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
         "frechet_floor": evaluation.frechet_floor(config.celeba, "train" if config.part != "train" else "validation"),
         "reconstruction": evaluation.reconstructions(),
     }
-    embedding, size = evaluation.judge.embedding, evaluation.editor.model.generator.image_size
+    embedding, size = evaluation.evaluators.embedding, evaluation.editor.model.generator.image_size
     if embedding and len(photos := pairs(config.celeba, config.pairs, size)) > 1:
-        figures["identity_judge"] = separate(embedding, photos)
+        figures["identity_embedding"] = separate(embedding, photos)
     return figures
 
 
-def made_up(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
+def generated(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
     """The rows of generated faces, each the mean over the seeds."""
 
     def over_seeds(name: str, walk: Walk, identity: float = 0.0, source: Source = "prior", **other: Any) -> Any:
         every = walk != "optimise" and (config.thorough or not identity)
         chosen = config.seeds if every else config.seeds[:1]
         seeds = tqdm(chosen, desc=f"generated faces, {name}", leave=False)
-        return spread([evaluation.made_up(seed, walk, identity, source, **other) for seed in seeds])
+        return spread([evaluation.generated(seed, walk, identity, source, **other) for seed in seeds])
 
     rows = {"prior": over_seeds("prior", "none"), "actor": over_seeds("actor", "actor")}
     if config.thorough:
@@ -186,16 +185,16 @@ def measure_crops(config: EvaluateConfig, editor: FaceEditor, say: Callable[[str
     """Every figure of the model's crops, as in evaluation.json. The readers' own come first, and are said at once."""
     density = load_density(config.weights, editor.model.generator.latent)
     photos = config.celeba, config.part, config.limit
-    evaluation = Evaluation(editor, Evaluators.load(config.judges), *photos, density=density)
-    figures = judges(config, evaluation)
-    say(report.judges_table(figures))
-    figures |= made_up(config, evaluation) | edits(config, evaluation)
-    return {**figures, "reach": report.reach(figures)}
+    evaluation = Evaluation(editor, Evaluators.load(config.evaluators), *photos, density=density)
+    figures = photos_and_copies(config, evaluation)
+    say(report.evaluators_table(figures))
+    figures |= generated(config, evaluation) | edits(config, evaluation)
+    return {**figures, "reach": reach(figures)}
 
 
 def measure_finished(config: EvaluateConfig, editor: FaceEditor) -> dict[str, Any]:
     """Every figure of finished photos, as in evaluation.json's section "finished"."""
-    roles = load_roles(editor.model, config.judges, config.calibration, config.outside)
+    roles = load_roles(editor.model, config.evaluators, config.calibration, config.outside)
     parser = load_parser(config.parser) if config.parser else editor.model.parser
     if config.parser and parser is None:
         raise LatentConstraintsError(f"{config.parser} has no face parser: name the folder that train.parser wrote.")
@@ -207,7 +206,7 @@ def measure_finished(config: EvaluateConfig, editor: FaceEditor) -> dict[str, An
         names = find(config.celeba).names(config.part, config.count)
         readings = read_framed(editor, config.celeba, names)
     photos = finished.Photos(editor, readings, finished.Panel(roles, parser, ranges, config.redetect))
-    chosen = ("weights", "judges", "part", "count", "places", "method", "redetect", "grey")
+    chosen = ("weights", "evaluators", "part", "count", "places", "method", "redetect", "grey")
     return {
         "settings": {name: getattr(config, name) for name in chosen},
         "source": (config.photos or config.celeba).name,
@@ -229,20 +228,14 @@ def measure(config: EvaluateConfig, say: Callable[[str], None] = print) -> dict[
 
 
 def write(config: EvaluateConfig, figures: dict[str, Any]) -> str:
-    """Put the figures beside the weights and the tables into the card; crops' stay as they are where not measured."""
-    path, card = config.weights / "evaluation.json", config.weights / "README.md"
+    """Put figures and tables beside the weights; crops' stay as they are where not measured. Returns the tables."""
+    path = config.weights / "evaluation.json"
     try:
         known = json.loads(path.read_text())
     except (OSError, ValueError):
         known = {}
     write_json(path, {**({} if config.crops else known), **figures}, indent=1)
-    tables = [finished_tables(figures["finished"])]
-    report.write_card(card, tables[0], "finished")
-    if config.crops:
-        write_plots(config.weights / "plots", figures)
-        tables.append(report.markdown(figures))
-        report.write_card(card, tables[1])
-    return "\n\n".join(tables)
+    return report.write_report(config.weights, figures)
 
 
 @program
@@ -258,7 +251,7 @@ def main() -> None:
     figures = measure(config)
     figures["minutes"] = (time.perf_counter() - begun) / 60
     figures["cpu_minutes"] = (time.process_time() - busy) / 60
-    print(write(config, report.short(figures)))  # the card says what the file says, to the last digit
+    print(write(config, report.short(figures)))  # the tables say what the file says, to the last digit
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Evaluation:
 
     Args:
         editor: what is measured.
-        judge: what measures it.
+        evaluators: what measures it.
         celeba, part, limit: the photos; see `train.data.load_celeba`.
         density: of encodings, where one was fitted.
     """
@@ -66,13 +66,13 @@ class Evaluation:
     def __init__(
         self,
         editor: FaceEditor,
-        judge: Evaluators,
+        evaluators: Evaluators,
         celeba: Path,
         part: str,
         limit: int | None,
         density: Density | None = None,
     ) -> None:
-        self.editor, self.judge, self.density = editor, judge, density
+        self.editor, self.evaluators, self.density = editor, evaluators, density
         self.image_size = editor.model.generator.image_size
         crops = load_celeba(celeba, part, limit, image_size=self.image_size, margin=0)
         assert crops.labels is not None
@@ -80,15 +80,15 @@ class Evaluation:
         self.readings = editing.read_framed(editor, celeba, crops.names)
         self.photos = tensor([reading.aligned.crop for reading in self.readings])
         self.copies = tensor([reading.reconstruction for reading in self.readings])
-        self.real = judge.features(self.photos)
-        self.seen = judge.read(self.copies)
+        self.real = evaluators.features(self.photos)
+        self.seen = evaluators.read(self.copies)
         self.real_diversity = diversity(self.real)
-        self.faces, self.copied_faces = judge.embed(self.photos), judge.embed(self.copies)
+        self.faces, self.copied_faces = evaluators.embed(self.photos), evaluators.embed(self.copies)
 
     def row(self, images: Tensor) -> dict[str, Any]:
         """The figures that every row of pictures with the held-out photos' labels has."""
-        features = self.judge.features(images)
-        scores = attribute_scores(self.judge.read(images), self.labels, ATTRIBUTES)
+        features = self.evaluators.features(images)
+        scores = attribute_scores(self.evaluators.read(images), self.labels, ATTRIBUTES)
         scores["frechet"] = frechet_distance(features, self.real)
         scores["diversity"] = diversity(features) / self.real_diversity
         return scores
@@ -100,7 +100,7 @@ class Evaluation:
         row["psnr"] = float(psnr(images, self.photos).mean())
         row["gradient_energy"] = float((gradient_energy(images) / gradient_energy(self.photos)).mean())
         if self.faces is not None:
-            faces = self.copied_faces if decoder is None else self.judge.embed(images)
+            faces = self.copied_faces if decoder is None else self.evaluators.embed(images)
             assert faces is not None
             row |= {name: float(value.mean()) for name, value in _person(faces, self.faces).items()}
         return row
@@ -108,9 +108,9 @@ class Evaluation:
     def frechet_floor(self, celeba: Path, part: str) -> float:
         """Real against real: the held-out photos against as many of another part."""
         crops = load_celeba(celeba, part, len(self.labels), image_size=self.image_size)
-        return frechet_distance(self.judge.features(centre(crops.images, self.image_size)), self.real)
+        return frechet_distance(self.evaluators.features(centre(crops.images, self.image_size)), self.real)
 
-    def made_up(
+    def generated(
         self, seed: int, walk: Walk, identity: float = 0.0, source: Source = "prior", decoder: Generator | None = None
     ) -> dict[str, Any]:
         """A face for each held-out photo's label vector.
@@ -141,7 +141,7 @@ class Evaluation:
 
     @torch.no_grad()
     def _walk(self, z: Tensor, walk: Walk, identity: float) -> Tensor:
-        """All ten attributes edited: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
+        """All attributes edited: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
         space, y, moved = self.editor.space, self.labels.float().to(z.device), []
         for rows, wanted in zip(z.split(_BATCH), y.split(_BATCH), strict=True):
             if walk == "actor":
@@ -226,20 +226,20 @@ class Evaluation:
         """
         images = tensor([edit.edited for edit in edits])
         pasted = tensor([recut(edit) for edit in edits])
-        before, after = self.seen[rows], self.judge.read(images)
+        before, after = self.seen[rows], self.evaluators.read(images)
         named, others = _among(asked), ~_among([ATTRIBUTE_SET.changes(changes).resolved for changes in asked])
         wanted = _among([[name for name, value in changes.items() if value] for changes in asked])
         columns = {
             "success": ((after == wanted) | ~named).all(1).double(),
-            "success_pasted": ((self.judge.read(pasted) == wanted) | ~named).all(1).double(),
+            "success_pasted": ((self.evaluators.read(pasted) == wanted) | ~named).all(1).double(),
             "held": ((after == before) & others).sum(1).double() / others.sum(1),
             "converged": torch.tensor([edit.converged for edit in edits]).double(),
             "z_distance": torch.tensor([edit.z_distance for edit in edits]),
             "seconds": torch.tensor([edit.seconds for edit in edits]),
             "change": after.double() - before.double(),
-            "features": self.judge.features(images),
+            "features": self.evaluators.features(images),
         }
-        faces, pasted_faces = self.judge.embed(images), self.judge.embed(pasted)
+        faces, pasted_faces = self.evaluators.embed(images), self.evaluators.embed(pasted)
         if faces is not None and pasted_faces is not None:
             assert self.faces is not None
             assert self.copied_faces is not None

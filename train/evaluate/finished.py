@@ -1,4 +1,4 @@
-"""The table that counts: edits of whole photos as a user gets them back, judged by every role and by masks.
+"""The table that counts: edits of whole photos as a user gets them back, read by every role and measured by masks.
 
 A photo goes in and the finished photo comes out; the face is found again in it, cut out and read. What masks can
 measure is measured at the photo's own place, before and after. Women and men, and the darkest and the lightest third
@@ -103,12 +103,12 @@ class _Seen:
 
 
 class Photos:
-    """Whole photos, read once by everybody who judges.
+    """Whole photos, read once by every reader.
 
     Args:
         editor: what is measured.
         readings: of the photos, at least one.
-        panel: who judges.
+        panel: who reads them.
 
     Attributes:
         groups: which of the photos are of "all", "women", "men", "dark" and "light" skin: (N,) bool each.

@@ -3,8 +3,8 @@
     python -m train.evaluate.photos --photos data/lfw --count 200 --out runs/photos.json
 
 Each photo has its smile, glasses, beard and hair colour changed, from what the attribute critic sees in it, as a
-visitor of the page would. The result is then cropped and reduced again for the judge, a pixel classifier that no edit
-was made with, and cut to a face chip for dlib's embedding. The astronaut as a large photo is timed. Linux only.
+visitor of the page would. The result is then cropped and reduced again for the evaluation classifier, which no edit was
+made with, and cut to a face chip for dlib's embedding. The astronaut as a large photo is timed. Linux only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from train.engine import parse, program
 from train.evaluate import edits as editing
 from train.evaluate.edits import Direction, tensor, view
 from train.evaluate.readers import Evaluators
-from train.evaluate.report import write_card
+from train.evaluate.report import write_part
 from train.identity import CHIP, SAME, FaceEmbedding, chips
 
 ASTRONAUT = Path(__file__).parents[2] / "lc" / "ui" / "examples" / "astronaut.jpg"
@@ -51,7 +51,7 @@ class PhotosConfig:
     photos: Path
     """Folder of photos, searched with its subfolders."""
     weights: Path = Path("weights/celeba-64")
-    judges: Path = Path("weights/judges-64")
+    evaluators: Path = Path("weights/judges-64")
     """Folder with the classifier "reader"."""
     count: int = 200
     """Photos taken, by chance."""
@@ -63,7 +63,7 @@ class PhotosConfig:
     out: Path | None = None
     """JSON file for the figures; they are printed in any case."""
     card: Path | None = None
-    """Model card to put the table into."""
+    """Markdown file to put the table into, such as evaluation.md in a weights folder."""
     grids: Path | None = None
     """Folder for pictures of the first thirty edits of each kind, to be looked at."""
     megapixels: float = 12.0
@@ -79,7 +79,7 @@ def kinds(reading: Reading) -> dict[Direction, str]:
     return {**toggles, (colour, True): "Hair_Colour"}
 
 
-class Judges:
+class Evaluator:
     """What the figures rest on: the evaluation reader, and dlib's embedding."""
 
     def __init__(self, folder: Path) -> None:
@@ -130,8 +130,8 @@ def _difference(before: Image.Image, after: Image.Image) -> npt.NDArray[np.int64
 class Measurement:
     """Figures of one photo after another."""
 
-    def __init__(self, editor: FaceEditor, judges: Judges, config: PhotosConfig) -> None:
-        self.editor, self.judges, self.config = editor, judges, config
+    def __init__(self, editor: FaceEditor, evaluator: Evaluator, config: PhotosConfig) -> None:
+        self.editor, self.evaluator, self.config = editor, evaluator, config
         self.values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.pairs: dict[str, list[tuple[Image.Image, Image.Image]]] = defaultdict(list)
 
@@ -140,7 +140,7 @@ class Measurement:
         photo, aligned = reading.photo.rgb, reading.aligned
         kept = self.editor.edit(reading, {}, self.config.identity, self.config.method).result
         self.values["nothing"]["unchanged"].append(float(_difference(photo, kept).max()))
-        before, person = self.judges.read(photo, aligned), self.judges.person(photo, aligned)
+        before, person = self.evaluator.read(photo, aligned), self.evaluator.person(photo, aligned)
         asked = kinds(reading)
         rows = {direction: [0] for direction in asked}
         for batch in editing.make(self.editor, [reading], rows, self.config.identity, self.config.method):
@@ -150,10 +150,10 @@ class Measurement:
                 results["crop"] = edit.crop_result.convert("RGB")
             for way, result in results.items():
                 figures = self.values[f"{kind}/{way}"]
-                distance = float((self.judges.person(result, aligned) - person).norm())
+                distance = float((self.evaluator.person(result, aligned) - person).norm())
                 figures["same_person"].append(float(distance < SAME))
                 figures["distance"].append(distance)
-                read = float(self.judges.read(result, aligned)[name] == wanted)
+                read = float(self.evaluator.read(result, aligned)[name] == wanted)
                 figures["read"].append(read)
                 if before[name] != wanted:
                     figures["read_where_new"].append(read)
@@ -252,7 +252,7 @@ def missed(table: dict[str, dict[str, float]]) -> list[str]:
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The table for a model card."""
+    """The table, with what its columns mean."""
     columns = {
         "same person": "same_person",
         "embedding distance": "distance",
@@ -288,13 +288,13 @@ def markdown(report: dict[str, Any]) -> str:
 @program
 def main() -> None:
     config = parse(PhotosConfig)
-    editor, judges = FaceEditor.load(config.weights, "cpu"), Judges(config.judges)
+    editor, evaluator = FaceEditor.load(config.weights, "cpu"), Evaluator(config.evaluators)
     detector()
     report: dict[str, Any] = {"identity": config.identity, "method": config.method}
     if config.megapixels:
         report["large"] = {"megapixels": config.megapixels, **time_large(editor, config)}
     readings, refused = editing.read_photos(editor, config.photos, config.count, config.seed)
-    measurement = Measurement(editor, judges, config)
+    measurement = Measurement(editor, evaluator, config)
     for reading in tqdm(readings, desc="photos"):
         measurement.photo(reading)
     report |= {"refused": refused, "edits": measurement.summary()}
@@ -305,7 +305,7 @@ def main() -> None:
         config.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(config.out, text + "\n")
     if config.card:
-        write_card(config.card, markdown(report), "photos")
+        write_part(config.card, markdown(report), "photos")
     if config.grids:
         config.grids.mkdir(parents=True, exist_ok=True)
         for kind, pairs in measurement.pairs.items():

@@ -1,4 +1,4 @@
-"""The model card's plots, out of the figures that `train.evaluate` measured."""
+"""Plots, out of the figures that `train.evaluate` measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may judge an edit: readers by role, and no net in two of them.
+"""Who may read an edit: readers by role, and no net in two of them.
 
 guidance       made or corrected the edits: the weights folder's own classifiers
 calibration    set how far edits go (`train.calibrate`)
@@ -27,7 +27,7 @@ from lc.classifier import Classifier
 from lc.errors import LatentConstraintsError, WeightsError
 from lc.weights import Model, load_classifier
 from train.attributes import ATTRIBUTES
-from train.classifier import load_guide
+from train.classifier import load_guidance
 from train.identity import FaceEmbedding, MissingEmbeddingError
 from train.readers import FOLDER, AgeSex, Descriptor, Expression, load_readers
 
@@ -136,9 +136,9 @@ def _guidance(model: Model) -> list[tuple[Role, str, nn.Module]]:
     return [("guidance", title, net) for title, net in nets.items() if net is not None]
 
 
-def check_calibration(model: Model, folders: Sequence[Path], guides: Sequence[Classifier]) -> None:
+def check_calibration(model: Model, folders: Sequence[Path], classifiers: Sequence[Classifier]) -> None:
     """Refuse a model's own guidance as what its edits are calibrated by; raises RoleError."""
-    named = zip(folders, guides, strict=True)
+    named = zip(folders, classifiers, strict=True)
     check_roles([*_guidance(model), *(("calibration", f"The classifier of {f}", net) for f, net in named)])
 
 
@@ -231,7 +231,7 @@ def load_outside(folder: Path = FOLDER) -> Outside | None:
 
 @dataclass(frozen=True)
 class Roles:
-    """All who judge, by role.
+    """All readers, by role.
 
     Attributes:
         readers: of attributes.
@@ -251,33 +251,33 @@ class Roles:
         return {role: [reader.title for reader in self.of(role)] for role in ROLES}
 
 
-def load_roles(model: Model, judges: Path, calibration: Sequence[Path] = (), outside: bool = True) -> Roles:
+def load_roles(model: Model, folder: Path, calibration: Sequence[Path] = (), outside: bool = True) -> Roles:
     """Bring the readers of all roles together.
 
     Args:
         model: what is measured; its guidance classifier reads in that role.
-        judges: folder with the classifiers "reader" and "realism", for evaluation.
-        calibration: folders with the guides that `train.calibrate` was given.
-        outside: let outside readers judge, where they were fetched.
+        folder: with the classifiers "reader" and "realism", for evaluation.
+        calibration: folders with the classifiers that `train.calibrate` was given.
+        outside: let outside readers read too, where they were fetched.
 
     Raises:
         RoleError: a net in two roles.
         WeightsError: a classifier is missing or damaged.
     """
-    evaluators = Evaluators.load(judges)
-    guides = [load_guide(folder) for folder in calibration]
-    named = zip(calibration, guides, strict=True)
+    evaluators = Evaluators.load(folder)
+    classifiers = [load_guidance(folder) for folder in calibration]
+    named = zip(calibration, classifiers, strict=True)
     check_roles(
         [
             *_guidance(model),
             *(("calibration", f"The classifier of {folder}", net) for folder, net in named),
-            ("evaluation", f"The reader of {judges}", evaluators.reader),
-            ("evaluation", f"The realism classifier of {judges}", evaluators.realism),
+            ("evaluation", f"The reader of {folder}", evaluators.reader),
+            ("evaluation", f"The realism classifier of {folder}", evaluators.realism),
         ]
     )
     found = load_outside() if outside else None
     readers = [classifier_reader("weights: guidance", "guidance", model.guidance)] if model.guidance else []
-    readers += [classifier_reader(str(f), "calibration", g) for f, g in zip(calibration, guides, strict=True)]
-    readers += [classifier_reader(f"{judges}: reader", "evaluation", evaluators.reader)]
+    readers += [classifier_reader(str(f), "calibration", g) for f, g in zip(calibration, classifiers, strict=True)]
+    readers += [classifier_reader(f"{folder}: reader", "evaluation", evaluators.reader)]
     readers += found.readers() if found else []
     return Roles(tuple(readers), evaluators.embedding, found)

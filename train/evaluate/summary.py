@@ -12,7 +12,7 @@ from torch import Tensor
 from train.evaluate.edits import Direction
 from train.evaluate.metrics import COLOURS, WORN
 
-__all__ = ["CHEEKS_STAY", "GAPS", "OTHER_PERSON", "Columns", "by_group", "pooled", "reach", "summary"]
+__all__ = ["CHEEKS_STAY", "GAPS", "OTHER_PERSON", "Columns", "by_group", "pooled", "reach", "short", "summary"]
 
 #: What is measured of each edit of a direction: (N,) floats, NaN where nothing can be said.
 Columns: TypeAlias = dict[str, Tensor]
@@ -78,14 +78,22 @@ def pooled(
     }
 
 
-def reach(figures: Mapping[str, Any]) -> dict[str, float]:
-    """The few figures that say whether a stranger believes the edits, by name; those that were measured."""
-    found: dict[str, float] = {}
+def short(figures: Mapping[str, Any], group: str = "all") -> dict[str, tuple[float, int | None]]:
+    """The few figures that say whether a stranger believes the edits, by name; those that were measured.
+
+    Args:
+        figures: of one place of the slider.
+        group: of which photos: "all", "women", "men", "dark" or "light".
+
+    Returns:
+        Each figure, and how many edits it rests on, None where it is of several directions together.
+    """
+    found: dict[str, tuple[float, int | None]] = {}
 
     def put(title: str, direction: str, figure: str, sign: int = 1) -> None:
-        groups = figures["directions"].get(direction, {})
-        if figure in groups.get("all", {}):
-            found[title] = sign * groups["all"][figure]
+        row = figures["directions"].get(direction, {}).get(group, {})
+        if figure in row:
+            found[title] = sign * row[figure], row["of"].get(figure, row["edits"])
 
     for title, name in (("turned_male", "Male=1"), ("turned_female", "Male=0")):
         put(title, name, "outside")
@@ -96,14 +104,26 @@ def reach(figures: Mapping[str, Any]) -> dict[str, float]:
     for name in (*WORN, *COLOURS):
         for wanted in (1, 0):
             put(f"masks_{name}_{wanted}", f"{name}={wanted}", "masks")
-    for group, row in figures["cheeks"].items():
-        found |= {f"cheeks_{group}": row["cheek_size"]} if "cheek_size" in row else {}
-    backgrounds = [row["all"]["background"] for row in figures["directions"].values() if "background" in row["all"]]
-    if backgrounds:
-        found["background"] = float(np.mean(backgrounds))
+    if "cheek_size" in (row := figures["cheeks"].get(group, {})):
+        found["cheeks"] = row["cheek_size"], None
+    rows = [groups[group] for groups in figures["directions"].values() if group in groups]
+    if backgrounds := [row["background"] for row in rows if "background" in row]:
+        found["background"] = float(np.mean(backgrounds)), None
     for who in ("same_person", "same_descriptor"):
-        if who in (row := figures["same_person"].get("all", {})):
-            found[who] = row[who]
-    if grey := figures.get("grey"):
-        found["grey_chroma"] = float(np.mean([row["chroma"] for row in grey.values()]))
+        if who in (row := figures["same_person"].get(group, {})):
+            found[who] = row[who], None
+    if group == "all" and (grey := figures.get("grey")):
+        found["grey_chroma"] = float(np.mean([row["chroma"] for row in grey.values()])), None
+    return found
+
+
+def reach(figures: Mapping[str, Any]) -> dict[str, float]:
+    """`short` of all photos, without the counts, and the cheeks of each group."""
+    found: dict[str, float] = {}
+    for name, (value, _) in short(figures).items():
+        if name == "cheeks":
+            cheeks = figures["cheeks"].items()
+            found |= {f"cheeks_{group}": row["cheek_size"] for group, row in cheeks if "cheek_size" in row}
+        else:
+            found[name] = value
     return found

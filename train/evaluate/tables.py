@@ -1,18 +1,32 @@
-"""The tables of finished photos, as the model card shows them: functions of the figures alone."""
+"""The tables of finished photos, as the model card and evaluation.md show them: functions of the figures alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.evaluate.summary import CHEEKS_STAY
+from train.evaluate.summary import CHEEKS_STAY, short
 
-__all__ = ["finished_tables", "table"]
+__all__ = ["card_table", "finished_tables", "table"]
 
 Figures = Mapping[str, Any]
 
 _ROLES = ("guidance", "calibration", "evaluation", "outside", "masks")
 _GROUPS = {"women": "women", "men": "men", "dark": "darkest third", "light": "lightest third"}
+#: What the card calls the figures of `train.evaluate.summary.short`; those of masks are named by their direction.
+_SHORT = {
+    "turned_male": "women made men, outside reader",
+    "turned_female": "men made women, outside reader",
+    "older_years": "older by years, outside reader",
+    "younger_years": "younger by years, outside reader",
+    "smile_on": "a smile put on, outside reader",
+    "smile_off": "a smile taken off, outside reader",
+    "cheeks": "cheeks by hair, hat and glasses, change of L*",
+    "background": "background, grey levels",
+    "same_person": "same person where sex, age and hat are left alone",
+    "same_descriptor": "the same, by the outside descriptor",
+    "grey_chroma": "chroma of an edited grey photo",
+}
 _GAPS = {"gap_sex": "men less women", "gap_tone": "light less dark"}
 
 
@@ -116,3 +130,24 @@ def finished_tables(figures: Figures) -> str:
     lines += ["", "Women and men, and the thirds of darkest and lightest skins, apart:", ""]
     lines += _groups_table(places[first])
     return "\n".join(lines)
+
+
+def card_table(figures: Figures) -> str:
+    """The card's one table: the figures in short at the first place of the slider, for everybody and for each group."""
+    place, measured = next(iter(figures["places"].items()))
+    groups = {"all": "all", **_GROUPS}
+    found = {group: short(measured, group) for group in groups}
+    rows = []
+    for name in dict.fromkeys(name for values in found.values() for name in values):
+        direction = name.removeprefix("masks_").rsplit("_", 1)
+        title = _SHORT.get(name) or f"{'='.join(direction)}, masks"
+        cells = []
+        for values in found.values():
+            value, edits = values.get(name, (None, None))
+            cells.append("-" if value is None else f"{value:.2f}" + (f" ({edits})" if edits is not None else ""))
+        rows.append([title, *cells])
+    text = (
+        f"{figures['photos']} finished photos of {figures['source']}, edited by the {figures['settings']['method']} at "
+        f"identity {place}. Shares of edits that show, of so many edits as stand in brackets."
+    )
+    return "\n".join([text, "", *table([f"identity {place}", *groups.values()], rows)])

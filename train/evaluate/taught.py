@@ -1,8 +1,8 @@
 """Measure attributes that are taught from a few photos: how well they are read, edited, and what else changes.
 
-    LC_ATTRIBUTES=train/celeba-40.json python -m train.classifier --kind reader --init weights/judges-64 \\
+    LC_ATTRIBUTES=train/celeba-40.json python -m train.classifier --kind evaluation --init weights/judges-64 \\
         --vae weights/celeba-64 --celeba data/celebahq --epochs 1 --lr 1e-3 --out runs/reader40
-    python -m train.evaluate.taught --weights weights/celeba-64 --judge runs/reader40/weights --celeba data/celebahq
+    python -m train.evaluate.taught --weights weights/celeba-64 --evaluator runs/reader40/weights --celeba data/celebahq
 
 Attributes of CelebA that no net of the weights has been trained for are taught from photos of the validation part, and
 toggled on others of it, half of which have it. An evaluation classifier of all forty attributes, which neither teaching
@@ -62,7 +62,7 @@ class TaughtConfig:
     """Measure attributes that are taught from a few photos."""
 
     weights: Path = Path("weights/celeba-64")
-    judge: Path = Path("runs/reader40/weights")
+    evaluator: Path = Path("runs/reader40/weights")
     """Folder with a classifier "reader" of all attributes that are measured, for evaluation only."""
     celeba: Path = Path("data/celebahq")
     part: str = "validation"
@@ -121,16 +121,16 @@ def draw(has: Sequence[bool], positives: int, negatives: int, photos: int, seed:
     return Draw(there[:positives], lacking[:negatives], with_it + without)
 
 
-class Judged:
-    """Photos as the judge reads them."""
+class Evaluator:
+    """Photos as the evaluation classifier reads them."""
 
-    def __init__(self, judge: Classifier, names: Sequence[str]) -> None:
-        self.judge, self.names, self.side = judge, list(names), judge.config.image_size
+    def __init__(self, classifier: Classifier, names: Sequence[str]) -> None:
+        self.classifier, self.names, self.side = classifier, list(names), classifier.config.image_size
 
     @torch.no_grad()
     def read(self, faces: Tensor) -> Tensor:
         """(N, 3, S, S) in [0, 1] -> (N, A) of bool."""
-        return torch.cat([self.judge.read(part) for part in faces.split(64)])
+        return torch.cat([self.classifier.read(part) for part in faces.split(64)])
 
     def photos(self, readings: Sequence[Reading]) -> Tensor:
         return self.read(tensor([before(reading).crop(self.side) for reading in readings]))
@@ -140,11 +140,11 @@ class Judged:
 
 
 def toggled(
-    editor: FaceEditor, taught: TaughtAttribute, readings: Sequence[Reading], judged: Judged, name: str, config: Any
+    editor: FaceEditor, taught: TaughtAttribute, readings: Sequence[Reading], seen: Evaluator, name: str, config: Any
 ) -> dict[str, Any]:
-    """Toggle an attribute in photos, each to what the judge does not read, and say what the judge reads then."""
-    was, column = judged.photos(readings), judged.names.index(name)
-    kept = [judged.names.index(own) for own in editor.attributes.names]
+    """Toggle an attribute in photos, each to what the classifier does not read, and say what it reads then."""
+    was, column = seen.photos(readings), seen.names.index(name)
+    kept = [seen.names.index(own) for own in editor.attributes.names]
     now, seconds = torch.zeros_like(was), 0.0
     for value in (True, False):
         rows = torch.nonzero(was[:, column] == value)[:, 0].tolist()
@@ -154,7 +154,7 @@ def toggled(
             chosen = [readings[i] for i in rows]
             edits = editor.edit_many(chosen, None, config.identity, config.method, constraints=[wanted])
             seconds += time.perf_counter() - begun
-            now[rows] = judged.edits(edits)
+            now[rows] = seen.edits(edits)
     turned, on = (was != now)[:, column].float(), ~was[:, column]
     return {
         "turned": float(turned.mean()),
@@ -211,7 +211,7 @@ def measure(config: TaughtConfig) -> dict[str, Any]:
     """Every figure: by photos taught from, by attribute."""
     editor = FaceEditor.load(config.weights, config.device)
     photos = Photos(editor, config)
-    judged = Judged(load_classifier(config.judge, "reader"), photos.names)
+    seen = Evaluator(load_classifier(config.evaluator, "reader"), photos.names)
     sides = ((0, 0),) if config.add_on else config.sides
     most_p, most_n = (max(counts) for counts in zip(*sides, strict=True))
     figures: dict[str, Any] = {"settings": dataclasses.asdict(config), "sides": {}}
@@ -226,7 +226,7 @@ def measure(config: TaughtConfig) -> dict[str, Any]:
                 taught = photos.teach(name, drawn.positives[:p], drawn.negatives[:n])
             row = {"seconds": time.perf_counter() - begun, "promised": taught.report.accuracy}
             row["told"] = photos.told(taught, name, drawn.positives + drawn.negatives)
-            row |= toggled(editor, taught, readings, judged, name, config)
+            row |= toggled(editor, taught, readings, seen, name, config)
             figures["sides"].setdefault(f"{p}+{n}", {})[name] = row
             tqdm.write(f"{name} {p}+{n}: " + ", ".join(f"{key} {value:.3g}" for key, value in row.items()))
     return figures
