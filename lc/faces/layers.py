@@ -72,8 +72,9 @@ def scalp(onto: Face) -> Floats | None:
     gone = _gone(onto, face, hair, rows > head.chin)
     behind = filled(onto.rgb, ~_grown(gone | face | onto.sure("skin", "cloth"), 9))
     bald = behind + head.cover[..., None] * (_skin(onto, skin, head) - behind)
+    own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y))
     cover = _soft(gone, 1.5) * (1 - _step(onto.maps["background"], *_BEHIND))
-    cover = np.maximum(cover, _soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - _soft(_own(onto, face, hair), 1.2))
+    cover = np.maximum(cover, _soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - _soft(own, 1.2))
     return np.concatenate([bald, cover[..., None]], 2).astype(np.float32)
 
 
