@@ -163,7 +163,8 @@ def load_celeba(
         if stored and draft:
             draft.replace(stored)
             write_text(stored.with_suffix(".json"), json.dumps(kept))  # last: where it is, the crops are complete
-    if broken := [name for name in names if name not in set(kept)]:
+    read = set(kept)
+    if broken := [name for name in names if name not in read]:
         few = ", ".join(broken[:5]) + (", ..." if len(broken) > 5 else "")
         say(f"{len(broken):,} of {len(names):,} photos in {layout.photos} cannot be read and are left out: {few}.")
     if not kept:

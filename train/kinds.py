@@ -53,6 +53,8 @@ KINDS: dict[str, Kind] = {
     "toys": Kind("train.toys", "ToysConfig", result=""),
     "prepare": Kind("train.prepare", "PrepareConfig", file="crops.safetensors", result="crops.safetensors"),
     "vae": Kind("train.vae", "VAETraining"),
+    "gan": Kind("train.gan", "GANTraining"),
+    "decoded": Kind("train.decoded", "DecodedConfig", copies="weights"),
     "classifier": Kind("train.classifier", "ClassifierTraining", copies="weights"),
     "sharpen": Kind("train.sharpen", "SharpenTraining", copies="weights"),
     "critics": Kind("train.critics", "CriticsTraining", copies="vae"),
