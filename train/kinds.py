@@ -68,6 +68,8 @@ KINDS: dict[str, Kind] = {
     "colours": Kind("train.colours", "ColoursConfig", out="", copies="weights"),
     "pairs": Kind("train.pairs", "PairsTraining", copies="weights"),
     "donors": Kind("train.donors", "DonorsConfig", out="", copies="weights"),
+    "rules": Kind("train.rules", "RulesLearning", out="", copies="weights"),
+    "further": Kind("train.further", "FurtherConfig", result=""),
     "evaluate": Kind("train.evaluate.__main__", "EvaluateConfig", out="", copies="weights"),
     "evaluate_photos": Kind("train.evaluate.photos", "PhotosConfig", file="photos.json", copies="weights"),
     "report": Kind("train.evaluate.report", "ReportConfig", out="", copies="weights"),
