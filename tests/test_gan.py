@@ -17,7 +17,7 @@ from lc.generator import EncodingGenerator
 from lc.weights import load_generator, load_statistics, save_classifier, save_generator
 from train.data import centre
 from train.decoded import draw, photolike
-from train.gan import Discriminator, DiscriminatorTask, GANTraining, GeneratorTask, principal_components
+from train.gan import Discriminator, DiscriminatorTask, GANTraining, GeneratorTask, maps_of, principal_components
 from train.inputs import load_generator_of
 
 LATENT = 12
@@ -46,9 +46,9 @@ def faces(count: int = 40) -> torch.Tensor:
 
 
 def test_codes_are_white_whichever_way_round_a_photo_is() -> None:
-    images = faces()
-    codes, inner = principal_components(images, 64, 8), centre(images)
-    both = codes(torch.cat([inner, inner.flip(3)]))
+    photos = centre(faces())
+    codes = principal_components(photos, 8)
+    both = codes(torch.cat([photos, photos.flip(3)]))
     torch.testing.assert_close(both.mean(0), torch.zeros(8), atol=1e-2, rtol=0)
     torch.testing.assert_close(both.T @ both / len(both), torch.eye(8), atol=5e-2, rtol=0)
 
@@ -73,13 +73,13 @@ def test_photos_are_drawn_at_their_codes() -> None:
     classifier = Classifier(ClassifierConfig((8, 8, 8, 8))).eval().requires_grad_(False)
     config = GANTraining(model=GANConfig(LATENT, (8, 8, 8, 8)), adversarial=0.0)
     gan = GAN(config.model)
-    task = GeneratorTask(gan, Discriminator((8, 8, 8, 8), 8), classifier, config)
+    task = GeneratorTask(gan, Discriminator((8, 8, 8), 8), classifier, config)
     optimiser = torch.optim.Adam(gan.parameters(), lr=1e-2)
     photos, z = torch.rand(4, 3, 1, 1).expand(4, 3, 64, 64), torch.randn(6, LATENT)
     missed = []
     for _ in range(40):
         chance = torch.Generator().manual_seed(1)
-        losses = task(z, photos, classifier.maps(photos), chance)
+        losses = task(z, photos, maps_of(classifier, photos, 3), chance)
         optimiser.zero_grad()
         losses[0].backward()
         optimiser.step()

@@ -31,9 +31,10 @@ from lc.gan import GAN, GANConfig
 from lc.invert import measured_statistics
 from lc.tuning import Tuning
 from lc.weights import bundled_classifier, save_generator, save_statistics, save_tuning
-from train.data import MARGIN, augment, centre, load_celeba
+from train.data import augment, centre, load_celeba
 from train.engine import RunConfig, parse, program, save_grid
-from train.loop import Stage, cosine, follow, train
+from train.inputs import check_size
+from train.loop import Stage, cosine, follow, seeded, train
 from train.sharpness import augmented
 from train.tuning import LEGACY_TUNING
 
@@ -53,14 +54,21 @@ class GANTraining(RunConfig):
 
     out: Path = Path("runs/gan")
     celeba: Path = Path("data/celebahq")
+    oversampled: int = 2
+    """Photos are cut at so many times the size and averaged: 2 takes the crops that training at twice the size has
+    cached."""
     perceptual: Path = Path("weights/celeba-64")
     """Folder of a "perceptual" classifier: what the discriminator sees by, and what copies are compared by."""
     model: GANConfig = field(default_factory=GANConfig)
     width: int = 48
     """Channels of the discriminator's heads."""
+    stages: int = 3
+    """How many of the classifier's stages the discriminator sees, from the finest."""
     anchored: float = 0.5
     """Share of a batch that begins at photos' codes; 0: a plain GAN."""
-    images: int = 36_000
+    components: int = 8_000
+    """Photos whose principal components are the codes."""
+    images: int = 32_000
     """Photos to see in all."""
     batch: int = 16
     lr: float = 8e-4
@@ -77,7 +85,7 @@ class GANTraining(RunConfig):
     sigma_x: float = 0.15
     """Standard deviation of pixels in [0, 1] by which the unit of a step in each dimension is measured."""
     ema: float = 0.995
-    margin: int = MARGIN
+    margin: int = 4
     """Pixels around a crop, on every side, that training may shift it by."""
     limit: int | None = None
     """Use only so many photos: a dry run."""
@@ -106,8 +114,8 @@ def pooled(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def principal_components(images: Tensor, image_size: int, latent: int, batch: int = 512) -> Codes:
-    """Codes of `latent` dimensions, fitted to crops (N, 3, S, S) uint8.
+def principal_components(images: Tensor, latent: int, batch: int = 512) -> Codes:
+    """Codes of `latent` dimensions, fitted to photos (N, 3, S, S) in [0, 1].
 
     Raises:
         LatentConstraintsError: there are fewer photos than dimensions.
@@ -119,13 +127,22 @@ def principal_components(images: Tensor, image_size: int, latent: int, batch: in
         )
     total, square, count = torch.zeros(3 * SIDE**2), torch.zeros(3 * SIDE**2, 3 * SIDE**2), 0
     for part in images.split(batch):
-        x = pooled(centre(part, image_size))
+        x = pooled(part)
         x = torch.cat([x, x.unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)])  # training flips them
         total, square, count = total + x.sum(0), square + x.T @ x, count + len(x)
     mean = total / count
     values, vectors = torch.linalg.eigh(square / count - mean[:, None] * mean)
     largest = values[-latent:].flip(0).clamp_min(1e-6)
     return Codes(mean, vectors[:, -latent:].flip(1) * largest.rsqrt())
+
+
+def maps_of(classifier: Classifier, images: Tensor, stages: int) -> list[Tensor]:
+    """The first of a classifier's maps, see `Classifier.maps`, without the time that the others take."""
+    found, x = [], images * 2 - 1
+    for level in range(min(stages, len(classifier.config.widths))):
+        x = classifier.body[level * classifier.stage : (level + 1) * classifier.stage](x)
+        found.append(F.normalize(x.float(), dim=1))
+    return found
 
 
 class Head(nn.Sequential):
@@ -192,7 +209,7 @@ class GeneratorTask(nn.Module):
         """z (B, latent), the first ones codes of photos (C, 3, S, S) with maps `wanted` -> the loss and its parts."""
         config, (discriminator, classifier) = self.config, self._frozen
         drawn = self.generator.decode(z)
-        maps = classifier.maps(augmented(torch.cat([drawn, drawn]), chance)[: len(drawn)])
+        maps = maps_of(classifier, augmented(torch.cat([drawn, drawn]), chance)[: len(drawn)], config.stages)
         self.maps = [x.detach() for x in maps]
         adversarial = -torch.stack([x.mean() for x in discriminator(maps)]).sum()
         count = len(photos)
@@ -210,18 +227,23 @@ class GANStage(Stage[GANTraining]):
     def __init__(self, config: GANTraining, engine: Accelerator) -> None:
         super().__init__(config, engine)
         self.size = config.model.image_size
-        crops = load_celeba(config.celeba, "train", config.limit, image_size=self.size, margin=config.margin)
-        self.images, self.steps = crops.images, config.images // self.rows
+        times = config.oversampled
+        sizes = {"image_size": times * self.size, "margin": times * config.margin}
+        self.images = load_celeba(config.celeba, "train", config.limit, **sizes).images
+        self.steps = config.images // self.rows
         classifier = bundled_classifier(config.perceptual, "perceptual")
         if classifier is None:
             raise LatentConstraintsError(f"{config.perceptual} has no perceptual classifier, which this begins with.")
+        check_size("perceptual", config.perceptual, classifier.config.image_size, self.size)
         self.classifier = classifier.to(self.device)
         latent = config.model.latent
         self.anchors = round(config.anchored * config.batch)
-        self.codes = principal_components(self.images, self.size, latent).to(self.device) if self.anchors else None
+        few = torch.randperm(len(self.images), generator=seeded(self.seed, 0))[: config.components]
+        self.codes = principal_components(self.photos(few), latent).to(self.device) if self.anchors else None
         torch.manual_seed(self.seed)
         self.gan = GAN(config.model).to(memory_format=torch.channels_last)
-        discriminator = Discriminator(classifier.config.widths, config.width).to(memory_format=torch.channels_last)
+        widths = classifier.config.widths[: config.stages]
+        discriminator = Discriminator(widths, config.width).to(memory_format=torch.channels_last)
         self.task = GeneratorTask(self.gan, discriminator, self.classifier, config)
         tasks: dict[str, tuple[nn.Module, nn.Module, float]] = {
             "generator": (self.gan, self.task, config.lr),
@@ -232,10 +254,19 @@ class GANStage(Stage[GANTraining]):
             average = follow(config.ema) if name == "generator" else None
             self.add(name, net, optimiser, cosine(self.steps, lr, 0.05 * lr, config.warmup), task=task, average=average)
 
+    def crops(self, rows: Tensor) -> Tensor:
+        """Crops with their margins, (B, 3, S, S) uint8."""
+        images, times = self.images[rows], self.config.oversampled
+        return images if times == 1 else F.avg_pool2d(images.float(), times).round().byte()
+
+    def photos(self, rows: Tensor) -> Tensor:
+        """The same without margins, (B, 3, S, S) in [0, 1]."""
+        return torch.cat([centre(self.crops(part), self.size) for part in rows.split(512)])
+
     def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
         config = self.config
         rows = torch.randint(len(self.images), (config.batch,), generator=chance)
-        x = augment(self.images[rows], chance, image_size=self.size)
+        x = augment(self.crops(rows), chance, image_size=self.size)
         x = x.to(self.device, memory_format=torch.channels_last)
         z = torch.randn(config.batch, config.model.latent, generator=chance).to(self.device)
         photos = x[: self.anchors]
@@ -245,7 +276,7 @@ class GANStage(Stage[GANTraining]):
             if self.codes is not None:
                 z[: self.anchors] = self.codes(photos)
             begun = alike.get_state()
-            shown = self.classifier.maps(augmented(torch.cat([x, x]), alike)[: len(x)])
+            shown = maps_of(self.classifier, augmented(torch.cat([x, x]), alike)[: len(x)], config.stages)
         alike.set_state(begun)
         _, *parts = self.update("generator", z, photos, [maps[: self.anchors] for maps in shown], alike)
         loss, real, fake = self.update("discriminator", shown, self.task.maps, step % 8 == 0)
@@ -258,7 +289,7 @@ class GANStage(Stage[GANTraining]):
 
     def draw(self, gan: GAN, path: Path) -> None:
         """A grid: eight photos, what is drawn at their codes, and 32 draws from the prior."""
-        photos = centre(self.images[:8], self.size).to(self.device)
+        photos = self.photos(torch.arange(8)).to(self.device)
         copies = gan.decode(self.codes(photos)) if self.codes is not None else photos[:0]
         noise = torch.randn(32, gan.latent, generator=torch.Generator().manual_seed(0)).to(self.device)
         save_grid(torch.cat([photos[: len(copies)], copies, gan.decode(noise)]), path)
