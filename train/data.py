@@ -1,7 +1,7 @@
 """Photos as tensors: CelebA in any layout at any resolution, and packed crops that `train.prepare` made.
 
 Crops are kept with a margin around what the networks see, so that training can shift them. They are uint8: at 64 pixels
-20,000 photos take 280 MB, which is held in memory. Larger sets are cut once into a file that is mapped into memory.
+20,000 photos take 280 MB. Sets of that size are cut once into a file that is mapped into memory.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 
 IMAGE_SIZE = 64  # side of a crop, in pixels
 MARGIN = 2  # pixels of 64 on every side: as much as a good aligner is off
-LARGE = 2**30  # bytes of crops from which on they go to a file
+LARGE = 2**28  # bytes of crops from which on they go to a file: to cut so many takes a minute or more
 Pixels = npt.NDArray[np.uint8]
 
 
