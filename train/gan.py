@@ -64,14 +64,14 @@ class GANTraining(RunConfig):
     """Channels of the discriminator's heads."""
     stages: int = 4
     """How many of the classifier's stages the discriminator sees, from the finest."""
-    anchored: float = 0.625
+    anchored: float = 0.5
     """Share of a batch that begins at photos' codes; 0: a plain GAN."""
     components: int = 8_000
     """Photos whose principal components are the codes."""
     images: int = 20_000
     """Photos to see in all."""
     batch: int = 16
-    lr: float = 1e-3
+    lr: float = 8e-4
     lr_discriminator: float = 6e-4
     warmup: int = 50
     pixel: float = 100.0
