@@ -86,7 +86,7 @@ class Synthesis(nn.Module):
         self.width, self.patch = config.widths[0], config.patch
         with torch.no_grad():  # all pixels of a place alike, to begin with (ICNR, Aitken et al. 2017)
             self.out.weight.copy_(self.out.weight[:: config.patch**2].repeat_interleave(config.patch**2, 0))
-            self.out.bias.zero_()
+            self.out.bias = nn.Parameter(torch.zeros(3 * config.patch**2))
 
     def forward(self, z: Tensor) -> Tensor:
         """z (B, latent) -> (B, 3, S, S) in [0, 1]."""

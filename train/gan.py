@@ -239,8 +239,8 @@ class GANStage(Stage[GANTraining]):
         super().__init__(config, engine)
         self.size = config.model.image_size
         times = config.oversampled
-        sizes = {"image_size": times * self.size, "margin": times * config.margin}
-        self.images = load_celeba(config.celeba, "train", config.limit, **sizes).images
+        side, margin = times * self.size, times * config.margin
+        self.images = load_celeba(config.celeba, "train", config.limit, image_size=side, margin=margin).images
         self.steps = config.images // self.rows
         classifier = bundled_classifier(config.perceptual, "perceptual")
         if classifier is None:
