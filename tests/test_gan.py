@@ -71,20 +71,20 @@ def test_a_discriminator_learns_to_tell_photos() -> None:
 def test_photos_are_drawn_at_their_codes() -> None:
     torch.manual_seed(0)
     classifier = Classifier(ClassifierConfig((8, 8, 8, 8))).eval().requires_grad_(False)
-    config = GANTraining(model=GANConfig(LATENT, (8, 8, 8, 8)), adversarial=0.0)
+    config = GANTraining(model=GANConfig(LATENT, (8, 8, 8, 8)), adversarial=0.0, features=0.0)
     gan = GAN(config.model)
-    task = GeneratorTask(gan, Discriminator((8, 8, 8), 8), classifier, config)
+    task = GeneratorTask(gan, Discriminator((8, 8, 8, 8), 8), classifier, config)
     optimiser = torch.optim.Adam(gan.parameters(), lr=1e-2)
     photos, z = torch.rand(4, 3, 1, 1).expand(4, 3, 64, 64), torch.randn(6, LATENT)
     missed = []
     for _ in range(40):
         chance = torch.Generator().manual_seed(1)
-        losses = task(z, photos, maps_of(classifier, photos, 3), chance)
+        losses = task(z, photos, maps_of(classifier, photos, 4), chance)
         optimiser.zero_grad()
         losses[0].backward()
         optimiser.step()
         missed.append(float(losses[2].detach()))
-    assert missed[-1] < 0.3 * missed[0]
+    assert missed[-1] < 0.3 * missed[0], missed[::10]
     assert len(list(task.parameters())) == len(list(gan.parameters()))  # it trains neither of the others
 
 
