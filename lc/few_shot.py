@@ -38,6 +38,7 @@ __all__ = ["contrast_of", "encode", "fit", "fit_labelled", "reserved"]
 
 _FOLDS, _REPEATS = 5, 4
 _REACH = 14.0  # how far an edit moves a face at the boundary at step scale 1, in the space that D_attr sees
+_REACH_LABELLED = 7.0  # the same where the direction comes from many labels: twice as far it burns the face
 _SHRINKAGE = 0.05  # of a covariance of many photos, towards the same variance everywhere
 _RIDGE = 1000.0  # penalty of the critic's regression on latents, of which each dimension has a variance of about 1
 _BATCH = 64
@@ -163,7 +164,18 @@ def fit_labelled(space: LatentSpace, names: Sequence[str], z: Tensor, labels: Te
         direction = F.normalize(torch.stack([F.normalize(part[:, 0], dim=0) for part in parts]).sum(0), dim=0)
         counts = int(has.sum()), int((~has).sum())
         like = faces.nearest(x @ weight)
-        made = _taught(space, name, weight, direction, scores, middle=middle, like=like, photos=counts, begun=begun)
+        made = _taught(
+            space,
+            name,
+            weight,
+            direction,
+            scores,
+            middle=middle,
+            like=like,
+            photos=counts,
+            begun=begun,
+            reach=_REACH_LABELLED,
+        )
         found.append(made)
     return found
 
@@ -180,6 +192,7 @@ def _taught(
     photos: tuple[int, int],
     begun: float,
     notes: tuple[str, ...] = (),
+    reach: float = _REACH,
 ) -> TaughtAttribute:
     """A taught attribute of a critic of whitened latents.
 
@@ -190,6 +203,7 @@ def _taught(
         middle: the score between the two sides.
         like: see `Whitened.nearest`.
         photos: with it and without it; 0 where the contrast stood in.
+        reach: see `_REACH`.
     """
     statistics = space.model.statistics
     scale, shift, target = _logits(*scores)
@@ -199,7 +213,7 @@ def _taught(
     weight_z = scale * weight * gain
     bias = -float(weight_z @ statistics.mean.double().cpu()) - scale * (middle + shift)
     direction = gain * statistics.std.double().cpu().square() * direction
-    target = max(target, _REACH * float(weight_z @ direction))
+    target = max(target, reach * float(weight_z @ direction))
     if accuracy < 0.5 + _SURE * chance:
         notes += ("On photos left out it is no better than chance: give more photos, or clearer ones.",)
     if like[1] >= _DISGUISE:

@@ -18,8 +18,9 @@ from lc.edit.problem import constraints_of
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, UnknownAttributeError
 from lc.following import Scale, StandIn, decoded, follow, lessons, measure, sample, stand_in, values
+from lc.learned import LearnedRule
 from lc.rules import NamedRule, Pictures, named_rule, rules
-from lc.taught import TaughtAttribute
+from lc.taught import LinearCritic, TaughtAttribute
 
 __all__ = ["Request", "Vocabulary", "Wanted"]
 
@@ -134,21 +135,35 @@ class Vocabulary:
         except UnknownAttributeError as error:
             raise UnknownAttributeError(self._unknown(name)) from error
         scale = self.scale(chosen)
-        fitted = None if chosen.differentiable else self._stand_in(chosen)
+        fitted = None if chosen.differentiable else self.stand_in(chosen)
         return fitted.constraint(z, share=share) if fitted else follow(self.space, chosen, scale, z, share=share)
 
     def scale(self, chosen: NamedRule) -> Scale:
         """What a rule gives for faces in general; raises LatentConstraintsError as `lc.following.measure` does."""
         known = self._known
+        learned = self._learned(chosen)
+        if chosen.name not in known.scales and learned:
+            known.scales[chosen.name] = Scale(learned.mean, learned.std)
         if chosen.name not in known.scales:
             chosen.checked(self.space.model.parser)
             known.pictures = known.pictures or sample(self.space)
             known.scales[chosen.name] = measure(self.space, chosen, known.pictures)
         return known.scales[chosen.name]
 
-    def _stand_in(self, chosen: NamedRule) -> StandIn:
-        """The critic for a rule that has no gradient. Decoding is what takes long: all such rules are done at once."""
-        fitted = self._known.stand_ins
+    def _learned(self, chosen: NamedRule) -> LearnedRule | None:
+        """What the weights folder knows of a rule, unless somebody's own has taken its name."""
+        return self.space.model.rules.get(chosen.name) if chosen.built_in else None
+
+    def stand_in(self, chosen: NamedRule) -> StandIn:
+        """The critic for a rule that has no gradient: the weights folder's, else it is fitted now. Decoding is what
+        takes long: all such rules are done at once."""
+        fitted, learned = self._known.stand_ins, self._learned(chosen)
+        if chosen.name not in fitted and learned and learned.critic:
+            known = learned.critic
+            critic = LinearCritic(known.weight, known.bias)
+            fitted[chosen.name] = StandIn(
+                self.space, chosen, self.scale(chosen), critic, known.direction, known.explained
+            )
         if chosen.name not in fitted:
             parser = self.space.model.parser
             others = [one for one in rules() if not one.differentiable and one.possible(parser)]

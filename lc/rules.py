@@ -90,6 +90,11 @@ class NamedRule:
     def __call__(self, pictures: Pictures) -> Tensor:
         return self.function(pictures)
 
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of this module's, and not somebody's own of the same name."""
+        return self.function.__module__ == __name__
+
     def possible(self, parser: Parser | None) -> bool:
         """Whether the model can tell the parts it needs."""
         return not self._missing(parser)

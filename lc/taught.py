@@ -22,7 +22,7 @@ from lc.checksums import digest, parse_json
 from lc.constraints import Taught
 from lc.errors import LatentConstraintsError, OtherGeneratorError, WeightsError
 from lc.files import write_bytes
-from lc.generator import registered
+from lc.learned import checksum_of
 from lc.tensors import check_finite, parse_tensors
 from lc.weights import Model
 
@@ -195,11 +195,8 @@ def checked_name(name: str, taken: Mapping[str, str]) -> str:
 
 
 def generator_digest(model: Model) -> str:
-    """A checksum of what gives latents their meaning: the generator's sizes, weights and statistics."""
-    section, files = model.config["generator"], model.config.get("files", {})
-    parts = (*registered(section["class"]).parts, "statistics")
-    own = {name: value for name, value in files.items() if name.partition(".")[0].partition("-0")[0] in parts}
-    return digest(json.dumps([section, own], sort_keys=True).encode())
+    """See `lc.learned.checksum_of`."""
+    return checksum_of(model.config)
 
 
 def taught_files(paths: Iterable[Path]) -> list[Path]:

@@ -28,6 +28,7 @@ from lc.errors import WeightsError
 from lc.exemplars import Exemplars, ExemplarsConfig
 from lc.generator import Generator, name_of, registered
 from lc.identity import Calibration, load_calibration
+from lc.learned import LearnedRule, load_rules
 from lc.parser import Parser, ParserConfig
 from lc.tensors import check_finite, load_module, parse_tensors, save_module, save_modules
 from lc.tuning import Tuning
@@ -249,6 +250,7 @@ class Model:
         contrast: (K, latent), latents of a sample of the training photos, where there is one: what an attribute that is
             taught from a few photos is contrasted with.
         exemplars: moves learned from pairs, which take the actor's place, where there are some.
+        rules: what was measured of rules on these weights, by their names, see `lc.learned`.
     """
 
     attributes: AttributeSet
@@ -269,6 +271,7 @@ class Model:
     parser: Parser | None = None
     contrast: Tensor | None = None
     exemplars: Exemplars | None = None
+    rules: Mapping[str, LearnedRule] = dataclasses.field(default_factory=dict)
 
     def distance_weight(self, identity: float) -> float:
         """lambda_dist at a place of the actor's identity input, in [0, 1]: it grows geometrically."""
@@ -363,6 +366,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         parser=parser.to(place) if parser else None,
         contrast=None if contrast is None else contrast.to(place),
         exemplars=exemplars.to(place) if exemplars else None,
+        rules={name: one.to(place) for name, one in load_rules(folder, generator.latent).items()},
     )
 
 

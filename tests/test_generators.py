@@ -20,6 +20,7 @@ from lc.attributes import Attribute, AttributeSet
 from lc.constraints import Rule
 from lc.editor import FaceEditor
 from lc.errors import UnknownAttributeError, WeightsError
+from lc.gan import GAN, GANConfig
 from lc.generator import (
     EncodingGenerator,
     Generator,
@@ -92,6 +93,7 @@ def small_vae(patch: int) -> Any:
 MAKERS: dict[str, Callable[[], Any]] = {
     "VAE of 64 pixels": lambda: small_vae(2),
     "VAE of 128 pixels": lambda: small_vae(4),
+    "GAN": lambda: GAN(GANConfig(latent=10, widths=(8, 8, 6, 6))),
     "without an encoder": lambda: Sheet(SheetConfig()),
     "with a prior": lambda: Shifted(SheetConfig(latent=5, image_size=48)),
 }

@@ -298,7 +298,10 @@ def test_data_are_checked_first(bench: Path, go: Actions) -> None:
 def test_a_recipe_is_found_by_name_or_path() -> None:
     for text in ("smoke", "smoke.toml", "recipes/smoke.toml", str(FOLDER / "smoke.toml")):
         assert locate(text) == FOLDER / "smoke.toml"
-    with pytest.raises(RecipeError, match="There is no recipe 'smok': give a TOML file, or one of celeba-64, smoke"):
+    with pytest.raises(
+        RecipeError,
+        match="There is no recipe 'smok': give a TOML file, or one of celeba-64, celeba-64-more, gan-64, smoke",
+    ):
         locate("smok")
 
 

@@ -12,6 +12,9 @@ Source: arXiv 1711.05772, section 4. What differs from the paper, and why:
 - Changes that fail are drawn more often, and count more.
 - The actor hears that classifier too, through the decoder: an edit that fools D_attr but not the eye earns nothing.
 - One actor serves every distance weight: it is told the place of the identity slider.
+
+A generator without an encoder has no encodings of photos: `--latents` then names what `train.decoded` made, and its
+last tenth is held out in their place.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +32,7 @@ from torch import Tensor, nn
 from lc.actor import Actor
 from lc.critics import AttributeCritic, Critic, NetConfig
 from lc.errors import LatentConstraintsError
+from lc.generator import EncodingGenerator
 from lc.invert import invert
 from lc.weights import bundled_classifier, load_module, load_statistics, save_editing_nets, save_tuning
 from train.attributes import ATTRIBUTE_SET
@@ -36,8 +40,8 @@ from train.classifier import load_guidance
 from train.data import MARGIN, centre, load_celeba
 from train.draw import Draw
 from train.engine import RunConfig, parse, program, save_grid
-from train.inputs import load_encoding_generator
-from train.latents import DIRECTIONS, load_or_encode, toggle_goals
+from train.inputs import load_generator_of
+from train.latents import DIRECTIONS, Latents, load_or_encode, toggle_goals
 from train.loop import Stage, cosine, follow, train
 from train.tasks import ActorTask, ActorWeights, AttributeTask, CriticTask, Targets
 from train.tuning import tuning_of
@@ -69,7 +73,8 @@ class CriticsTraining(RunConfig):
     lr: float = 4e-4
     warmup: int = 50
     latents: Path | None = None
-    """File to keep the photos' encodings in, or to read them from when it is there already."""
+    """File to keep the photos' encodings in, or to read them from when it is there already; or what train.decoded
+    made."""
     views: int = 2
     """Encodings kept per photo: one as it is, the others flipped and shifted."""
     gradient_penalty: float = 10.0
@@ -156,6 +161,14 @@ def calibrate(critic: AttributeCritic, z: Tensor, labels: Tensor) -> None:
         last.bias[i] -= torch.quantile(logits[:, i], 1 - share)
 
 
+class HeldOut(NamedTuple):
+    """What is not learned from: pictures (8, 3, S, S) of the first of the latents, z (N, latent), labels (N, A)."""
+
+    images: Tensor
+    z: Tensor
+    labels: Tensor
+
+
 class CriticsStage(Stage[CriticsTraining]):
     """The actor, and the two critics that it learns from."""
 
@@ -164,8 +177,8 @@ class CriticsStage(Stage[CriticsTraining]):
 
     def __init__(self, config: CriticsTraining, engine: Accelerator) -> None:
         super().__init__(config, engine)
-        self.vae, self.steps = load_encoding_generator(config.vae, self.device), config.steps
-        self.latents = load_or_encode(
+        self.vae, self.steps = load_generator_of(config.vae, config.latents, self.device), config.steps
+        latents = load_or_encode(
             config.latents,
             self.vae,
             config.celeba,
@@ -175,6 +188,7 @@ class CriticsStage(Stage[CriticsTraining]):
             self.device,
             config.margin,
         )
+        self.latents, self.held_out = self.split(latents)
         torch.manual_seed(self.seed)
         self.actor, critic, attribute_critic = nets = build(config)
         for net in nets:
@@ -231,21 +245,31 @@ class CriticsStage(Stage[CriticsTraining]):
         return actor, critic, attribute_critic
 
     @torch.no_grad()
-    def show(self, actor: Actor, critic: Critic, attribute_critic: AttributeCritic) -> float:
-        """Set D_attr's biases by held-out photos, draw samples and edits; returns its accuracy on these photos."""
+    def split(self, latents: Latents) -> tuple[Latents, HeldOut]:
+        """What is learned from, and what is held out: photos, or the last tenth where there is no encoder."""
         config, size = self.config, self.vae.image_size
-        held_out = load_celeba(config.celeba, "validation", config.limit, image_size=size, margin=config.margin)
-        assert held_out.labels is not None
-        images, tuning = centre(held_out.images, size), tuning_of(config.vae)
+        if not isinstance(self.vae, EncodingGenerator):
+            learned = len(latents.mean) - max(1, len(latents.mean) // 10)
+            z, labels = latents.mean[learned:, 0].to(self.device), latents.labels[learned:]
+            rest = Latents.of(latents.mean[:learned], latents.std[:learned], latents.labels[:learned])
+            return rest, HeldOut(self.vae.decode(z[:8]).cpu(), z, labels)
+        photos = load_celeba(config.celeba, "validation", config.limit, image_size=size, margin=config.margin)
+        assert photos.labels is not None
+        images, tuning = centre(photos.images, size), tuning_of(config.vae)
         perceptual = bundled_classifier(config.vae, "perceptual")
         perceptual = perceptual.to(self.device) if perceptual else None
         # As the app reads them.
         parts = [invert(self.vae, x.to(self.device), tuning, perceptual=perceptual)[0] for x in images.split(128)]
-        z = torch.cat(parts)
-        calibrate(attribute_critic, z, held_out.labels.to(self.device))
+        return latents, HeldOut(images[:8], torch.cat(parts), photos.labels)
+
+    @torch.no_grad()
+    def show(self, actor: Actor, critic: Critic, attribute_critic: AttributeCritic) -> float:
+        """Set D_attr's biases by what is held out, draw samples and edits; returns its accuracy there."""
+        config, (images, z, labels) = self.config, self.held_out
+        calibrate(attribute_critic, z, labels.to(self.device))
         save_grid(self.samples(actor), config.out / "samples.png")
-        save_grid(self.edits(actor, attribute_critic, images[:8], z[:8]), config.out / "edits.png", columns=12)
-        return float(((attribute_critic(z) >= 0).float().cpu() == held_out.labels).float().mean())
+        save_grid(self.edits(actor, attribute_critic, images, z[:8]), config.out / "edits.png", columns=12)
+        return float(((attribute_critic(z) >= 0).float().cpu() == labels).float().mean())
 
     def samples(self, actor: Actor) -> Tensor:
         """Generated faces with the training photos' labels, (32, 3, S, S)."""
@@ -278,7 +302,7 @@ class CriticsStage(Stage[CriticsTraining]):
         if config.optimiser_steps is not None:
             tuning = dataclasses.replace(tuning, optimiser_steps=config.optimiser_steps)
         save_tuning(config.vae, tuning)
-        return f"D_attr on held-out photos: accuracy {accuracy:.4f}; nets in {config.vae}"
+        return f"D_attr on what is held out: accuracy {accuracy:.4f}; nets in {config.vae}"
 
 
 @program

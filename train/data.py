@@ -1,7 +1,7 @@
 """Photos as tensors: CelebA in any layout at any resolution, and packed crops that `train.prepare` made.
 
 Crops are kept with a margin around what the networks see, so that training can shift them. They are uint8: at 64 pixels
-20,000 photos take 280 MB, which is held in memory. Larger sets are cut once into a file that is mapped into memory.
+20,000 photos take 280 MB. Sets of that size are cut once into a file that is mapped into memory.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 
 IMAGE_SIZE = 64  # side of a crop, in pixels
 MARGIN = 2  # pixels of 64 on every side: as much as a good aligner is off
-LARGE = 2**30  # bytes of crops from which on they go to a file
+LARGE = 2**28  # bytes of crops from which on they go to a file: to cut so many takes a minute or more
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -163,7 +163,8 @@ def load_celeba(
         if stored and draft:
             draft.replace(stored)
             write_text(stored.with_suffix(".json"), json.dumps(kept))  # last: where it is, the crops are complete
-    if broken := [name for name in names if name not in set(kept)]:
+    read = set(kept)
+    if broken := [name for name in names if name not in read]:
         few = ", ".join(broken[:5]) + (", ..." if len(broken) > 5 else "")
         say(f"{len(broken):,} of {len(names):,} photos in {layout.photos} cannot be read and are left out: {few}.")
     if not kept:

@@ -12,7 +12,7 @@ from lc.generator import EncodingGenerator
 from lc.vae import VAE
 from lc.weights import load_generator
 
-__all__ = ["check_size", "load_encoding_generator", "load_vae"]
+__all__ = ["check_size", "load_encoding_generator", "load_generator_of", "load_vae"]
 
 
 def load_encoding_generator(folder: Path, device: torch.device) -> Any:
@@ -25,6 +25,21 @@ def load_encoding_generator(folder: Path, device: torch.device) -> Any:
     if not isinstance(generator, EncodingGenerator):
         raise WeightsError(
             f"The generator in {folder} has no encoder, and this stage encodes photos: name weights that have one."
+        )
+    return generator
+
+
+def load_generator_of(folder: Path, latents: Path | None, device: torch.device) -> Any:
+    """A weights folder's generator, frozen, for a stage that encodes photos where the file `latents` is not there yet.
+
+    Raises:
+        WeightsError: see `load_generator`; also a generator without an encoder and no such file.
+    """
+    generator = load_generator(folder).to(device)
+    if not isinstance(generator, EncodingGenerator) and not (latents and latents.exists()):
+        raise WeightsError(
+            f"The generator in {folder} has no encoder: draw latents by python -m train.decoded --weights {folder}, "
+            "and name its file with --latents."
         )
     return generator
 

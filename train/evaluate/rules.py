@@ -25,7 +25,7 @@ from tqdm import tqdm
 from lc.constraints import Constraint
 from lc.editor import FaceEditor, Method, Reading
 from lc.files import write_json
-from lc.following import Scale, follow, level_of, measure, stand_in, values_of
+from lc.following import Scale, decoded, follow, lessons, level_of, measure, sample, stand_in, values, values_of
 from lc.rules import NamedRule, named_rule, rules
 from train.data import find
 from train.engine import parse, program
@@ -48,6 +48,8 @@ class RulesConfig:
     """Generated faces for each rule."""
     photos: int = 60
     """Photos that are edited for each rule."""
+    both: bool = True
+    """Follow rules that can be differentiated by a critic as well."""
     method: Method = "actor"
     identity: float = 0.5
     seed: int = 0
@@ -61,17 +63,18 @@ def _row(
     chosen: NamedRule,
     scale: Scale,
     readings: list[Reading],
+    plain: Tensor,
     constraint: Callable[[Tensor | None], Constraint],
     config: RulesConfig,
 ) -> dict[str, float]:
-    """One rule one way: the share of faces whose pictures reach the target, and what else changed."""
+    """One rule one way: the share of faces whose pictures reach the target, and what else changed. `plain`: latents
+    of as many generated faces without the rule."""
     space, begun = editor.space, time.perf_counter()
-    plain = editor.sample(config.samples, seed=config.seed)
     sampled = editor.sample(config.samples, seed=config.seed, constraints=[constraint(None)])
     seconds_sampled = time.perf_counter() - begun
     z = torch.stack([one.z for one in sampled]).to(editor.device)
     level = level_of(space, chosen, scale)
-    found, before = (values_of(space, chosen, torch.stack([one.z for one in some])) for some in (sampled, plain))
+    found, before = (values_of(space, chosen, some) for some in (z, plain))
     z_photos = torch.stack([reading.z for reading in readings]).to(editor.device)
     begun = time.perf_counter()
     edits = editor.edit_many(readings, None, config.identity, config.method, constraints=[constraint(z_photos)])
@@ -100,19 +103,24 @@ def measure_rules(config: RulesConfig) -> dict[str, Any]:
     names = find(config.celeba).names(config.part, config.photos)
     readings = read_framed(editor, config.celeba, names)
     figures: dict[str, Any] = {"settings": dataclasses.asdict(config), "rules": {}}
-    for name in tqdm(config.rules, leave=False):
-        chosen = named_rule(name)
-        scale = measure(editor.space, chosen)
-        learned = stand_in(editor.space, chosen, scale)
+    every, space = [named_rule(name) for name in config.rules], editor.space
+    faces = sample(space)
+    by_critic = [one for one in every if config.both or not one.differentiable]
+    said = values(by_critic, decoded(space, lessons(space))) if by_critic else {}
+    plain = torch.stack([one.z for one in editor.sample(config.samples, seed=config.seed)]).to(editor.device)
+    for chosen in tqdm(every, leave=False):
+        scale = measure(space, chosen, faces)
         rows: dict[str, dict[str, float]] = {}
         if chosen.differentiable:
-            followed = partial(follow, editor.space, chosen, scale)
-            rows["decoder"] = _row(editor, chosen, scale, readings, followed, config)
-        rows["critic"] = _row(editor, chosen, scale, readings, learned.constraint, config)
-        rows["critic"]["explained"] = learned.explained
+            followed = partial(follow, space, chosen, scale)
+            rows["decoder"] = _row(editor, chosen, scale, readings, plain, followed, config)
+        if chosen in by_critic:
+            learned = stand_in(space, chosen, scale, said[chosen.name])
+            rows["critic"] = _row(editor, chosen, scale, readings, plain, learned.constraint, config)
+            rows["critic"]["explained"] = learned.explained
         figures["rules"][chosen.name] = rows
         for way, row in rows.items():
-            tqdm.write(f"{name}, {way}: " + ", ".join(f"{key} {value:.3g}" for key, value in row.items()))
+            tqdm.write(f"{chosen.name}, {way}: " + ", ".join(f"{key} {value:.3g}" for key, value in row.items()))
     return figures
 
 
