@@ -142,7 +142,7 @@ def test_a_gan_becomes_a_folder_that_edits_photos(
     assert kept["mean"].shape == kept["std"].shape == (60, 1, LATENT)
     nets = ("actor", "critic", "attribute-critic")
     flags = [word for net in nets for key, value in NETS.items() for word in (f"--{net}.{key}", value)]
-    options = ["--vae", str(weights), "--guide", str(weights), "--latents", str(tmp_path / "latents.safetensors")]
+    options = ["--vae", str(weights), "--guidance", str(weights), "--latents", str(tmp_path / "latents.safetensors")]
     finish(
         ["train.critics", *options, "--out", str(tmp_path / "critics"), "--steps", "4", "--batch", "12", *flags, *HOW]
     )

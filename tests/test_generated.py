@@ -15,9 +15,9 @@ from train.evaluate.generated import GeneratedConfig, measure, tables
 
 
 @pytest.fixture(scope="module")
-def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Judges of which one says that everybody has everything."""
-    folder = tmp_path_factory.mktemp("judges")
+    folder = tmp_path_factory.mktemp("evaluators")
     torch.manual_seed(0)
     for name in ("reader", "realism"):
         classifier = Classifier(ClassifierConfig((8, 8, 8, 8)))
@@ -26,8 +26,10 @@ def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_faces_are_judged_by_what_was_asked_for(celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path) -> None:
-    config = GeneratedConfig(tiny_weights, judges, celeba, seeds=(0, 1), device="cpu", out=tmp_path / "found.json")
+def test_faces_are_judged_by_what_was_asked_for(
+    celeba: Path, tiny_weights: Path, evaluators: Path, tmp_path: Path
+) -> None:
+    config = GeneratedConfig(tiny_weights, evaluators, celeba, seeds=(0, 1), device="cpu", out=tmp_path / "found.json")
     figures = measure(config)
     for row in ("photos", "actor", "prior"):  # who calls everything true is right as often as it is
         scores = figures[row]
@@ -40,9 +42,18 @@ def test_faces_are_judged_by_what_was_asked_for(celeba: Path, tiny_weights: Path
     assert all(name in printed for name in ATTRIBUTES)
 
 
-def test_the_command_writes_what_it_prints(celeba: Path, tiny_weights: Path, judges: Path, tmp_path: Path) -> None:
+def test_the_command_writes_what_it_prints(celeba: Path, tiny_weights: Path, evaluators: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "found.json"
-    where = ["--weights", str(tiny_weights), "--judges", str(judges), "--celeba", str(celeba), "--out", str(out)]
+    where = [
+        "--weights",
+        str(tiny_weights),
+        "--evaluators",
+        str(evaluators),
+        "--celeba",
+        str(celeba),
+        "--out",
+        str(out),
+    ]
     printed = finish_here(["train.evaluate.generated", *where, "--seeds", "0", "--device", "cpu"])
     assert "faces by the actor" in printed
     assert '"accuracy"' in out.read_text()

@@ -1,7 +1,7 @@
 """Measure generated faces: do they show what was asked for? No photo is inverted, so any generator takes a minute.
 
-    python -m train.evaluate.generated --weights weights/gan-64 --judges weights/judges-64 --celeba data/celebahq
-    python -m train.evaluate.generated --weights weights/celeba-64 --judges weights/judges-64 --celeba data/celebahq
+    python -m train.evaluate.generated --weights weights/gan-64 --evaluators weights/judges-64 --celeba data/celebahq
+    python -m train.evaluate.generated --weights weights/celeba-64 --evaluators weights/judges-64 --celeba data/celebahq
 
 For the label vector of each held-out photo the actor makes a face of a draw from the prior, and the evaluation
 classifier, which no loss has heard, reads it: element-wise accuracy and support-weighted F1, beside those of the photos
@@ -45,7 +45,7 @@ class GeneratedConfig:
     """Measure generated faces."""
 
     weights: Path = Path("weights/celeba-64")
-    judges: Path = Path("weights/judges-64")
+    evaluators: Path = Path("weights/judges-64")
     """Folder with the classifiers "reader" and "realism", for evaluation."""
     celeba: Path = Path("data/celebahq")
     part: str = "validation"
@@ -71,7 +71,7 @@ def _faces(space: LatentSpace, labels: Tensor, seed: int) -> tuple[Tensor, Tenso
 
 def measure(config: GeneratedConfig) -> dict[str, Any]:
     """Every figure: of the photos, of faces made for their labels, of the prior's own, over the seeds."""
-    space, judge = LatentSpace(load_model(config.weights, config.device)), Evaluators.load(config.judges)
+    space, judge = LatentSpace(load_model(config.weights, config.device)), Evaluators.load(config.evaluators)
     size = space.model.generator.image_size
     crops = load_celeba(config.celeba, config.part, config.limit, image_size=size)
     assert crops.labels is not None
