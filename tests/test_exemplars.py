@@ -83,6 +83,22 @@ def test_where_no_face_is_found_none_is_made_bald() -> None:
     assert scalp(face(150, hair=(4, 4, 92, 60))) is None
 
 
+@given(boxes=st.dictionaries(st.sampled_from(CLASSES), st.tuples(*[st.integers(0, SIDE)] * 4), max_size=6))
+@settings(max_examples=30)
+def test_whatever_a_parser_finds_a_layer_covers_between_nothing_and_all(boxes: dict[str, tuple[int, ...]]) -> None:
+    person = face(150, skin=(30, 30, 66, 66))
+    for name, (left, top, right, bottom) in boxes.items():
+        for other in CLASSES:
+            person.maps[other][top:bottom, left:right] = other == name
+    layer = scalp(person)
+    if layer is not None:
+        assert np.isfinite(layer).all()
+        assert layer.shape == (SIDE, SIDE, 4)
+        assert layer.min() >= 0
+        assert layer[..., 3].max() <= 1 + 1e-5
+        assert layer[..., :3].max() <= 255 + 1e-3
+
+
 def test_a_bald_head_is_lit_from_where_the_face_is() -> None:
     person = face(150, hair=(20, 6, 76, 40), skin=(26, 34, 70, 90), eyes=(34, 44, 40, 47))
     lit = np.linspace(-40, 40, SIDE, dtype=np.float32)[None, :, None] * person.maps["skin"][..., None]

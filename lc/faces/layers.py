@@ -24,8 +24,10 @@ _Mask: TypeAlias = npt.NDArray[np.bool_]
 
 # Places in parts of the crop's side, in CelebA's framing.
 _EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
+_AWAY = 0.1  # of eyes from there, at most
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
 _HALF_WIDTH = (0.32, 0.37)  # of a head above the eyes: hair may hide the cheeks, by which it is measured
+_LEAST = 0.2  # of a chin below the eyes, however little of a face is found
 _CROWN = (0.38, 0.46)  # how far above the eyes it ends
 _UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
 _STRAND, _HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
@@ -75,7 +77,7 @@ def scalp(onto: Face) -> Floats | None:
     own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y))
     cover = _soft(gone, 1.5) * (1 - _step(onto.maps["background"], *_BEHIND))
     cover = np.maximum(cover, _soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - _soft(own, 1.2))
-    return np.concatenate([bald, cover[..., None]], 2).astype(np.float32)
+    return np.concatenate([bald, cover[..., None].clip(0, 1)], 2).astype(np.float32)
 
 
 def _head(onto: Face, face: _Mask) -> _Head:
@@ -84,12 +86,14 @@ def _head(onto: Face, face: _Mask) -> _Head:
     inner = onto.inner * side
     eyes = onto.sure("eyes")
     y = float(np.nonzero(eyes)[0].mean()) if eyes.sum() > 8 else float(onto.row(_EYES))
+    y = _between(y, onto.row(_EYES - _AWAY), onto.row(_EYES + _AWAY))
     across = np.flatnonzero(face[round(y) : onto.row(_NOSE)].mean(0) > 0.5)
     left, right = (across[0], across[-1] + 1) if len(across) else (side / 2 - 1, side / 2 + 1)
     x = float(left + right) / 2
     width = _between(0.54 * (right - left) / inner, *_HALF_WIDTH) * inner
     lowest = np.flatnonzero(face[:, max(0, round(x) - 4) : round(x) + 5].any(1))
     chin = float(min(lowest[-1], onto.row(_CHIN)) if len(lowest) else onto.row(_CHIN))
+    chin = max(chin, y + _LEAST * inner)
     crown = _between(1.05 * (chin - y) / inner, *_CROWN) * inner
     down, along = np.mgrid[:side, :side].astype(np.float32)
     aside, above, below = np.abs(along - x) / width, (y - down).clip(0) / crown, (down - y).clip(0) / (chin - y + 1)
