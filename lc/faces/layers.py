@@ -25,6 +25,7 @@ _Mask: TypeAlias = npt.NDArray[np.bool_]
 # Places in parts of the crop's side, in CelebA's framing.
 _EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
 _AWAY = 0.1  # of eyes from there, at most
+_OVER = 0.15  # above the eyes there are no brows and no glasses
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
 _HALF_WIDTH = (0.32, 0.37)  # of a head above the eyes: hair may hide the cheeks, by which it is measured
 _LEAST = 0.2  # of a chin below the eyes, however little of a face is found
@@ -65,8 +66,9 @@ def scalp(onto: Face) -> Floats | None:
         (S, S, 4): what is laid on, RGB of 0..255, and how much of it covers the picture, in [0, 1].
     """
     face = _largest(onto.sure("skin", "brows", "eyes", "mouth", "glasses"))
-    hair = onto.maps["hair"] + onto.maps["hat"]
-    rows = np.arange(len(hair))[:, None]
+    rows = np.arange(len(onto.rgb))[:, None]
+    # What is taken for glasses above the brows is hair.
+    hair = onto.maps["hair"] + onto.maps["hat"] + onto.maps["glasses"] * (rows < onto.row(_EYES - _OVER))
     skin = _shrunk(face & ~_grown(hair > 0.2, 7), 5) & onto.sure("skin") & (rows < onto.row(_CHEEKS))
     if skin.sum() < 50:
         return None
@@ -75,7 +77,9 @@ def scalp(onto: Face) -> Floats | None:
     behind = filled(onto.rgb, ~_grown(gone | face | onto.sure("skin", "cloth"), 9))
     bald = behind + head.cover[..., None] * (_skin(onto, skin, head) - behind)
     own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y))
-    cover = _soft(gone, 1.5) * (1 - _step(onto.maps["background"], *_BEHIND))
+    # An edge of hair is told from what is behind by less than a pixel: only what lies further off is sure to be that.
+    sure = cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8))
+    cover = _soft(gone, 1.5) * (1 - _step(np.asarray(sure, dtype=np.float32), *_BEHIND))
     cover = np.maximum(cover, _soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - _soft(own, 1.2))
     return np.concatenate([bald, cover[..., None].clip(0, 1)], 2).astype(np.float32)
 
