@@ -261,7 +261,7 @@ function stopTurning() {
   if (!turning) return;
   clearInterval(turning);
   turning = 0;
-  tell(lc.state.loop[0][1]);
+  if (lc.state.loop) tell(lc.state.loop[0][1]);
   look(false);
 }
 // The line under the stage says what is seen, to the eye only: nobody wants to hear it every three seconds.
