@@ -22,8 +22,8 @@ __all__ = ["generate", "propose", "propose_corrected"]
 def propose_corrected(space: LatentSpace, problem: Problem, scale: float, steps: int) -> tuple[Tensor, Tensor]:
     """`propose`, then `lc.edit.correct.correct`: (B, latent), and their pictures (B, 3, S, S)."""
     # What lines change on the way is theirs: correction measures from where they lead, and takes none of it back.
-    led = _along_lines(space, problem, scale) if problem.lines else None
-    return correct(space, problem, propose(space, problem, scale), steps, led)
+    led = _along_lines(space, problem, scale)
+    return correct(space, problem, _proposed(space, problem, scale, led), steps, led if problem.lines else None)
 
 
 @torch.inference_mode()
@@ -42,8 +42,13 @@ def propose(space: LatentSpace, problem: Problem, scale: float) -> Tensor:
     Returns:
         (B, latent).
     """
-    z, identity = _along_lines(space, problem, scale), torch.ones_like(problem.z[:, 0])
-    z = _by_exemplars(space, problem, z, scale)
+    return _proposed(space, problem, scale, _along_lines(space, problem, scale))
+
+
+@torch.inference_mode()
+def _proposed(space: LatentSpace, problem: Problem, scale: float, led: Tensor) -> Tensor:
+    """`propose`, from where the problem's lines have led, (B, latent)."""
+    z, identity = _by_exemplars(space, problem, led, scale), torch.ones_like(problem.z[:, 0])
     if problem.proposed.any():
         y = torch.where(
             problem.proposed | space.attributes.columns(problem.lines, z.device), problem.target, problem.before
