@@ -22,6 +22,7 @@ from PIL import Image
 from lc.faces.align import Aligned, Array, warp
 from lc.faces.canvases import Canvases
 from lc.faces.fill import filled
+from lc.faces.masks import smooth_step
 from lc.faces.steering import MARGIN, WORN, Parts, Steering
 from lc.faces.tone import Tint, Transfer, tint_of, transfer
 
@@ -207,14 +208,14 @@ def _own_skin(new: _Floats, old: _Floats, skin: _Floats) -> _Floats:
 def _shade(new: _Floats, old: _Floats, side: int, reach: int) -> _Floats:
     """How much light an edit leaves, (side, side, 1) in [0, 1], crisp at the canvas's resolution; it only darkens."""
     left = ((new @ _LUMA + _DARK) / (old @ _LUMA + _DARK)).clip(0, 1)
-    left = 1 - _step(1 - left, *_SHADE) * (1 - left**_DEEPER)
+    left = 1 - smooth_step(1 - left, *_SHADE) * (1 - left**_DEEPER)
     left = np.pad(left, reach, constant_values=1)
     return _crisp(left[..., None], side, _EDGED)
 
 
 def _grown(mask: _Floats, unit: float) -> _Floats:
     """A mask in [0, 1], made sure of and a little wider, with soft edges."""
-    wide = cv2.dilate(_step(mask, 0.2, 0.6), np.ones((2 * round(unit) + 1,) * 2, np.uint8))
+    wide = cv2.dilate(smooth_step(mask, 0.2, 0.6), np.ones((2 * round(unit) + 1,) * 2, np.uint8))
     return _blurred(np.asarray(wide, dtype=np.float32), 0.6 * unit)
 
 
@@ -236,7 +237,7 @@ def _recoloured(
     inside = parts.kept(steering.recolours)[reach:-reach, reach:-reach]
     moved = transfer(seen, new, old, inside, steering.colour)
     # Beyond the crop, where the edit was not decoded, the part is the photo's.
-    where = _enlarged(_step(parts.before[steering.recolours], *_SURE), side).clip(0, 1)
+    where = _enlarged(smooth_step(parts.before[steering.recolours], *_SURE), side).clip(0, 1)
     fine = _guided(where[..., None], canvas @ _LUMA, max(2, round(2.0 * side / _SIDE)))
     fade = _fade(side, reach / whole / 2)
     return moved, (fine[..., 0].clip(0, 1) * fade)[..., None]
@@ -278,7 +279,7 @@ def _masks(new: _Floats, old: _Floats) -> tuple[_Floats, _Floats]:
     strength = np.abs(new - old).max(2)
     broad = _blurred(strength, 1.5 * unit)
     strongest = max(float(np.percentile(broad, 98)), _LEAST)
-    kept = _step(broad, _FAINT[0] * strongest, _FAINT[1] * strongest)
+    kept = smooth_step(broad, _FAINT[0] * strongest, _FAINT[1] * strongest)
     # The local gain by which the edit scales what contrast there is: lighter hair has more of it, and stays hair.
     old_luma, new_luma = old @ _LUMA, new @ _LUMA
     mean = _boxed(old_luma, near)
@@ -290,7 +291,7 @@ def _masks(new: _Floats, old: _Floats) -> tuple[_Floats, _Floats]:
     structure = _blurred(np.abs(unexplained).max(2), unit)
     most = float(np.percentile(structure, 99))
     low, high = (max(level, part * most) for level, part in zip(_STRUCTURE, _RELATIVE, strict=True))
-    replaced = np.maximum(_step(structure, low, high), _step(_blurred(strength, unit), *_SHIFT))
+    replaced = np.maximum(smooth_step(structure, low, high), smooth_step(_blurred(strength, unit), *_SHIFT))
     # Wider, so that the seam lies beside what was replaced and not on its edge.
     kernel = np.ones((2 * round(unit) + 1,) * 2, np.uint8)
     replaced = _blurred(np.asarray(cv2.dilate(replaced, kernel), dtype=np.float32), 0.8 * unit)
@@ -370,14 +371,8 @@ def _covered(matrix: Array, width: int, size: tuple[int, int]) -> tuple[int, int
 def _fade(side: int, part: float) -> _Floats:
     """(side, side) weights: 0 on the border, a smooth step up to 1 over a part of the side."""
     position = np.linspace(0, 1, side, dtype=np.float32)
-    ramp = _step(np.minimum(position, 1 - position), 0, part)
+    ramp = smooth_step(np.minimum(position, 1 - position), 0, part)
     return np.asarray(ramp[:, None] * ramp)
-
-
-def _step(values: _Floats, low: float, high: float) -> _Floats:
-    """A smooth step from 0 at `low` to 1 at `high`."""
-    part = ((values - low) / (high - low)).clip(0, 1)
-    return np.asarray(part * part * (3 - 2 * part))
 
 
 def _enlarged(values: _Floats, side: int) -> _Floats:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lc.faces.fill import filled
+from lc.faces.masks import soft
 from lc.faces.tone import to_lab, to_rgb
 
 __all__ = ["COMPOSITES", "Face", "glasses", "hat", "turned"]
@@ -60,10 +61,6 @@ def _toned(donor: Face, onto: Face) -> Floats:
     return to_rgb((lab - mean) * gain + new_mean)
 
 
-def _soft(mask: npt.NDArray[np.bool_] | Floats, sigma: float) -> Floats:
-    return np.asarray(cv2.GaussianBlur(np.asarray(mask, np.float32), (0, 0), sigma))
-
-
 def _without(face: Face, gone: npt.NDArray[np.bool_]) -> Floats:
     """The picture with what is around carried on over `gone`, but for skin and what is on it."""
     person = face.sure("skin", "hair", "hat", "glasses", "mouth", "brows", "eyes")
@@ -81,7 +78,7 @@ def glasses(donor: Face, onto: Face) -> Floats | None:
     skin = float(np.median(to_lab(toned)[donor.sure("skin")][:, 0]))
     clear = float(np.median(to_lab(toned)[worn][:, 0])) > 0.7 * skin
     laid = np.minimum(toned, onto.rgb) if clear else toned
-    cover = _soft(cut, 0.6)[..., None]
+    cover = soft(cut, 0.6)[..., None]
     return np.asarray(onto.rgb + cover * (laid - onto.rgb))
 
 
@@ -97,9 +94,9 @@ def hat(donor: Face, onto: Face) -> Floats | None:
     above = (np.arange(side)[:, None] <= brim) & ~worn
     hair = onto.sure("hair", "skin", "hat", "brows") & above
     behind = _without(onto, hair)
-    result = onto.rgb + _soft(hair, 1.0)[..., None] * (behind - onto.rgb)
+    result = onto.rgb + soft(hair, 1.0)[..., None] * (behind - onto.rgb)
     light = _light(onto) / _light(donor)
-    cover = _soft(donor.maps["hat"], 0.8)[..., None]
+    cover = soft(donor.maps["hat"], 0.8)[..., None]
     return np.asarray(result + cover * ((donor.rgb * light).clip(0, 255) - result))
 
 

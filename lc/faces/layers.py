@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -16,11 +15,10 @@ import numpy.typing as npt
 
 from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
+from lc.faces.masks import Mask, grown, largest, shrunk, smooth_step, soft
 from lc.faces.tone import to_lab, to_rgb
 
 __all__ = ["LAYERS", "scalp"]
-
-_Mask: TypeAlias = npt.NDArray[np.bool_]
 
 # Places in parts of the crop's side, in CelebA's framing.
 _EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
@@ -56,7 +54,7 @@ class _Head:
     @property
     def cover(self) -> Floats:
         """(S, S) in [0, 1]."""
-        return _step(self.depth * self.width, -1.2, 1.2)
+        return smooth_step(self.depth * self.width, -1.2, 1.2)
 
 
 def scalp(onto: Face) -> Floats | None:
@@ -65,26 +63,26 @@ def scalp(onto: Face) -> Floats | None:
     Returns:
         (S, S, 4): what is laid on, RGB of 0..255, and how much of it covers the picture, in [0, 1].
     """
-    face = _largest(onto.sure("skin", "brows", "eyes", "mouth", "glasses"))
+    face = largest(onto.sure("skin", "brows", "eyes", "mouth", "glasses"))
     rows = np.arange(len(onto.rgb))[:, None]
     # What is taken for glasses above the brows is hair.
     hair = onto.maps["hair"] + onto.maps["hat"] + onto.maps["glasses"] * (rows < onto.row(_EYES - _OVER))
-    skin = _shrunk(face & ~_grown(hair > 0.2, 7), 5) & onto.sure("skin") & (rows < onto.row(_CHEEKS))
+    skin = shrunk(face & ~grown(hair > 0.2, 7), 5) & onto.sure("skin") & (rows < onto.row(_CHEEKS))
     if skin.sum() < 50:
         return None
     head = _head(onto, face)
     gone = _gone(onto, face, hair, rows > head.chin)
-    behind = filled(onto.rgb, ~_grown(gone | face | onto.sure("skin", "cloth"), 9))
+    behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9))
     bald = behind + head.cover[..., None] * (_skin(onto, skin, head) - behind)
     own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y))
     # An edge of hair is told from what is behind by less than a pixel: only what lies further off is sure to be that.
     sure = cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8))
-    cover = _soft(gone, 1.5) * (1 - _step(np.asarray(sure, dtype=np.float32), *_BEHIND))
-    cover = np.maximum(cover, _soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - _soft(own, 1.2))
+    cover = soft(gone, 1.5) * (1 - smooth_step(np.asarray(sure), *_BEHIND))
+    cover = np.maximum(cover, soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - soft(own, 1.2))
     return np.concatenate([bald, cover[..., None].clip(0, 1)], 2).astype(np.float32)
 
 
-def _head(onto: Face, face: _Mask) -> _Head:
+def _head(onto: Face, face: Mask) -> _Head:
     """Where a head is by its face."""
     side = len(face)
     inner = onto.inner * side
@@ -109,23 +107,23 @@ def _between(value: float, low: float, high: float) -> float:
     return max(low, min(value, high))
 
 
-def _gone(onto: Face, face: _Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> _Mask:
+def _gone(onto: Face, face: Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> Mask:
     """Where hair was, its strands and what shows between them. On shoulders only what is hair for sure."""
     shoulders = low & (onto.maps["cloth"] + onto.maps["skin"] > 0.2)
-    gone = _grown(hair > np.where(shoulders, _HAIR, _STRAND), 5)
+    gone = grown(hair > np.where(shoulders, _HAIR, _STRAND), 5)
     closed = cv2.morphologyEx(gone.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8)) > 0
     return np.asarray(gone | (closed & ~face & ~onto.sure("cloth") & (onto.maps["background"] < _BEHIND[1])))
 
 
-def _own(onto: Face, face: _Mask, hair: Floats) -> _Mask:
+def _own(onto: Face, face: Mask, hair: Floats) -> Mask:
     """What of the person's face stays: no forehead next to hair, which throws strands and shadows on it."""
     brows = np.arange(len(face))[:, None] < onto.row(_EYES) - 0.05 * len(face)
-    near = np.where(brows, _grown(hair > 0.2, 13), _grown(hair > 0.3, 5))
-    features = _grown(onto.sure("brows", "eyes", "glasses", "mouth"), 5) & (hair < _HAIR)
-    return np.asarray(_shrunk(face & ~near, 3) | features)
+    near = np.where(brows, grown(hair > 0.2, 13), grown(hair > 0.3, 5))
+    features = grown(onto.sure("brows", "eyes", "glasses", "mouth"), 5) & (hair < _HAIR)
+    return np.asarray(shrunk(face & ~near, 3) | features)
 
 
-def _skin(onto: Face, known: _Mask, head: _Head) -> Floats:
+def _skin(onto: Face, known: Mask, head: _Head) -> Floats:
     """Skin all over a head, (S, S, 3), in the light and the tone of what is `known` of it."""
     lab = to_lab(onto.rgb)
     down, along = np.mgrid[: len(known), : len(known)].astype(np.float32)
@@ -154,30 +152,6 @@ def _slope(light: Floats, aside: Floats, above: Floats) -> float:
         plane, *_rest = np.linalg.lstsq(places * weight[:, None], light * weight, rcond=None)
         weight = 1 / (1 + ((light - places @ plane) / 6) ** 2)
     return float(plane[1])
-
-
-def _largest(mask: _Mask) -> _Mask:
-    """The largest connected part."""
-    count, labels, sizes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    return np.asarray(labels == 1 + int(sizes[1:, cv2.CC_STAT_AREA].argmax())) if count > 1 else mask
-
-
-def _grown(mask: _Mask, side: int) -> _Mask:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
-
-
-def _shrunk(mask: _Mask, side: int) -> _Mask:
-    return np.asarray(cv2.erode(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
-
-
-def _soft(mask: _Mask, sigma: float) -> Floats:
-    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma))
-
-
-def _step(values: Floats, low: float, high: float) -> Floats:
-    """A smooth step from 0 at `low` to 1 at `high`."""
-    part = ((values - low) / (high - low)).clip(0, 1)
-    return np.asarray(part * part * (3 - 2 * part), dtype=np.float32)
 
 
 #: What is laid onto a photo, by name: (S, S, 4), or None where it cannot be.

@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from lc.edit.actor import generate
 from lc.edit.space import LatentSpace
-from lc.files import write_json
 from lc.generator import from_prior
 from lc.weights import load_model
 from train.attributes import ATTRIBUTES
@@ -31,7 +30,7 @@ from train.data import centre, load_celeba
 from train.engine import parse, program
 from train.evaluate.crops import rounded, spread
 from train.evaluate.readers import Evaluators
-from train.evaluate.report import short
+from train.evaluate.report import keep
 from train.evaluate.tables import table
 from train.metrics import attribute_scores, diversity, frechet_distance
 
@@ -112,8 +111,7 @@ def main() -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     figures = measure(config)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config.out, short(figures), indent=1)
+    keep(config.out, figures)
     print(tables(figures))
 
 

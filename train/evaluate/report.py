@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lc.files import write_text
+from lc.files import write_json, write_text
 from train.attributes import ATTRIBUTES
 from train.engine import parse, program
 from train.evaluate.plots import write_plots
@@ -23,7 +23,7 @@ from train.evaluate.tables import card_table, finished_tables, table
 from train.identity import SAME
 from train.latents import DIRECTIONS
 
-__all__ = ["evaluators_table", "markdown", "short", "write_part", "write_report"]
+__all__ = ["evaluators_table", "keep", "markdown", "short", "write_part", "write_report"]
 
 Figures = Mapping[str, Any]
 
@@ -265,6 +265,12 @@ def markdown(figures: Figures) -> str:
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
+
+
+def keep(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write figures, rounded, to a JSON file in a folder that is made where it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, short(figures), indent=1)
 
 
 def short(figures: Any) -> Any:

@@ -24,13 +24,12 @@ from tqdm import tqdm
 
 from lc.constraints import Constraint
 from lc.editor import FaceEditor, Method, Reading
-from lc.files import write_json
 from lc.following import Scale, decoded, follow, lessons, level_of, measure, sample, stand_in, values, values_of
 from lc.rules import NamedRule, named_rule, rules
 from train.data import find
 from train.engine import parse, program
 from train.evaluate.edits import read_framed
-from train.evaluate.report import short
+from train.evaluate.report import keep
 from train.evaluate.tables import table
 
 __all__ = ["RulesConfig", "main", "measure_rules"]
@@ -142,8 +141,7 @@ def main() -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     figures = measure_rules(config)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config.out, short(figures), indent=1)
+    keep(config.out, figures)
     print(tables(figures))
 
 

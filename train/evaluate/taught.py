@@ -27,14 +27,13 @@ from tqdm import tqdm
 from lc.classifier import Classifier
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.few_shot import encode, fit
-from lc.files import write_json
 from lc.generator import Posterior
 from lc.taught import TaughtAttribute, load_taught
 from lc.weights import load_classifier
 from train.data import DataError, centre, find, load_celeba
 from train.engine import parse, program
 from train.evaluate.edits import before, finished, read_framed, tensor
-from train.evaluate.report import short
+from train.evaluate.report import keep
 from train.evaluate.tables import table
 from train.further import FurtherConfig
 
@@ -252,8 +251,7 @@ def main() -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     figures = measure(config)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config.out, short(figures), indent=1)
+    keep(config.out, figures)
     print(tables(figures))
 
 

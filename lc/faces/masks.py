@@ -1,0 +1,41 @@
+"""Masks, (S, S), of bool or of [0, 1]: made wider, narrower, softer."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Mask", "grown", "largest", "shrunk", "smooth_step", "soft"]
+
+_Floats: TypeAlias = npt.NDArray[np.float32]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+
+def smooth_step(values: npt.NDArray[np.floating[Any]], low: float, high: float) -> _Floats:
+    """A smooth step from 0 at `low` to 1 at `high`."""
+    part = ((values - low) / (high - low)).clip(0, 1)
+    return np.asarray(part * part * (3 - 2 * part), dtype=np.float32)
+
+
+def soft(mask: Mask | _Floats, sigma: float) -> _Floats:
+    """With an edge as wide as a Gaussian of `sigma` pixels."""
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma))
+
+
+def grown(mask: Mask, side: int) -> Mask:
+    """Wider by half a square's side, in pixels, which is odd."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
+
+
+def shrunk(mask: Mask, side: int) -> Mask:
+    """Narrower by half a square's side, in pixels, which is odd."""
+    return np.asarray(cv2.erode(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
+
+
+def largest(mask: Mask) -> Mask:
+    """The largest connected part."""
+    count, labels, sizes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    return np.asarray(labels == 1 + int(sizes[1:, cv2.CC_STAT_AREA].argmax())) if count > 1 else mask
