@@ -256,7 +256,7 @@ class FaceEditor:
         z = torch.stack([reading.z for reading in readings]).to(self.device)
         pictures = to_tensor([reading.reconstruction for reading in readings], self.device)
         changes = wanted_changes(self.space, changes_of(self.space, constraints)[0])
-        layers = self.steerer.layers(readings, changes.wanted)
+        layers = self.steerer.layers(readings, changes.wanted, style)
         shifts, present = self.steerer.shifts(layers), self.steerer.present(readings)
         return pose(self.space, z, constraints, preserve, pictures, style, shifts, present), layers
 
@@ -276,7 +276,8 @@ class FaceEditor:
             pictures = [reading.reconstruction for reading in readings]
         served, _ = changes_of(self.space, constraints)
         changes = dict(wanted_changes(self.space, served).wanted)
-        images = to_tensor(pictures, self.device)
+        under = self._show(_without(step.z, problem)) if problem.laid else None
+        images = to_tensor(under or pictures, self.device)
         steering = self.steerer.steering(readings, changes, images, layers, problem.others.values())
         seconds = (time.perf_counter() - begun) / len(readings)
         targets: list[list[float]] = problem.target.tolist()
@@ -297,6 +298,7 @@ class FaceEditor:
                 steering=steering[row],
                 witness=self.witness,
                 style=problem.style,
+                under=under[row] if under else None,
             )
             for row, reading in enumerate(readings)
         ]
@@ -388,6 +390,14 @@ class FaceEditor:
     def _probabilities(self, z: Tensor) -> list[list[float]]:
         values: list[list[float]] = torch.sigmoid(self.space.attribute_critic(z)).tolist()
         return values
+
+
+def _without(z: Tensor, problem: Problem) -> Tensor:
+    """Edited latents, (B, latent), less what of their move is along that of what is laid onto the photo itself."""
+    for shift in problem.laid.values():
+        part = ((z - problem.z) * shift).sum(1) / shift.square().sum(1).clamp_min(1e-6)
+        z = z - part.clamp_min(0)[:, None] * shift
+    return z
 
 
 def _check(identity: float, method: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,8 @@ class Layer:
     """What is laid onto one photo.
 
     Attributes:
-        pixels: (W, W, 4) on the photo's `wide_crop`: RGB of 0..255, and the part of the photo that it covers.
+        pixels: (W, W, 4) on the photo's `wide_crop`, at this resolution or a finer one: RGB of 0..255, and the part
+            of the photo that it covers.
         shift: (latent,), what that adds to the photo's latent.
     """
 
@@ -49,21 +51,24 @@ class Laid:
         self._model = model
 
     @torch.inference_mode()
-    def on(self, reading: Reading, changes: Mapping[str, Strength]) -> dict[str, Layer]:
-        """What is laid onto a photo for each change that asks for it, by name. A change for which nothing can be laid
-        on is left out."""
+    def on(self, reading: Reading, changes: Mapping[str, Strength], style: int = 0) -> dict[str, Layer]:
+        """What is laid onto a photo for each change that asks for it, by name, lowest first.
+
+        A change for which nothing can be laid on is left out. Each is made for the photo as those below leave it.
+        """
         if reading.maps is None or not isinstance(self._model.generator, EncodingGenerator):
             return {}
-        found: dict[str, Layer] = {}
-        for name, wanted in changes.items():
-            layer = LAYERS.get(self._model.attributes[name].lays) if wanted is True else None
-            if layer is None:
-                continue
-            onto = self._onto(reading)
-            if (pixels := layer(onto)) is not None:
-                after = onto.rgb + pixels[..., 3:] * (pixels[..., :3] - onto.rgb)
-                before, moved = self._encoded(onto.rgb, after)
+        lays = {name: self._model.attributes[name].lays for name, wanted in changes.items() if wanted is True}
+        asked = {name: layer for layer in LAYERS for name, wanted in lays.items() if wanted == layer}
+        if not asked:
+            return {}
+        onto, found = self._onto(reading), {}
+        for name, layer in asked.items():
+            if (pixels := LAYERS[layer](onto, style)) is not None:
+                after = _under(onto, pixels)
+                before, moved = self._encoded(onto.rgb, after.rgb)
                 found[name] = Layer(pixels, moved - before)
+                onto = after
         return found
 
     def _encoded(self, *pictures: Floats) -> Tensor:
@@ -91,3 +96,11 @@ class Laid:
         maps = reading.maps.astype(np.float32) / 255
         names = parser.config.classes
         return Face(np.asarray(wide, dtype=np.float32), dict(zip(names, maps, strict=True)), 1 / (1 + 2 * MARGIN))
+
+
+def _under(face: Face, pixels: Floats) -> Face:
+    """The face under a layer, which hides what hair there was."""
+    layer = cv2.resize(pixels, face.rgb.shape[:2], interpolation=cv2.INTER_AREA)
+    rest = 1 - layer[..., 3]
+    maps = {name: values * rest if name in ("hair", "hat") else values for name, values in face.maps.items()}
+    return Face(face.rgb + layer[..., 3:] * (layer[..., :3] - face.rgb), maps, face.inner)

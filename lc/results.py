@@ -72,6 +72,7 @@ class Edit:
         reading: the photo, its faces, aligned crop, latent and attributes before.
         changes: what was asked for, by the attribute set's names: True, False or a probability.
         edited: decode(z_edited), S x S.
+        under: as `edited`, without what is laid onto the photo; None: nothing is, or nothing else.
         z_edited: (latent,), on the CPU.
         before, after: D_attr's probabilities at z and at z_edited.
         z_distance: root mean square move, in units of sigma_bar.
@@ -102,6 +103,12 @@ class Edit:
     steering: Steering | None = None
     witness: Witness | None = None
     style: int = 0
+    under: Image.Image | None = None
+
+    @property
+    def drawn(self) -> Image.Image:
+        """The edited crop that the blend takes the change from, S x S; what is laid onto the photo covers it."""
+        return self.edited if self.under is None else self.under
 
     @property
     def before(self) -> dict[str, float]:
@@ -156,7 +163,8 @@ class Edit:
         photo = self.reading.photo
         with photo.held():
             before = reconstruction and photo.to_own(reconstruction)
-            edited, steering = photo.to_own(self.edited), self.steering if reconstruction else None
+            edited = photo.to_own(self.edited if reconstruction is None else self.drawn)
+            steering = self.steering if reconstruction else None
             picture = paste(photo.pixels, edited, self.reading.aligned, before, steering)
             if photo.alpha is not None:
                 picture.putalpha(photo.alpha)

@@ -57,9 +57,11 @@ class Steerer:
             if part in classes
         }
 
-    def layers(self, readings: Sequence[Reading], changes: Mapping[str, Strength]) -> list[dict[str, Layer]]:
+    def layers(
+        self, readings: Sequence[Reading], changes: Mapping[str, Strength], style: int = 0
+    ) -> list[dict[str, Layer]]:
         """What is laid onto each photo, by change; see `lc.laid`."""
-        return [self._laid.on(reading, changes) for reading in readings]
+        return [self._laid.on(reading, changes, style) for reading in readings]
 
     def shifts(self, layers: Sequence[Mapping[str, Layer]]) -> dict[str, Tensor]:
         """What the layers add to latents, (B, latent) by change; zeros in rows onto which nothing is laid."""
@@ -83,7 +85,7 @@ class Steerer:
         Args:
             readings: the photos.
             changes: what was asked for.
-            pictures: the edited crops, (B, 3, S, S) in [0, 1].
+            pictures: the edited crops without what the layers show, (B, 3, S, S) in [0, 1].
             layers: see `layers`.
             others: what was asked for beyond `changes`.
         """
@@ -119,8 +121,9 @@ def steering_of(
         others: the parts that other constraints are of; empty where one is of all of the person; None without any.
     """
     entries = [attributes[name] for name in changes]
-    free = (not entries and others is None) or any(not entry.acts_on for entry in entries) or others == frozenset()
-    acts_on = {part for entry in entries for part in entry.acts_on} | (others or frozenset())
+    drawn = [entry for entry in entries if entry.name not in laid]
+    free = (not entries and others is None) or any(not entry.acts_on for entry in drawn) or others == frozenset()
+    acts_on = {part for entry in drawn for part in entry.acts_on} | (others or frozenset())
     if free:
         acts_on |= set(classes) - {"background"}
     recolours: str | None = None
@@ -132,9 +135,9 @@ def steering_of(
             if isinstance(wanted, bool):
                 own = entry.colour and entry.colour.narrowed(_WANTED)
                 colour = own if wanted else colour or _other_colour(attributes, entry, changes)
-    over = [entry for entry in entries if entry.shades and changes[entry.name] is True]
+    over = [entry for entry in drawn if entry.shades and changes[entry.name] is True]
     shades = over[0].part if over else None
-    pixels = next((one.pixels for one in laid.values()), None)
+    pixels = tuple(one.pixels for one in laid.values())
     alone = len(changes) == len(laid) + len(over) and others is None
     return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
 

@@ -1,4 +1,4 @@
-"""lc.exemplars, lc.laid and what they are learned from: one thing is laid on, and nothing else changes."""
+"""lc.exemplars and what they are learned from: one thing is laid on, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from flat_faces import face
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import finish_here
@@ -15,30 +16,10 @@ from processes import finish_here
 from lc.editor import FaceEditor
 from lc.errors import WeightsError
 from lc.exemplars import Exemplars, ExemplarsConfig, Move, MoveConfig
-from lc.faces.composites import Face, glasses, hat, turned
-from lc.faces.layers import scalp
-from lc.parser import CLASSES
+from lc.faces.composites import glasses, hat, turned
 from lc.weights import load_exemplars, save_config, save_module
 from train.moves import add_moves
 from train.pairs import explained, ridge
-
-SIDE = 96
-
-
-def face(tone: int, /, **boxes: tuple[int, int, int, int]) -> Face:
-    """A flat face on grey with these parts (left, top, right, bottom), each of another brightness."""
-    rgb = np.full((SIDE, SIDE, 3), 128, np.float32)
-    maps = {name: np.zeros((SIDE, SIDE), np.float32) for name in CLASSES}
-    maps["background"][:] = 1
-    light = {"skin": tone, "hair": 30, "hat": 60, "glasses": 10, "eyes": 20, "brows": 40}
-    noise = np.random.default_rng(tone).integers(-3, 4, (SIDE, SIDE, 1))
-    for name, (left, top, right, bottom) in boxes.items():
-        for one in maps.values():
-            one[top:bottom, left:right] = 0
-        maps[name][top:bottom, left:right] = 1
-        rgb[top:bottom, left:right] = light[name] + noise[top:bottom, left:right]
-    return Face(rgb, maps)
-
 
 PERSON = face(150, hair=(20, 6, 76, 40), skin=(26, 30, 70, 90), eyes=(34, 42, 40, 45))
 
@@ -62,49 +43,8 @@ def test_a_hat_covers_the_hair_that_would_stand_out_over_it() -> None:
     assert np.abs(after[50:] - PERSON.rgb[50:]).max() < 8
 
 
-@pytest.mark.parametrize("skin", [60, 110, 210])
-def test_a_bald_head_has_the_persons_own_skin_and_what_is_behind_goes_on(skin: int) -> None:
-    person = face(skin, hair=(12, 4, 84, 70), skin=(28, 34, 68, 84), brows=(32, 38, 64, 40), eyes=(34, 44, 40, 47))
-    layer = scalp(person)
-    assert layer is not None
-    after = person.rgb + layer[..., 3:] * (layer[..., :3] - person.rgb)
-    assert abs(float(np.median(after[16:30, 40:56])) - skin) < 20
-    assert np.abs(after[8:70, [10, 11, 12, 13, 82, 83, 84, 85]] - 128).max() < 12  # no outline of hair is left
-    assert np.abs(after[50:80, 36:60] - person.rgb[50:80, 36:60]).max() < 6
-    assert np.abs(after[39, 36:60] - person.rgb[39, 36:60]).max() < 6  # the brows are the person's
-    assert np.array_equal(layer, scalp(person))
-
-
 def test_a_turned_head_is_told() -> None:
     assert turned(face(150, skin=(40, 30, 90, 90))) > 0.1 > turned(face(150, skin=(24, 30, 72, 90)))
-
-
-def test_where_no_face_is_found_none_is_made_bald() -> None:
-    assert scalp(face(150, hair=(4, 4, 92, 60))) is None
-
-
-@given(boxes=st.dictionaries(st.sampled_from(CLASSES), st.tuples(*[st.integers(0, SIDE)] * 4), max_size=6))
-@settings(max_examples=30)
-def test_whatever_a_parser_finds_a_layer_covers_between_nothing_and_all(boxes: dict[str, tuple[int, ...]]) -> None:
-    person = face(150, skin=(30, 30, 66, 66))
-    for name, (left, top, right, bottom) in boxes.items():
-        for other in CLASSES:
-            person.maps[other][top:bottom, left:right] = other == name
-    layer = scalp(person)
-    if layer is not None:
-        assert np.isfinite(layer).all()
-        assert layer.shape == (SIDE, SIDE, 4)
-        assert layer.min() >= 0
-        assert layer[..., 3].max() <= 1 + 1e-5
-        assert layer[..., :3].max() <= 255 + 1e-3
-
-
-def test_a_bald_head_is_lit_from_where_the_face_is() -> None:
-    person = face(150, hair=(20, 6, 76, 40), skin=(26, 34, 70, 90), eyes=(34, 44, 40, 47))
-    lit = np.linspace(-40, 40, SIDE, dtype=np.float32)[None, :, None] * person.maps["skin"][..., None]
-    layer = scalp(dataclasses.replace(person, rgb=person.rgb + lit))
-    assert layer is not None
-    assert layer[22, 54:62, 0].mean() > layer[22, 34:42, 0].mean() + 10
 
 
 @given(seed=st.integers(0, 100))

@@ -109,8 +109,19 @@ def test_a_layer_is_laid_where_it_covers_and_alone() -> None:
     layer = np.zeros((WIDE, WIDE, 4), np.float32)
     layer[20:44, 30:66] = (250, 10, 10, 1)
     noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    change = edited(Steering(CLASSES, BEFORE, AFTER, {"hair"}, laid=layer, alone=True), noise)
+    change = edited(Steering(CLASSES, BEFORE, AFTER, {"hair"}, laid=(layer,), alone=True), noise)
     assert change[28:38, 38:60, 0].mean() > 100
+    assert np.abs(change[56:]).max() <= 1
+
+
+def test_the_upper_of_two_layers_hides_the_lower_at_any_resolution() -> None:
+    lower, upper = np.zeros((WIDE, WIDE, 4), np.float32), np.zeros((4 * WIDE, 4 * WIDE, 4), np.float32)
+    lower[20:44, 30:66] = (250, 10, 10, 1)
+    upper[80:176, 120:192] = (10, 10, 250, 1)  # the left half of that
+    same = np.asarray(ALIGNED.crop)
+    change = edited(Steering(CLASSES, BEFORE, AFTER, {"hair"}, laid=(lower, upper), alone=True), same)
+    assert change[26:38, 34:45, 2].mean() > 100 > change[26:38, 34:45, 0].mean()
+    assert change[26:38, 52:62, 0].mean() > 100
     assert np.abs(change[56:]).max() <= 1
 
 

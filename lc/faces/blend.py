@@ -11,7 +11,8 @@ resolution; of the photo itself, only the pixels under the crop are touched.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import cv2
@@ -92,7 +93,7 @@ def paste(
     zoom = max(0.125 * _SIDE, min(aligned.scale * width, _FINEST)) / width
     if reconstruction is not None:
         old = np.asarray(reconstruction, dtype=np.float32)
-        if np.array_equal(new, old):
+        if np.array_equal(new, old) and not (steering and steering.laid):
             return result
         reach = round((REACH if steering is None else MARGIN) * width)
         matrix[:, 2] -= reach * matrix[:, :2].sum(1)
@@ -148,6 +149,9 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
     broad: _Floats = np.asarray(cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA), dtype=np.float32)
     seen = broad[reach:-reach, reach:-reach]
     smooth = _blurred(canvas, min(max(0.8, 0.35 * unit * side / whole), 2.0))
+    if steering is not None and steering.alone and not steering.shades:
+        none = np.zeros_like(canvas)
+        return _laid_on(_Layers(none, none[..., :1], smooth, tint=tint_of(seen)), steering.laid, reach / whole)
     parts = steering.found(width, reach) if steering else None
     if parts is not None:
         new = _own_skin(new, old, parts.skin[reach:-reach, reach:-reach])
@@ -173,7 +177,8 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
     if steering is not None and parts is not None and steering.shades:
         shade = _shade(new, old, side, reach)
         if steering.alone:
-            return _Layers(np.zeros_like(canvas), np.asarray(mask * (1 - shade)), smooth, None, tint_of(seen))
+            shaded = _Layers(np.zeros_like(canvas), _single(mask * (1 - shade)), smooth, tint=tint_of(seen))
+            return _laid_on(shaded, steering.laid, reach / whole)
         over = _enlarged(_grown(parts.after[steering.shades], 2 * unit), side).clip(0, 1)[..., None]
         shade, mask = 1 - over * (1 - shade), mask * (1 - over)
     shift = _guided(_enlarged(change, side), canvas @ _LUMA, max(1, round(1.5 * unit * side / whole)))
@@ -182,15 +187,21 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
     added, covered = _single(mask * ((1 - cover) * shift + cover * matter)), _single(mask * cover)
     if steering is None:
         return _Layers(added, covered, smooth)
-    if steering.laid is not None:
-        over = _enlarged(steering.laid, side)
-        part = (over[..., 3].clip(0, 1) * _fade(side, reach / whole / 2))[..., None]
-        rest = np.zeros_like(part) if steering.alone else 1 - part
-        added, covered = rest * added + part * over[..., :3], rest * covered + part
     if shade is not None:
         added, covered = shade * added, 1 - shade * (1 - covered)
+    blended = _Layers(_single(added), _single(covered), smooth, recoloured, tint_of(seen))
+    return _laid_on(blended, steering.laid, reach / whole)
+
+
+def _laid_on(layers: _Layers, laid: Sequence[_Floats], reach: float) -> _Layers:
+    """What is laid on, lowest first, over an edit; `reach` as a part of the canvas's side."""
+    side, added, cover = layers.added.shape[0], layers.added, layers.cover
+    for one in laid:
+        over = _resized(one, side)
+        part = (over[..., 3].clip(0, 1) * _fade(side, reach / 2))[..., None]
+        added, cover = (1 - part) * added + part * over[..., :3], (1 - part) * cover + part
     # The grain of hair that is gone is none.
-    return _Layers(_single(added), _single(covered), smooth, recoloured, tint_of(seen), steering.laid is None)
+    return replace(layers, added=_single(added), cover=_single(cover), grain=layers.grain and not laid)
 
 
 def _single(values: npt.NDArray[np.floating]) -> _Floats:
@@ -377,6 +388,13 @@ def _fade(side: int, part: float) -> _Floats:
 
 def _enlarged(values: _Floats, side: int) -> _Floats:
     return np.asarray(cv2.resize(values, (side, side), interpolation=cv2.INTER_CUBIC))
+
+
+def _resized(values: _Floats, side: int) -> _Floats:
+    """Enlarged, or shrunk without aliasing."""
+    if side >= values.shape[0]:
+        return _enlarged(values, side)
+    return np.asarray(cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA))
 
 
 def _blurred(values: _Floats, sigma: float) -> _Floats:

@@ -1,13 +1,12 @@
 """Layers for a photo: what an attribute shows where a generator of few pixels cannot draw it, made of the photo itself.
 
 A bald head is skin, in the person's own tone and light, on an ellipsoid over the brows; where hair stood out beyond it,
-what is behind goes on.
+what is behind goes on. Glasses are in `lc.faces.frames`, hats in `lc.faces.hats`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,20 +14,17 @@ import numpy.typing as npt
 
 from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
-from lc.faces.masks import Mask, grown, largest, shrunk, smooth_step, soft
+from lc.faces.frames import frames
+from lc.faces.hats import beanie
+from lc.faces.heads import EYES, Head, between, face_of, head_of
+from lc.faces.masks import Mask, grown, shrunk, smooth_step, soft
 from lc.faces.tone import to_lab, to_rgb
 
 __all__ = ["LAYERS", "scalp"]
 
 # Places in parts of the crop's side, in CelebA's framing.
-_EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
-_AWAY = 0.1  # of eyes from there, at most
 _OVER = 0.15  # above the eyes there are no brows and no glasses
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
-_HALF_WIDTH = (0.32, 0.37)  # of a head above the eyes: hair may hide the cheeks, by which it is measured
-_LEAST = 0.2  # of a chin below the eyes, however little of a face is found
-_CROWN = (0.38, 0.46)  # how far above the eyes it ends
-_UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
 _STRAND, _HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
 _BEHIND = (0.85, 0.99)  # of background: strands may hide it, and it stays as it is
 
@@ -40,37 +36,20 @@ _NEAR = 0.09  # parts of the crop's side over which a forehead's own colour give
 _GRAIN = 0.3  # of the skin's texture: a scalp is smoother than a face
 
 
-@dataclass(frozen=True, eq=False)
-class _Head:
-    """An ellipsoid, in pixels. `depth`: (S, S), how far below its rim a pixel lies; 0 on the rim, 1 in the middle."""
-
-    x: float
-    y: float
-    width: float
-    crown: float
-    chin: float
-    depth: Floats
-
-    @property
-    def cover(self) -> Floats:
-        """(S, S) in [0, 1]."""
-        return smooth_step(self.depth * self.width, -1.2, 1.2)
-
-
 def scalp(onto: Face) -> Floats | None:
     """A bald head for a person; None where no face is found.
 
     Returns:
         (S, S, 4): what is laid on, RGB of 0..255, and how much of it covers the picture, in [0, 1].
     """
-    face = largest(onto.sure("skin", "brows", "eyes", "mouth", "glasses"))
+    face = face_of(onto)
     rows = np.arange(len(onto.rgb))[:, None]
     # What is taken for glasses above the brows is hair.
-    hair = onto.maps["hair"] + onto.maps["hat"] + onto.maps["glasses"] * (rows < onto.row(_EYES - _OVER))
+    hair = onto.maps["hair"] + onto.maps["hat"] + onto.maps["glasses"] * (rows < onto.row(EYES - _OVER))
     skin = shrunk(face & ~grown(hair > 0.2, 7), 5) & onto.sure("skin") & (rows < onto.row(_CHEEKS))
     if skin.sum() < 50:
         return None
-    head = _head(onto, face)
+    head = head_of(onto, face)
     gone = _gone(onto, face, hair, rows > head.chin)
     behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9))
     bald = behind + head.cover[..., None] * (_skin(onto, skin, head) - behind)
@@ -80,31 +59,6 @@ def scalp(onto: Face) -> Floats | None:
     cover = soft(gone, 1.5) * (1 - smooth_step(np.asarray(sure), *_BEHIND))
     cover = np.maximum(cover, soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - soft(own, 1.2))
     return np.concatenate([bald, cover[..., None].clip(0, 1)], 2).astype(np.float32)
-
-
-def _head(onto: Face, face: Mask) -> _Head:
-    """Where a head is by its face."""
-    side = len(face)
-    inner = onto.inner * side
-    eyes = onto.sure("eyes")
-    y = float(np.nonzero(eyes)[0].mean()) if eyes.sum() > 8 else float(onto.row(_EYES))
-    y = _between(y, onto.row(_EYES - _AWAY), onto.row(_EYES + _AWAY))
-    across = np.flatnonzero(face[round(y) : onto.row(_NOSE)].mean(0) > 0.5)
-    left, right = (across[0], across[-1] + 1) if len(across) else (side / 2 - 1, side / 2 + 1)
-    x = float(left + right) / 2
-    width = _between(0.54 * (right - left) / inner, *_HALF_WIDTH) * inner
-    lowest = np.flatnonzero(face[:, max(0, round(x) - 4) : round(x) + 5].any(1))
-    chin = float(min(lowest[-1], onto.row(_CHIN)) if len(lowest) else onto.row(_CHIN))
-    chin = max(chin, y + _LEAST * inner)
-    crown = _between(1.05 * (chin - y) / inner, *_CROWN) * inner
-    down, along = np.mgrid[:side, :side].astype(np.float32)
-    aside, above, below = np.abs(along - x) / width, (y - down).clip(0) / crown, (down - y).clip(0) / (chin - y + 1)
-    radius = np.where(down < y, (aside**_UPRIGHT + above**_UPRIGHT) ** (1 / _UPRIGHT), np.hypot(aside, below / 1.05))
-    return _Head(x, y, width, crown, chin, np.asarray(1 - radius, dtype=np.float32))
-
-
-def _between(value: float, low: float, high: float) -> float:
-    return max(low, min(value, high))
 
 
 def _gone(onto: Face, face: Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> Mask:
@@ -117,19 +71,19 @@ def _gone(onto: Face, face: Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> M
 
 def _own(onto: Face, face: Mask, hair: Floats) -> Mask:
     """What of the person's face stays: no forehead next to hair, which throws strands and shadows on it."""
-    brows = np.arange(len(face))[:, None] < onto.row(_EYES) - 0.05 * len(face)
+    brows = np.arange(len(face))[:, None] < onto.row(EYES) - 0.05 * len(face)
     near = np.where(brows, grown(hair > 0.2, 13), grown(hair > 0.3, 5))
     features = grown(onto.sure("brows", "eyes", "glasses", "mouth"), 5) & (hair < _HAIR)
     return np.asarray(shrunk(face & ~near, 3) | features)
 
 
-def _skin(onto: Face, known: Mask, head: _Head) -> Floats:
+def _skin(onto: Face, known: Mask, head: Head) -> Floats:
     """Skin all over a head, (S, S, 3), in the light and the tone of what is `known` of it."""
     lab = to_lab(onto.rgb)
     down, along = np.mgrid[: len(known), : len(known)].astype(np.float32)
     aside, above = (along - head.x) / head.width, (down - head.y) / head.crown
     tone = np.median(lab[known], 0)
-    lit = _between(_slope(lab[known, 0], aside[known], above[known]), -_LIT, _LIT)
+    lit = between(_slope(lab[known, 0], aside[known], above[known]), -_LIT, _LIT)
     away = 1 - np.sqrt(1 - np.square(1 - head.depth).clip(0, 1))  # of the surface from the viewer
     light = tone[0] + lit * aside - _RIM * (0.5 + tone[0] / 120) * away
     spot = ((aside - 0.15 * np.sign(lit)) / 0.45) ** 2 + ((above + 0.62) / 0.22) ** 2
@@ -154,5 +108,9 @@ def _slope(light: Floats, aside: Floats, above: Floats) -> float:
     return float(plane[1])
 
 
-#: What is laid onto a photo, by name: (S, S, 4), or None where it cannot be.
-LAYERS: dict[str, Callable[[Face], Floats | None]] = {"scalp": scalp}
+#: What is laid onto a photo in one of its styles, by name, lowest first: (S, S, 4), or None where it cannot be.
+LAYERS: dict[str, Callable[[Face, int], Floats | None]] = {
+    "scalp": lambda onto, _: scalp(onto),
+    "beanie": beanie,
+    "frames": frames,
+}

@@ -62,7 +62,8 @@ class Steering:
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
         colour: what it is to become, where that is known.
         shades: the class that the edit lays over the face and that only darkens it; None: there is none.
-        laid: what is laid onto the photo's `wide_crop`, (W, W, 4): RGB of 0..255, and what part of the photo it covers.
+        laid: what is laid onto the photo's `wide_crop`, lowest first, (W, W, 4) of any W: RGB of 0..255, and what part
+            of the photo it covers.
         alone: whether what is laid on or over is all of the edit.
     """
 
@@ -73,7 +74,7 @@ class Steering:
     recolours: str | None = None
     colour: Colour | None = None
     shades: str | None = None
-    laid: npt.NDArray[np.float32] | None = None
+    laid: tuple[npt.NDArray[np.float32], ...] = ()
     alone: bool = False
 
     def found(self, side: int, reach: int) -> Parts:

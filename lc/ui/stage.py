@@ -131,7 +131,7 @@ class Stage:
     def tile(self, edit: Edit) -> tuple[str, Mapping[str, float]]:
         """A thumbnail of an edit as data, for it travels inside the answer; and what is read in it, by the witness
         where there is one."""
-        image, aligned = self._blended(edit.reading, edit.edited, _CLOSE, _TILE, edit.steering)
+        image, aligned = self._blended(edit.reading, edit.drawn, _CLOSE, _TILE, edit.steering)
         read = edit.witness.read(image, aligned) if edit.witness else edit.after
         return _as_data(image), read
 

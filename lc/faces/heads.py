@@ -1,0 +1,67 @@
+"""Where a head is, by its face: an ellipsoid that a scalp or a hat follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lc.faces.composites import Face, Floats
+from lc.faces.masks import Mask, largest, smooth_step
+
+__all__ = ["EYES", "Head", "between", "face_of", "head_of"]
+
+# Places in parts of the crop's side, in CelebA's framing.
+EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
+_AWAY = 0.1  # of eyes from there, at most
+_HALF_WIDTH = (0.29, 0.335)  # of a head above the eyes: hair may hide the cheeks, by which it is measured
+_LEAST = 0.2  # of a chin below the eyes, however little of a face is found
+_CROWN = (0.38, 0.46)  # how far above the eyes it ends
+_UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """An ellipsoid, in pixels. `depth`: (S, S), how far below its rim a pixel lies; 0 on the rim, 1 in the middle."""
+
+    x: float
+    y: float
+    width: float
+    crown: float
+    chin: float
+    depth: Floats
+
+    @property
+    def cover(self) -> Floats:
+        """(S, S) in [0, 1]."""
+        return smooth_step(self.depth * self.width, -1.2, 1.2)
+
+
+def face_of(onto: Face) -> Mask:
+    """The face's skin and what lies in it, (S, S)."""
+    return largest(onto.sure("skin", "brows", "eyes", "mouth", "glasses"))
+
+
+def head_of(onto: Face, face: Mask) -> Head:
+    """Where a head is by its face."""
+    side = len(face)
+    inner = onto.inner * side
+    eyes = onto.sure("eyes")
+    y = float(np.nonzero(eyes)[0].mean()) if eyes.sum() > 8 else float(onto.row(EYES))
+    y = between(y, onto.row(EYES - _AWAY), onto.row(EYES + _AWAY))
+    across = np.flatnonzero(face[round(y) : onto.row(_NOSE)].mean(0) > 0.5)
+    left, right = (across[0], across[-1] + 1) if len(across) else (side / 2 - 1, side / 2 + 1)
+    x = float(left + right) / 2
+    width = between(0.54 * (right - left) / inner, *_HALF_WIDTH) * inner
+    lowest = np.flatnonzero(face[:, max(0, round(x) - 4) : round(x) + 5].any(1))
+    chin = float(min(lowest[-1], onto.row(_CHIN)) if len(lowest) else onto.row(_CHIN))
+    chin = max(chin, y + _LEAST * inner)
+    crown = between(1.05 * (chin - y) / inner, *_CROWN) * inner
+    down, along = np.mgrid[:side, :side].astype(np.float32)
+    aside, above, below = np.abs(along - x) / width, (y - down).clip(0) / crown, (down - y).clip(0) / (chin - y + 1)
+    radius = np.where(down < y, (aside**_UPRIGHT + above**_UPRIGHT) ** (1 / _UPRIGHT), np.hypot(aside, below / 1.05))
+    return Head(x, y, width, crown, chin, np.asarray(1 - radius, dtype=np.float32))
+
+
+def between(value: float, low: float, high: float) -> float:
+    return max(low, min(value, high))

@@ -1,0 +1,170 @@
+"""lc.faces.layers, frames and hats: what is laid onto a photo is one thing, and nothing else changes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from flat_faces import SIDE, face
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lc.editor import FaceEditor
+from lc.faces import frames as glasses
+from lc.faces import hats
+from lc.faces.composites import Face, Floats
+from lc.faces.frames import frames
+from lc.faces.hats import beanie
+from lc.faces.layers import LAYERS, scalp
+from lc.parser import CLASSES
+
+# In CelebA's framing the eyes are at (35, 50) and (61, 50) of 96.
+PARTS = {"hair": (20, 6, 76, 40), "skin": (26, 30, 70, 90), "brows": (32, 40, 64, 43), "mouth": (40, 70, 56, 76)}
+LOOKING = face(170, **PARTS, eyes=(32, 48, 38, 52))
+for name, there in (("skin", 0), ("eyes", 1)):  # the other eye
+    LOOKING.maps[name][48:52, 58:64] = there
+
+
+def with_layer(person: Face, layer: Floats | None) -> Floats:
+    """The picture, (SIDE, SIDE, 3), with a layer on it."""
+    assert layer is not None
+    small = cv2.resize(layer, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(person.rgb + small[..., 3:] * (small[..., :3] - person.rgb))
+
+
+@pytest.mark.parametrize("skin", [60, 110, 210])
+def test_a_bald_head_has_the_persons_own_skin_and_what_is_behind_goes_on(skin: int) -> None:
+    person = face(skin, hair=(12, 4, 84, 70), skin=(28, 34, 68, 84), brows=(32, 38, 64, 40), eyes=(34, 44, 40, 47))
+    layer = scalp(person)
+    assert layer is not None
+    after = person.rgb + layer[..., 3:] * (layer[..., :3] - person.rgb)
+    assert abs(float(np.median(after[16:30, 40:56])) - skin) < 20
+    assert np.abs(after[8:70, [10, 11, 12, 13, 82, 83, 84, 85]] - 128).max() < 12  # no outline of hair is left
+    assert np.abs(after[50:80, 36:60] - person.rgb[50:80, 36:60]).max() < 6
+    assert np.abs(after[39, 36:60] - person.rgb[39, 36:60]).max() < 6  # the brows are the person's
+    assert np.array_equal(layer, scalp(person))
+
+
+def test_where_no_face_is_found_none_is_made_bald() -> None:
+    assert scalp(face(150, hair=(4, 4, 92, 60))) is None
+
+
+@given(boxes=st.dictionaries(st.sampled_from(CLASSES), st.tuples(*[st.integers(0, SIDE)] * 4), max_size=6))
+@settings(max_examples=30)
+def test_whatever_a_parser_finds_a_layer_covers_between_nothing_and_all(boxes: dict[str, tuple[int, ...]]) -> None:
+    person = face(150, skin=(30, 30, 66, 66))
+    for name, (left, top, right, bottom) in boxes.items():
+        for other in CLASSES:
+            person.maps[other][top:bottom, left:right] = other == name
+    for lay in LAYERS.values():
+        layer = lay(person, 1)
+        if layer is None:
+            continue
+        assert np.isfinite(layer).all()
+        assert layer.shape[0] == layer.shape[1] >= SIDE
+        assert layer.shape[2] == 4
+        assert layer.min() >= 0
+        assert layer[..., 3].max() <= 1 + 1e-5
+        assert layer[..., :3].max() <= 255 + 1e-3
+
+
+def test_a_bald_head_is_lit_from_where_the_face_is() -> None:
+    person = face(150, hair=(20, 6, 76, 40), skin=(26, 34, 70, 90), eyes=(34, 44, 40, 47))
+    lit = np.linspace(-40, 40, SIDE, dtype=np.float32)[None, :, None] * person.maps["skin"][..., None]
+    layer = scalp(dataclasses.replace(person, rgb=person.rgb + lit))
+    assert layer is not None
+    assert layer[22, 54:62, 0].mean() > layer[22, 34:42, 0].mean() + 10
+
+
+@pytest.mark.parametrize("style", range(len(glasses.STYLES)))
+def test_glasses_have_rims_about_both_eyes_and_nothing_else_changes(style: int) -> None:
+    change = np.abs(with_layer(LOOKING, frames(LOOKING, style)) - LOOKING.rgb).mean(2)
+    for x in (35, 61):
+        across, down = change[50, x - 14 : x + 15], change[36:66, x]
+        for side in (across[:14], across[15:], down[:14], down[18:]):
+            assert side.max() > 25  # a rim to the left, to the right, above and below
+        dark = glasses.STYLES[style].lens[0] > 0.5
+        assert (change[57, x] > 40) == dark
+    assert change[68:].max() < 1
+    assert change[:34].max() < 1
+
+
+def test_glasses_follow_the_eyes_and_the_turn_of_the_head() -> None:
+    moved = Face(np.roll(LOOKING.rgb, 4, 0), {name: np.roll(one, 4, 0) for name, one in LOOKING.maps.items()})
+    first, second = frames(LOOKING), frames(moved)
+    assert first is not None
+    assert second is not None
+    rows = [float((one[..., 3].sum(1) * np.arange(len(one))).sum() / one[..., 3].sum()) for one in (first, second)]
+    assert 2.5 * 4 < rows[1] - rows[0] < 4.5 * 4  # of four times as many pixels; few pixels of eyes are half believed
+    to_the_left = {**LOOKING.maps, "skin": np.roll(LOOKING.maps["skin"], 8, 1)}
+    turned = frames(dataclasses.replace(LOOKING, maps=to_the_left))
+    assert turned is not None
+    middle = turned.shape[1] // 2
+    assert turned[:, middle:, 3].sum() > 1.05 * turned[:, :middle, 3].sum()  # that temple is seen
+    away = {**LOOKING.maps, "skin": np.roll(LOOKING.maps["skin"], 26, 1)}
+    assert frames(dataclasses.replace(LOOKING, maps=away)) is None
+
+
+def test_who_wears_glasses_or_a_hat_gets_no_second_one() -> None:
+    worn = {**LOOKING.maps, "glasses": np.zeros_like(LOOKING.rgb[..., 0])}
+    worn["glasses"][46:56, 28:68] = 1
+    assert frames(dataclasses.replace(LOOKING, maps=worn)) is None
+    assert beanie(face(170, hat=(20, 6, 76, 40), skin=(26, 40, 70, 90), eyes=(32, 48, 38, 52))) is None
+
+
+def test_a_fringe_falls_over_glasses() -> None:
+    fringe = {name: one.copy() for name, one in LOOKING.maps.items()}
+    for name, one in fringe.items():
+        one[30:60, 20:48] = name == "hair"
+    layer = frames(dataclasses.replace(LOOKING, maps=fringe))
+    assert layer is not None
+    half = layer.shape[1] // 2
+    assert layer[:, half + 20 :, 3].max() > 0.9
+    assert layer[: layer.shape[0] * 58 // 96, : half - 20, 3].max() < 0.2
+
+
+@pytest.mark.parametrize("style", range(len(hats.COLOURS)))
+def test_a_hat_covers_the_crown_and_leaves_the_face(style: int) -> None:
+    after = with_layer(LOOKING, beanie(LOOKING, style))
+    crown = after[14:32, 36:60].reshape(-1, 3).mean(0)
+    colour = np.array(hats.COLOURS[style], np.float32)
+    assert np.abs(crown / crown.sum() - colour / colour.sum()).max() < 0.03
+    assert np.abs(after[46:] - LOOKING.rgb[46:])[:, 30:66].max() < 8
+    assert np.abs(after[40:46, 40:56] - LOOKING.rgb[40:46, 40:56]).max() < 90  # no more than its shadow
+
+
+def test_hair_that_stands_out_over_a_hat_gives_way_and_long_hair_stays() -> None:
+    long = face(170, hair=(16, 0, 80, 96), skin=(30, 34, 66, 84), eyes=(33, 48, 38, 52))
+    after = with_layer(long, beanie(long))
+    assert np.abs(after[60:, 18:28] - long.rgb[60:, 18:28]).max() < 2
+    assert np.abs(after[2:12, [18, 20, 75, 77]] - 128).max() < 25  # what is behind
+
+
+@pytest.mark.parametrize(("name", "rows"), [("Eyeglasses", slice(0, 22)), ("Wearing_Hat", slice(60, 64))])
+def test_what_is_laid_on_is_seen_in_the_photo_and_has_styles(editor: FaceEditor, name: str, rows: slice) -> None:
+    reading = editor.read("lc/ui/examples/astronaut.jpg")
+    edits = [editor.edit(reading, {name: True}, style=style) for style in range(2)]
+    pictures = [np.asarray(one.result, np.float32) for one in edits]
+    before = np.asarray(reading.photo.rgb, np.float32)
+    assert np.abs(pictures[0] - before).max() > 60
+    assert np.abs(pictures[0] - pictures[1]).max() > 40
+    matrix = reading.aligned.matrix
+    top, bottom = (int(matrix[1] @ (32, row, 1)) for row in (rows.start, rows.stop))
+    left, right = (int(matrix[0] @ (column, 32, 1)) for column in (16, 48))
+    assert np.array_equal(pictures[0][top:bottom, left:right], before[top:bottom, left:right])
+
+
+def test_a_change_beside_glasses_acts_as_it_does_without_them(editor: FaceEditor) -> None:
+    reading = editor.read("lc/ui/examples/astronaut.jpg")
+    both, one = (
+        np.asarray(editor.edit(reading, changes).result, np.float32)
+        for changes in ({"Eyeglasses": True, "Smiling": False}, {"Smiling": False})
+    )
+    matrix = reading.aligned.matrix
+    left, top = (int(value) for value in matrix @ (22, 44, 1))
+    right, bottom = (int(value) for value in matrix @ (42, 56, 1))
+    mouths = [picture[top:bottom, left:right] for picture in (both, one, np.asarray(reading.photo.rgb, np.float32))]
+    assert np.abs(mouths[1] - mouths[2]).mean() > 3
+    assert np.abs(mouths[0] - mouths[1]).mean() < 0.6 * np.abs(mouths[1] - mouths[2]).mean()
