@@ -32,6 +32,7 @@ from lc.learned import LearnedRule, load_rules
 from lc.parser import Parser, ParserConfig
 from lc.tensors import check_finite, load_module, parse_tensors, save_module, save_modules
 from lc.tuning import Tuning
+from lc.upsampler import Upsampler, UpsamplerConfig
 
 __all__ = [
     "Model",
@@ -45,6 +46,7 @@ __all__ = [
     "load_parser",
     "load_statistics",
     "load_tuning",
+    "load_upsampler",
     "locate",
     "save_classifier",
     "save_config",
@@ -53,6 +55,7 @@ __all__ = [
     "save_module",
     "save_statistics",
     "save_tuning",
+    "save_upsampler",
     "to_device",
 ]
 
@@ -198,6 +201,16 @@ def bundled_classifier(folder: Path, name: str) -> Classifier | None:
 def load_parser(folder: Path) -> Parser | None:
     """The face parser of a weights folder, or None where it has none. Raises as `load_classifier` does."""
     return _optional(folder, Parser, "parser", ParserConfig)
+
+
+def save_upsampler(folder: Path, upsampler: Upsampler) -> None:
+    """Write upsampler.safetensors and its section of config.json."""
+    save_modules(folder, {"upsampler": upsampler}, upsampler=dataclasses.asdict(upsampler.config))
+
+
+def load_upsampler(folder: Path) -> Upsampler | None:
+    """The super-resolution of a weights folder, or None where it has none. Raises as `load_classifier` does."""
+    return _optional(folder, Upsampler, "upsampler", UpsamplerConfig)
 
 
 def load_exemplars(folder: Path) -> Exemplars | None:

@@ -36,12 +36,12 @@ from lc.weights import load_model, save_generator
 from train.attributes import ATTRIBUTES
 from train.classifier import load_perceptual
 from train.data import MARGIN, augment, centre, load_celeba, load_training
-from train.engine import RunConfig, parse, program, save_grid
+from train.engine import parse, program, save_grid
 from train.inputs import load_vae
 from train.loop import Stage, cosine, follow, seeded, train
 from train.metrics import gradient_energy, psnr
 from train.perceptual import FOLDER, Perceptual
-from train.sharpness import PARTS, CriticTask, DecoderTask, PatchCritic, View, augmented
+from train.sharpness import PARTS, CriticTask, DecoderTask, PatchCritic, SharpnessTraining, View, augmented
 from train.tuning import tuning_of
 from train.vae import grow
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SharpenTraining(RunConfig):
+class SharpenTraining(SharpnessTraining):
     """Sharpen the decoder."""
 
     out: Path = Path("runs/sharpen")
@@ -63,12 +63,6 @@ class SharpenTraining(RunConfig):
     """Where the sharpened decoder goes, OUT/weights when not given."""
     perceptual: Path | None = None
     """Folder of a "perceptual" classifier."""
-    vgg: Path | None = None
-    """Folder of what `python -m train.perceptual fetch` puts there, for features that were learned on other photos."""
-    vgg_stages: int = 3
-    """How many of its five stages count, from the finest."""
-    vgg_weight: float = 1.5
-    """Weight of the distance between its features."""
     editor: Path | None = None
     """A whole weights folder: its edits and generated faces are learned from as well."""
     decoder_widths: tuple[int, ...] = ()
@@ -79,35 +73,15 @@ class SharpenTraining(RunConfig):
     """Pixels around a crop, on every side, that training may shift it by."""
     detail: int = 16
     """Channels of the decoder's fine lines; see VAEConfig."""
-    width: int = 48
-    """Channels of the discriminator's first layer."""
     images: int = 43_000
     """Photos to see in all."""
     batch: int = 64
-    lr: float = 2e-4
-    lr_critic: float = 4e-4
-    pixel: float = 60.0
-    """Weight of the mean squared error."""
-    features: float = 12.0
-    """Weight of the feature matching."""
-    adversarial: float = 0.3
-    """Weight of the hinge loss."""
-    lpips: float = 1.0
-    """Weight of the distance between the classifier's features."""
-    spectrum: float = 0.3
-    """Weight of the difference between the logarithms of local power spectra."""
-    checkerboard: float = 30.0
-    """Weight of what repeats every four pixels in the error, against the photo's contrast there."""
     imagined: int = 4_000
     """Photos that it edits, and faces that it generates."""
     made: float = 0.5
     """Edits and generated faces to a batch, as a share of its photos, up to 1."""
-    alike: float = 0.5
-    """What their distance from the editor's pictures counts, in pixels and features; a copy's from its photo: 1."""
     searched: int = 4
     """Every so many steps the latents are those that the app finds, see `lc.invert`; 0: never."""
-    r1: float = 0.05
-    """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
     ema: float = 0.995
     crispness: float = 0.14
     """Amount of unsharp masking in what is written; see VAEConfig."""

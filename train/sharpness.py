@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,17 +13,17 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from lc.classifier import Classifier, feature_distance
-from lc.vae import Decoder
+from train.engine import RunConfig
 
 if TYPE_CHECKING:
     from train.perceptual import Perceptual
-    from train.sharpen import SharpenTraining
 
 __all__ = [
     "PARTS",
     "CriticTask",
     "DecoderTask",
     "PatchCritic",
+    "SharpnessTraining",
     "View",
     "augmented",
     "checkerboard",
@@ -32,6 +34,38 @@ PATCH = 8  # pixels, side of the patches whose spectra are compared
 PERIOD, TILES = 4, 4  # pixels of the pattern that two doublings of resolution can leave; patterns side by side
 PARTS = ("mse", "features", "adversarial", "lpips", "spectrum", "checkerboard", "vgg", "alike")
 VIEW = 64  # side of what all losses but that of pixels see of a picture, in pixels
+
+
+@dataclass(frozen=True)
+class SharpnessTraining(RunConfig):
+    """What pictures are sharpened by, and how much each term weighs."""
+
+    vgg: Path | None = None
+    """Folder of what `python -m train.perceptual fetch` puts there, for features that were learned on other photos."""
+    vgg_stages: int = 3
+    """How many of its five stages count, from the finest."""
+    vgg_weight: float = 1.5
+    """Weight of the distance between its features."""
+    width: int = 48
+    """Channels of the discriminator's first layer."""
+    lr: float = 2e-4
+    lr_critic: float = 4e-4
+    pixel: float = 60.0
+    """Weight of the mean squared error."""
+    features: float = 12.0
+    """Weight of the feature matching."""
+    adversarial: float = 0.3
+    """Weight of the hinge loss."""
+    lpips: float = 1.0
+    """Weight of the distance between the classifier's features."""
+    spectrum: float = 0.3
+    """Weight of the difference between the logarithms of local power spectra."""
+    checkerboard: float = 30.0
+    """Weight of what repeats every four pixels in the error, against the photo's contrast there."""
+    alike: float = 0.5
+    """What their distance from the editor's pictures counts, in pixels and features; a copy's from its photo: 1."""
+    r1: float = 0.05
+    """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
 
 
 class PatchCritic(nn.Module):
@@ -153,11 +187,11 @@ class DecoderTask(nn.Module):
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: nn.Module,
         critic: PatchCritic,
         classifier: Classifier | None,
         vgg: Perceptual | None,
-        config: SharpenTraining,
+        config: SharpnessTraining,
     ) -> None:
         super().__init__()
         self.decoder = decoder
