@@ -128,8 +128,8 @@ class FaceEditor:
             pictures, probabilities = self._show(z, decoded), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
                 attributes = self.attributes.named(probabilities[row])
-                maps = self.steerer.maps(photo, aligned)
-                reading = Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], attributes, maps)
+                parsed = self.steerer.parsed(photo, aligned) or ()
+                reading = Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], attributes, *parsed)
                 readings.append(reading)
         return readings
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from lc.attributes import Strength
 from lc.faces.composites import Face, Floats
 from lc.faces.layers import LAYERS
-from lc.faces.steering import MARGIN, wide_crop
+from lc.faces.steering import MARGIN
 from lc.generator import EncodingGenerator
 from lc.results import Reading
 from lc.weights import Model
@@ -87,15 +87,13 @@ class Laid:
         return generator.encode(x.clamp(0, 1).to(self._model.statistics.mean.device)).mean
 
     def _onto(self, reading: Reading) -> Face:
-        """The photo's face and what is around it; its maps are what was found when it was read."""
-        parser = self._model.parser
-        assert parser is not None
+        """The photo's face and what is around it, as they were found when it was read."""
+        assert self._model.parser is not None
+        assert reading.wide is not None
         assert reading.maps is not None
-        with reading.photo.held():
-            wide = wide_crop(reading.photo.rgb, reading.aligned, parser.config.image_size)
         maps = reading.maps.astype(np.float32) / 255
-        names = parser.config.classes
-        return Face(np.asarray(wide, dtype=np.float32), dict(zip(names, maps, strict=True)), 1 / (1 + 2 * MARGIN))
+        names = self._model.parser.config.classes
+        return Face(reading.wide.astype(np.float32), dict(zip(names, maps, strict=True)), 1 / (1 + 2 * MARGIN))
 
 
 def _under(face: Face, pixels: Floats) -> Face:

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
@@ -20,7 +22,10 @@ from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
 from lc.faces.steering import Maps, Steering
 from lc.witness import Seen, Witness
 
-__all__ = ["Edit", "Located", "Progress", "Reading", "Sample", "animated"]
+__all__ = ["Bytes", "Edit", "Located", "Progress", "Reading", "Sample", "animated"]
+
+#: (h, w, 3), RGB.
+Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
 class Located(NamedTuple):
@@ -51,7 +56,8 @@ class Reading:
         z: (latent,), on the CPU; see `lc.invert`.
         reconstruction: decode(z), S x S.
         attributes: D_attr's probabilities.
-        maps: what the face parser finds around the face, see `lc.steer.Steerer.maps`; None without a parser.
+        wide: the photo around the face, (W, W, 3), see `lc.faces.steering.wide_crop`; None without a parser.
+        maps: what the face parser finds there, see `lc.steer.Steerer.parsed`; likewise.
     """
 
     photo: Photo
@@ -61,6 +67,7 @@ class Reading:
     z: Tensor
     reconstruction: Image.Image
     attributes: dict[str, float]
+    wide: Bytes | None = None
     maps: Maps | None = None
 
 

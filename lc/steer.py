@@ -13,7 +13,7 @@ from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.faces import Aligned, Photo
 from lc.faces.steering import MARGIN, Maps, Steering, wide_crop
 from lc.laid import Laid, Layer
-from lc.results import Reading
+from lc.results import Bytes, Reading
 from lc.weights import Model
 
 __all__ = ["Steerer", "steering_of"]
@@ -36,14 +36,15 @@ class Steerer:
         self._place, self._latent = model.statistics.mean.device, model.generator.latent
 
     @torch.inference_mode()
-    def maps(self, photo: Photo, aligned: Aligned) -> Maps | None:
-        """What the parser finds in a photo around a face: (C, side, side), probabilities in parts of 255."""
+    def parsed(self, photo: Photo, aligned: Aligned) -> tuple[Bytes, Maps] | None:
+        """A photo around a face, (side, side, 3), and what the parser finds there: (C, side, side), probabilities in
+        parts of 255."""
         if self._parser is None:
             return None
         with photo.held():
             wide = np.array(wide_crop(photo.rgb, aligned, self._parser.config.image_size))
         x = torch.from_numpy(wide).permute(2, 0, 1)[None].to(self._place) / 255
-        return _levels(self._parser.parse(x, resample=False))[0]
+        return wide, _levels(self._parser.parse(x, resample=False))[0]
 
     def present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
         """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""

@@ -72,6 +72,7 @@ _HINGE, _EAR = (1.03, -0.13), (1.16, -0.06, -1.2)
 _SHADOW, _CAST = 0.3, 0.07  # how dark a shadow the frame throws on skin, and how far down
 _GLOSS, _DULL = 70.0, 25.0  # grey levels by which edges are lighter that look up, and darker that look down
 _SKY = (0.1, 0.05)  # of it that is seen in clear lenses, and in dark ones
+_SKY_COLOUR, _GLASS_COLOUR = np.array([235, 240, 245], np.float32), np.array([22, 22, 26], np.float32)
 _BRIGHT = 215.0  # grey levels of what is light in a photo of full light
 
 
@@ -101,10 +102,11 @@ def frames(onto: Face, style: int = 0) -> Floats | None:
     frame = np.maximum(frame, temples) * (1 - smooth_step(covered, 0.75, 0.98))
     light = photo_light(onto)
     shadow = _shifted(soft(frame, 0.045 * view.unit), _CAST * view.unit) * smooth_step(maps["skin"], 0.4, 0.9)
-    laid = over(np.zeros((*frame.shape, 4), np.float32), np.zeros(3), _SHADOW * shadow)
+    laid = np.zeros((*frame.shape, 4), np.float32)
+    laid[..., 3] = _SHADOW * shadow
     for one in lenses:
-        laid = over(laid, *_glass(form, view, one, light))
-    laid = over(laid, _material(form, frame, view.unit, light), frame)
+        _glaze(laid, form, view, one, light)
+    over(laid, _material(form, frame, view.unit, light), frame)
     whole = np.zeros((side, side, 4), np.float32)
     whole[view.rows, view.columns] = np.concatenate([laid[..., :3] / (laid[..., 3:] + 1e-6), laid[..., 3:]], 2)
     return whole
@@ -139,6 +141,14 @@ class _View:
     def unit(self) -> float:
         """Pixels between the eyes of a head that is not turned."""
         return self.pose.apart * self.side
+
+    def part(self, left: float, top: float, right: float, bottom: float) -> _View:
+        """A part of the part, by its pixels, and one more around it."""
+        ends = [
+            slice(max(own.start, own.start + int(first) - 1), min(own.stop, own.start + int(last) + 2))
+            for own, first, last in ((self.rows, top, bottom), (self.columns, left, right))
+        ]
+        return _View(self.pose, self.side, *ends)
 
     def of(self, values: Floats) -> Floats:
         """That part of a whole picture of any size."""
@@ -273,22 +283,21 @@ def _material(form: Style, frame: Floats, unit: float, light: float) -> Floats:
     return np.asarray((light * (colour + edges[..., None])).clip(0, 255), dtype=np.float32)
 
 
-def _glass(form: Style, view: _View, outline: Floats, light: float) -> tuple[Floats, Floats]:
-    """A lens's colour and cover: what light it keeps, and the sky in it."""
-    inside, (left, top), (right, bottom) = view.filled([outline]), *_corners(view.placed(outline))
-    down, along = np.mgrid[: inside.shape[0], : inside.shape[1]].astype(np.float32)
-    row, column = (down - top) / (bottom - top), (along - left) / (right - left)
+def _glaze(laid: Floats, form: Style, view: _View, outline: Floats, light: float) -> None:
+    """Lay a lens on: it keeps some light, and the sky is seen in it."""
+    (left, top), (right, bottom) = view.placed(outline).min(0), view.placed(outline).max(0)
+    lens = view.part(left, top, right, bottom)
+    inside = lens.filled([outline])
+    down, along = np.mgrid[lens.rows, lens.columns].astype(np.float32)
+    row, column = (down - view.rows.start - top) / (bottom - top), (along - view.columns.start - left) / (right - left)
     dark = form.lens[0] + (form.lens[1] - form.lens[0]) * row.clip(0, 1)
-    sky = (
-        _SKY[form.lens[0] > 0.5] * np.exp(-(((column + 0.55 * row - 0.5) / 0.16) ** 2)) * smooth_step(1 - row, 0.1, 0.9)
-    )
+    streak = np.exp(-np.square((column + 0.55 * row - 0.5) / 0.16)) * smooth_step(1 - row, 0.1, 0.9)
+    sky = _SKY[form.lens[0] > 0.5] * streak
     share = (sky / (sky + dark))[..., None]
-    colour = share * np.array([235, 240, 245]) + (1 - share) * np.array([22, 22, 26])
-    return np.asarray(light * colour, dtype=np.float32), np.asarray(inside * (sky + dark).clip(0, 1), dtype=np.float32)
-
-
-def _corners(points: Floats) -> tuple[Floats, Floats]:
-    return points.min(0), points.max(0)
+    colour = light * (_SKY_COLOUR * share + _GLASS_COLOUR * (1 - share))
+    rows = slice(lens.rows.start - view.rows.start, lens.rows.stop - view.rows.start)
+    columns = slice(lens.columns.start - view.columns.start, lens.columns.stop - view.columns.start)
+    over(laid[rows, columns], colour, np.asarray(inside * (sky + dark).clip(0, 1), dtype=np.float32))
 
 
 def _shifted(values: Floats, down: float) -> Floats:
@@ -296,8 +305,9 @@ def _shifted(values: Floats, down: float) -> Floats:
     return np.asarray(cv2.warpAffine(values, matrix, values.shape[::-1]))
 
 
-def over(laid: Floats, colour: npt.NDArray[np.floating], cover: Floats) -> Floats:
-    """Premultiplied (S, S, 4), under one more layer."""
+def over(laid: Floats, colour: npt.NDArray[np.floating], cover: Floats) -> None:
+    """Put one more layer over premultiplied (S, S, 4), in place."""
     part = cover[..., None]
-    above = np.concatenate([np.broadcast_to(colour, (*cover.shape, 3)) * part, part], 2)
-    return np.asarray(above + (1 - part) * laid, dtype=np.float32)
+    laid *= 1 - part
+    laid[..., :3] += part * colour.astype(np.float32)
+    laid[..., 3] += cover

@@ -77,9 +77,9 @@ def beanie(onto: Face, style: int = 0) -> Floats | None:
     inside = smooth_step((1 - radius) * unit + _FUZZ * noise, -1.5, 1.5)
     inside *= smooth_step(edge * unit + _FUZZ * noise, -1.5, 1.5)
     below = np.exp(-np.square((edge / _CAST).clip(None, 0))) * smooth_step(1.02 - radius, 0.0, 0.05)
-    hat = over(laid[box], np.zeros(3), np.asarray(_SHADOW * below * skin, dtype=np.float32))
-    knit = (colour * _lit(across, up, edge, radius, noise)[..., None]).clip(0, 255)
-    laid[box] = over(hat, knit, inside)
+    hat = laid[box]
+    over(hat, np.zeros(3), np.asarray(_SHADOW * below * skin, dtype=np.float32))
+    over(hat, (colour * _lit(across, up, edge, radius, noise)[..., None]).clip(0, 255), inside)
     return np.concatenate([laid[..., :3] / (laid[..., 3:] + 1e-6), laid[..., 3:]], 2).astype(np.float32)
 
 
