@@ -28,6 +28,9 @@ _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
 _STRAND, _HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
 _BEHIND = (0.85, 0.99)  # of background: strands may hide it, and it stays as it is
 
+_BROW = 0.3  # of the way from the eyes to the crown, where brows end
+_OFF = (16.0, 12.0)  # how far skin above them may be from that below, in L*, and in a* and b*
+
 # Light of skin, in L*.
 _LIT = 12.0  # at most, how much lighter one side of a head is than the middle
 _RIM = 16.0  # how much darker the rim is, on skin of middle lightness
@@ -50,10 +53,12 @@ def scalp(onto: Face) -> Floats | None:
     if skin.sum() < 50:
         return None
     head = head_of(onto, face)
+    forehead = _of_a_tone(onto, skin, head)
+    skin &= forehead
     gone = _gone(onto, face, hair, rows > head.chin)
     behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9))
     bald = behind + head.cover[..., None] * (_skin(onto, skin, head) - behind)
-    own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y))
+    own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y)) & forehead
     # An edge of hair is told from what is behind by less than a pixel: only what lies further off is sure to be that.
     sure = cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8))
     cover = soft(gone, 1.5) * (1 - smooth_step(np.asarray(sure), *_BEHIND))
@@ -64,9 +69,32 @@ def scalp(onto: Face) -> Floats | None:
 def _gone(onto: Face, face: Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> Mask:
     """Where hair was, its strands and what shows between them. On shoulders only what is hair for sure."""
     shoulders = low & (onto.maps["cloth"] + onto.maps["skin"] > 0.2)
-    gone = grown(hair > np.where(shoulders, _HAIR, _STRAND), 5)
+    gone = grown(_of_the_head(hair > np.where(shoulders, _HAIR, _STRAND), onto.row(EYES)), 5)
     closed = cv2.morphologyEx(gone.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8)) > 0
     return np.asarray(gone | (closed & ~face & ~onto.sure("cloth") & (onto.maps["background"] < _BEHIND[1])))
+
+
+def _of_the_head(hair: Mask, eyes: int) -> Mask:
+    """What of it hangs together with hair above the eyes: a dark shirt may be taken for hair."""
+    _, labels = cv2.connectedComponents(grown(hair, 3).astype(np.uint8))
+    above = np.unique(labels[:eyes])
+    return hair & np.isin(labels, above[above > 0])
+
+
+def _of_a_tone(onto: Face, skin: Mask, head: Head) -> Mask:
+    """Everywhere but where what lies above the brows differs from the skin below: strands, or hair taken for skin."""
+    lab = to_lab(soft(onto.rgb, 0.8))
+    down, along = np.mgrid[: len(skin), : len(skin)].astype(np.float32)
+    aside, above = (along - head.x) / head.width, (head.y - down) / head.crown
+    low = skin & (above < _BROW)
+    if low.sum() < 50:
+        return np.ones_like(skin)
+    tone = np.median(lab[low], 0)
+    lit = _slope(lab[low, 0], aside[low], above[low])
+    off = np.hypot(
+        (lab[..., 0] - tone[0] - lit * aside) / _OFF[0], np.hypot(*np.moveaxis(lab[..., 1:] - tone[1:], 2, 0)) / _OFF[1]
+    )
+    return ~grown((off > 1) & (above > _BROW), 5)
 
 
 def _own(onto: Face, face: Mask, hair: Floats) -> Mask:
