@@ -299,6 +299,7 @@ class FaceEditor:
                 witness=self.witness,
                 style=problem.style,
                 under=under[row] if under else None,
+                upsampler=self.model.upsampler,
             )
             for row, reading in enumerate(readings)
         ]
@@ -369,9 +370,12 @@ class FaceEditor:
     @torch.inference_mode()
     def _samples(self, z: Tensor, y: Tensor) -> list[Sample]:
         pictures, probabilities = self._show(z), self._probabilities(z)
+        shown = self.model.upsampler.enlarged(pictures) if self.model.upsampler else pictures
         wanted = [{name: v >= 0.5 for name, v in self.attributes.named(row).items()} for row in y.tolist()]
         return [
-            Sample(pictures[row], z[row].cpu().clone(), wanted[row], self.attributes.named(probabilities[row]))
+            Sample(
+                shown[row], pictures[row], z[row].cpu().clone(), wanted[row], self.attributes.named(probabilities[row])
+            )
             for row in range(len(z))
         ]
 

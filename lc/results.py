@@ -20,9 +20,12 @@ from lc.attributes import Strength
 from lc.constraints import Constraint
 from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
 from lc.faces.steering import Maps, Steering
+from lc.upsampler import Upsampler
 from lc.witness import Seen, Witness
 
 __all__ = ["Bytes", "Edit", "Located", "Progress", "Reading", "Sample", "animated"]
+
+_LARGE = 1.25  # pixels of a photo to one of the crop from which on a face has more than the generator draws
 
 #: (h, w, 3), RGB.
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -79,6 +82,7 @@ class Edit:
         reading: the photo, its faces, aligned crop, latent and attributes before.
         changes: what was asked for, by the attribute set's names: True, False or a probability.
         edited: decode(z_edited), S x S.
+        upsampler: gives what is blended into a large face its resolution; None where the weights hold none.
         under: as `edited`, without what is laid onto the photo; None: nothing is, or nothing else.
         z_edited: (latent,), on the CPU.
         before, after: D_attr's probabilities at z and at z_edited.
@@ -111,6 +115,7 @@ class Edit:
     witness: Witness | None = None
     style: int = 0
     under: Image.Image | None = None
+    upsampler: Upsampler | None = None
 
     @property
     def drawn(self) -> Image.Image:
@@ -167,12 +172,15 @@ class Edit:
         return tuple(name for name in seen.after if name not in asked and seen.turned(name))
 
     def _pasted(self, reconstruction: Image.Image | None) -> Image.Image:
-        photo = self.reading.photo
+        photo, steering, pictures = self.reading.photo, None, [self.edited]
+        if reconstruction is not None:
+            steering, pictures = self.steering, [self.drawn, reconstruction]
+            replaces = steering is None or not steering.alone
+            if self.upsampler and replaces and self.reading.aligned.scale > _LARGE:
+                pictures = self.upsampler.enlarged(pictures)
         with photo.held():
-            before = reconstruction and photo.to_own(reconstruction)
-            edited = photo.to_own(self.edited if reconstruction is None else self.drawn)
-            steering = self.steering if reconstruction else None
-            picture = paste(photo.pixels, edited, self.reading.aligned, before, steering)
+            edited, *before = [photo.to_own(picture) for picture in pictures]
+            picture = paste(photo.pixels, edited, self.reading.aligned, before[0] if before else None, steering)
             if photo.alpha is not None:
                 picture.putalpha(photo.alpha)
             return picture
@@ -195,13 +203,15 @@ class Sample:
     """A generated face.
 
     Attributes:
-        image: S x S.
+        image: as it is shown, S x S, or 2S x 2S where the weights hold an upsampler.
+        decoded: decode(z), S x S.
         z: (latent,), on the CPU.
         wanted: the label vector it was made for.
         attributes: D_attr's probabilities.
     """
 
     image: Image.Image
+    decoded: Image.Image
     z: Tensor
     wanted: dict[str, bool]
     attributes: dict[str, float]

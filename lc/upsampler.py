@@ -10,11 +10,15 @@ SRGAN); latents, critics and actor know nothing of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
+
+from lc.crops import to_pictures, to_tensor
 
 __all__ = ["Upsampler", "UpsamplerConfig"]
 
@@ -67,3 +71,8 @@ class Upsampler(nn.Module):
         x = F.leaky_relu(self.fine(torch.cat([x, images * 2 - 1], 1)), 0.2)
         smooth = F.interpolate(images, scale_factor=2, mode="bicubic", align_corners=False)
         return (smooth + F.pixel_shuffle(self.last(x), 2)).clamp(0, 1)
+
+    @torch.inference_mode()
+    def enlarged(self, pictures: Sequence[Image.Image]) -> list[Image.Image]:
+        """Pictures of S x S pixels with twice as many a side."""
+        return to_pictures(self(to_tensor(pictures, self.first.weight.device)))

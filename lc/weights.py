@@ -260,6 +260,7 @@ class Model:
             `perceptual` where it is the only one.
         witness: a classifier that takes no part in edits and reads what has come of them, where there is one.
         parser: the face parser, which steers the blend, where there is one.
+        upsampler: gives what is decoded twice the resolution where it is shown, where there is one.
         contrast: (K, latent), latents of a sample of the training photos, where there is one: what an attribute that is
             taught from a few photos is contrasted with.
         exemplars: moves learned from pairs, which take the actor's place, where there are some.
@@ -282,6 +283,7 @@ class Model:
     guidance: Classifier | None = None
     witness: Classifier | None = None
     parser: Parser | None = None
+    upsampler: Upsampler | None = None
     contrast: Tensor | None = None
     exemplars: Exemplars | None = None
     rules: Mapping[str, LearnedRule] = dataclasses.field(default_factory=dict)
@@ -355,7 +357,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     sizes = {(net.config.latent, net.config.attributes) for net in nets.values()}
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
-    parser, exemplars = load_parser(folder), load_exemplars(folder)
+    parser, exemplars, upsampler = load_parser(folder), load_exemplars(folder), load_upsampler(folder)
     contrast = load_contrast(folder, statistics)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
     perceptual, guidance, witness = (
@@ -377,6 +379,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         guidance=guidance or perceptual,
         witness=witness,
         parser=parser.to(place) if parser else None,
+        upsampler=upsampler.to(place) if upsampler else None,
         contrast=None if contrast is None else contrast.to(place),
         exemplars=exemplars.to(place) if exemplars else None,
         rules={name: one.to(place) for name, one in load_rules(folder, generator.latent).items()},

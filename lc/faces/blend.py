@@ -37,6 +37,8 @@ _SIDE = 64
 #: fades out over this.
 REACH = 10 / _SIDE
 
+_CUT = {"hair", "hat"}  # parts that a crop cuts, and that an edit goes on in beyond it
+
 _CANVASES = Canvases(8)
 _FINEST = 8 * _SIDE  # the crop becomes at most so many canvas pixels wide; between those, a straight line is as good
 _STRIP = 256  # rows of the photo in work at a time, to bound the memory that a large face takes
@@ -79,7 +81,7 @@ def paste(
 
     Args:
         rgb: the photo, mode RGB.
-        edited: the model's output for `aligned.crop`, mode RGB, at the crop's size.
+        edited: the model's output for `aligned.crop`, mode RGB, at any size.
         aligned: what `align` or `frame_crop` gave for this photo.
         reconstruction: the model's output for the unedited latent, at the same size.
         steering: where the edit may act; None: wherever the crop changed.
@@ -90,7 +92,8 @@ def paste(
     result, matrix = rgb.copy(), aligned.matrix.copy()
     new = np.asarray(edited, dtype=np.float32)
     width = new.shape[0]
-    zoom = max(0.125 * _SIDE, min(aligned.scale * width, _FINEST)) / width
+    matrix[:, :2] *= aligned.crop.width / width
+    zoom = max(0.125 * _SIDE, min(aligned.scale * aligned.crop.width, _FINEST)) / width
     if reconstruction is not None:
         old = np.asarray(reconstruction, dtype=np.float32)
         if np.array_equal(new, old) and not (steering and steering.laid):
@@ -163,6 +166,12 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
         np.pad(values, [(reach, reach)] * 2 + [(0, 0)] * (values.ndim - 2), mode="edge")
         for values in (new - old, matter, kept, replaced)
     )
+    # But matter there would be its last rows and columns, over and over; and nothing but heads of hair is cut.
+    near = np.pad(np.ones((width, width), np.float32), reach) if reach > 3 * unit else np.ones_like(kept)
+    near = smooth_step(_blurred(near, 2 * unit), 0.0, 0.5)
+    replaced = replaced * near
+    if steering is not None and not _CUT & set(steering.acts_on):
+        kept = kept * near
     recoloured = None
     if steering is not None and parts is not None:
         kept = kept * parts.allowed(set(steering.acts_on) - {steering.recolours})

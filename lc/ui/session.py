@@ -178,9 +178,9 @@ def changes_of(
 def reading_of(sample: Sample) -> Reading:
     """A made-up face as a photo to edit. Its latent is known, and it is framed: nothing to detect or encode."""
     photo = Photo(enlarge(sample.image), "face")
-    scale = SHOWN / sample.image.width
-    aligned = Aligned(sample.image, np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), scale)
-    return Reading(photo, [], None, aligned, sample.z, sample.image, sample.attributes)
+    scale = SHOWN / sample.decoded.width
+    aligned = Aligned(sample.decoded, np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), scale)
+    return Reading(photo, [], None, aligned, sample.z, sample.decoded, sample.attributes)
 
 
 def enlarge(image: Image.Image, side: int = SHOWN) -> Image.Image:

@@ -155,7 +155,7 @@ class Wishes:
     @torch.inference_mode()
     def hold(self, sample: Sample, read: Mapping[str, float], more: More, taught: Sequence[TaughtAttribute]) -> bool:
         """Whether a generated face has all that is wished for; `read` says what of the model's attributes it has."""
-        among, image, parser = {one.name: one for one in taught}, _tensor(sample.image), self.editor.model.parser
+        among, image, parser = {one.name: one for one in taught}, _tensor(sample.decoded), self.editor.model.parser
         place = self.editor.device
 
         def has(name: str) -> bool:
