@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ __all__ = ["Steerer", "steering_of"]
 # Hair colours overlap. How much of its spread is left to one that is asked for, and to one that stands in for another
 # that is not wanted: in between, it would still be taken for that.
 _WANTED, _INSTEAD = 0.4, 0.15
+_APART = 2.0  # spreads of the next darker colour from its mean
 _THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
 
 
@@ -134,7 +136,7 @@ def steering_of(
             recolours = entry.recolours
             wanted = changes[entry.name]
             if isinstance(wanted, bool):
-                own = entry.colour and entry.colour.narrowed(_WANTED)
+                own = _wanted_colour(attributes, entry)
                 colour = own if wanted else colour or _other_colour(attributes, entry, changes)
     over = [entry for entry in drawn if entry.shades and changes[entry.name] is True]
     shades = over[0].part if over else None
@@ -143,16 +145,33 @@ def steering_of(
     return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
 
 
+def _wanted_colour(attributes: AttributeSet, entry: Attribute) -> Colour | None:
+    """The middle of a colour's range, and of that what is lighter than the range of the next darker one: in shadow it
+    would be taken for that."""
+    if entry.colour is None:
+        return None
+    colour = entry.colour.narrowed(_WANTED)
+    light, width = colour.mean[0], colour.spread[0]
+    darker = [one for one in _alternatives(attributes, entry, {}) if one.mean[0] < light]
+    least = max((one.mean[0] + _APART * one.spread[0] for one in darker), default=0.0)
+    return replace(colour, mean=(max(light, least + width), *colour.mean[1:]))
+
+
 def _other_colour(attributes: AttributeSet, entry: Attribute, changes: Mapping[str, Strength]) -> Colour | None:
     """What a part that is not to have a colour has instead: the nearest one that nobody forbids."""
     if entry.colour is None:
         return None
     light = entry.colour.mean[0]
-    group = next((group for group in attributes.one_of if entry.name in group), ())
-    others = [attributes[name].colour for name in group if name != entry.name and changes.get(name, True)]
-    known = [colour for colour in others if colour is not None]
+    known = _alternatives(attributes, entry, changes)
     nearest = min(known, key=lambda colour: abs(colour.mean[0] - light), default=None)
     return nearest and nearest.narrowed(_INSTEAD)
+
+
+def _alternatives(attributes: AttributeSet, entry: Attribute, changes: Mapping[str, Strength]) -> list[Colour]:
+    """The known colours of the others of its group that nobody forbids."""
+    group = next((group for group in attributes.one_of if entry.name in group), ())
+    found = [attributes[name].colour for name in group if name != entry.name and changes.get(name, True)]
+    return [colour for colour in found if colour is not None]
 
 
 def _parts(constraints: Iterable[Constraint]) -> frozenset[str] | None:

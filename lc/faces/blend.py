@@ -24,6 +24,7 @@ from lc.faces.align import Aligned, Array, warp
 from lc.faces.canvases import Canvases
 from lc.faces.fill import filled
 from lc.faces.masks import smooth_step
+from lc.faces.matte import matted
 from lc.faces.steering import MARGIN, WORN, Parts, Steering
 from lc.faces.tone import Tint, Transfer, tint_of, transfer
 
@@ -257,7 +258,9 @@ def _recoloured(
     inside = parts.kept(steering.recolours)[reach:-reach, reach:-reach]
     moved = transfer(seen, new, old, inside, steering.colour)
     # Beyond the crop, where the edit was not decoded, the part is the photo's.
-    where = _enlarged(smooth_step(parts.before[steering.recolours], *_SURE), side).clip(0, 1)
+    broad = np.asarray(cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA), dtype=np.float32)
+    there = matted(parts.before[steering.recolours], broad)
+    where = _enlarged(smooth_step(there, *_SURE), side).clip(0, 1)
     fine = _guided(where[..., None], canvas @ _LUMA, max(2, round(2.0 * side / _SIDE)))
     fade = _fade(side, reach / whole / 2)
     return moved, (fine[..., 0].clip(0, 1) * fade)[..., None]

@@ -15,6 +15,8 @@ __all__ = ["EYES", "Head", "between", "face_of", "head_of"]
 EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
 _AWAY = 0.1  # of eyes from there, at most
 _HALF_WIDTH = (0.29, 0.335)  # of a head above the eyes: hair may hide the cheeks, by which it is measured
+_HALF_JAW = (0.235, 0.3)  # of the face below the ears, likewise
+_EARS = 0.35  # of the way from the eyes to the chin, where ears end
 _LEAST = 0.2  # of a chin below the eyes, however little of a face is found
 _CROWN = (0.38, 0.46)  # how far above the eyes it ends
 _UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
@@ -58,7 +60,10 @@ def head_of(onto: Face, face: Mask) -> Head:
     chin = max(chin, y + _LEAST * inner)
     crown = between(1.05 * (chin - y) / inner, *_CROWN) * inner
     down, along = np.mgrid[:side, :side].astype(np.float32)
-    aside, above, below = np.abs(along - x) / width, (y - down).clip(0) / crown, (down - y).clip(0) / (chin - y + 1)
+    above, below = (y - down).clip(0) / crown, (down - y).clip(0) / (chin - y + 1)
+    # Below the ears a head is as wide as its face.
+    jaw = between(0.5 * (right - left) / inner, *_HALF_JAW) * inner
+    aside = np.abs(along - x) / (width + (jaw - width) * smooth_step(below, 0.0, _EARS))
     radius = np.where(down < y, (aside**_UPRIGHT + above**_UPRIGHT) ** (1 / _UPRIGHT), np.hypot(aside, below / 1.05))
     return Head(x, y, width, crown, chin, np.asarray(1 - radius, dtype=np.float32))
 
