@@ -13,6 +13,7 @@ from tiny import LATENT, write_tiny_weights
 from lc.classifier import Classifier, ClassifierConfig
 from lc.critics import NetConfig
 from lc.parser import ParserConfig
+from lc.upsampler import UpsamplerConfig
 from lc.vae import VAEConfig
 from lc.weights import load_classifier, save_classifier
 from train.attributes import ATTRIBUTES
@@ -22,6 +23,7 @@ from train.distil import Distillation, DistilTraining
 from train.matching import Matching, MatchingTraining
 from train.parser import ParserStage, ParserTraining
 from train.sharpen import Sharpening, SharpenTraining
+from train.upsampler import UpsamplerTraining, Upsampling
 from train.vae import VAEStage, VAETraining
 
 STEPS = 8
@@ -72,6 +74,14 @@ def sharpen(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Pat
     return Sharpening, SharpenTraining(place / "run", **paths, **options, **SMALL), weights
 
 
+def upsampler(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
+    weights = write_tiny_weights(place / "weights")
+    model = UpsamplerConfig(width=8, blocks=1, fine=4)
+    options: dict[str, Any] = {"images": 4 * STEPS, "batch": 4, "width": 8, "vgg": None, "model": model}
+    config = UpsamplerTraining(place / "run", celeba=celeba, vae=weights, **options, **SMALL)
+    return Upsampling, config, place / "run" / "weights"
+
+
 def critics(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     weights = write_tiny_weights(place / "weights")
     options: dict[str, Any] = {"steps": STEPS, "batch": 12, "actor": NET, "critic": NET}
@@ -120,4 +130,4 @@ def matching(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Pa
 
 
 #: Each gives a kind of stage, a configuration of it, and the weights folder that it writes.
-ALL = [vae, classifier, taught, sharpen, critics, distil, parser, half_masked, matching]
+ALL = [vae, classifier, taught, sharpen, upsampler, critics, distil, parser, half_masked, matching]

@@ -1,9 +1,9 @@
-"""Put a face parser and a witness, trained elsewhere, into a weights folder.
+"""Put a face parser, an upsampler and a witness, trained elsewhere, into a weights folder.
 
     python -m train.adopt --weights runs/calibrate/weights --parser runs/parser/weights --evaluators weights/judges-64
 
-What each attribute may touch in a photo, and what it recolours, is the attribute set's to say (train/celeba-10.json):
-it goes into config.json anew, with the colours that `train.colours` measured there.
+What each attribute may touch in a photo, what shows it there and what it recolours is the attribute set's to say
+(train/celeba-10.json): it goes into config.json anew, with the colours that `train.colours` measured there.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from lc.weights import (
     load_attributes,
     load_classifier,
     load_parser,
+    load_upsampler,
     save_classifier,
     save_config,
     save_module,
+    save_upsampler,
 )
 from train.attributes import ATTRIBUTE_SET
 from train.engine import parse, program
@@ -27,12 +29,14 @@ from train.engine import parse, program
 
 @dataclass(frozen=True)
 class AdoptConfig:
-    """Put a face parser and a witness into a weights folder."""
+    """Put a face parser, an upsampler and a witness into a weights folder."""
 
     weights: Path
     """Weights folder that they go into."""
     parser: Path | None = None
     """Folder that `train.parser` wrote."""
+    upsampler: Path | None = None
+    """Folder that `train.upsampler` wrote."""
     evaluators: Path | None = None
     """Folder with the classifier "reader", which becomes the witness: no loss, guidance or calibration of these weights
     may have heard it."""
@@ -44,7 +48,14 @@ def steered(attributes: AttributeSet, wanted: AttributeSet = ATTRIBUTE_SET) -> A
     for entry in attributes.attributes:
         if entry.name in wanted.names:
             new = wanted[entry.name]
-            entry = replace(entry, acts_on=new.acts_on, recolours=new.recolours, part=new.part, shades=new.shades)
+            entry = replace(
+                entry,
+                acts_on=new.acts_on,
+                lays=new.lays,
+                recolours=new.recolours,
+                part=new.part,
+                shades=new.shades,
+            )
         entries.append(entry)
     return replace(attributes, attributes=tuple(entries))
 
@@ -60,9 +71,14 @@ def main() -> None:
         save_config(config.weights, parser={**vars(parser.config), "classes": list(parser.config.classes)})
         save_module(config.weights, "parser", parser)
         save_config(config.weights, attributes=steered(attributes).as_json())
+    if config.upsampler is not None:
+        upsampler = load_upsampler(config.upsampler)
+        if upsampler is None:
+            raise LatentConstraintsError(f"{config.upsampler} holds no upsampler: name what train.upsampler wrote.")
+        save_upsampler(config.weights, upsampler)
     if config.evaluators is not None:
         save_classifier(config.weights, "witness", load_classifier(config.evaluators, "reader"))
-    print(f"{config.weights}: the face parser and the witness are in.")
+    print(f"{config.weights}: what was named is in.")
 
 
 if __name__ == "__main__":

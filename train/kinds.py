@@ -64,6 +64,7 @@ KINDS: dict[str, Kind] = {
     "matching": Kind("train.matching", "MatchingTraining", copies="weights"),
     "calibrate": Kind("train.calibrate", "CalibrateConfig", out="", copies="weights"),
     "parser": Kind("train.parser", "ParserTraining"),
+    "upsampler": Kind("train.upsampler", "UpsamplerTraining"),
     "adopt": Kind("train.adopt", "AdoptConfig", out="", copies="weights"),
     "colours": Kind("train.colours", "ColoursConfig", out="", copies="weights"),
     "pairs": Kind("train.pairs", "PairsTraining", copies="weights"),

@@ -1,6 +1,6 @@
 """Train the super-resolution of a generator's pictures, see `lc.upsampler`: the generator stays as it is.
 
-    python -m train.upsampler --vae weights/celeba-64 --celeba data/celebahq --out runs/upsampler
+    python -m train.upsampler --vae weights/celeba-64 --celeba data/celebahq --vgg cache/perceptual --out runs/upsampler
 
 A photo is shrunk to the generator's size, encoded and decoded, and its decoded picture is to become the photo at twice
 that size: in its pixels, in features that were learned on other photos (`train.perceptual`), in local power spectra,
@@ -25,7 +25,7 @@ from train.engine import parse, program, save_grid
 from train.inputs import load_vae
 from train.loop import Stage, cosine, follow, train
 from train.metrics import gradient_energy, psnr
-from train.perceptual import FOLDER, Perceptual
+from train.perceptual import Perceptual
 from train.sharpness import PARTS, CriticTask, DecoderTask, PatchCritic, SharpnessTraining, View, augmented
 
 if TYPE_CHECKING:
@@ -41,13 +41,12 @@ class UpsamplerTraining(SharpnessTraining):
     out: Path = Path("runs/upsampler")
     vae: Path = Path("weights/celeba-64")
     """Weights folder of the generator."""
-    vgg: Path | None = FOLDER
     margin: int = 8
     """Pixels around a crop, on every side, that training may shift it by."""
     model: UpsamplerConfig = field(default_factory=UpsamplerConfig)
     colour: float = 0.08
     """Augmentation: largest relative change of brightness."""
-    images: int = 48_000
+    images: int = 24_000
     """Photos to see in all."""
     batch: int = 16
     pixel: float = 30.0
