@@ -75,6 +75,7 @@ class Attribute:
         recolours: the part whose colour it is, and nothing else.
         colour: of that part where the attribute holds.
         part: the part whose presence it is, such as glasses; empty: none's.
+        lacks: the part whose absence it is, as a bald head is hair's; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
         lays: which of `lc.faces.layers` shows it in a photo, where its generator cannot; empty: none.
     """
@@ -88,6 +89,7 @@ class Attribute:
     recolours: str = ""
     colour: Colour | None = None
     part: str = ""
+    lacks: str = ""
     shades: bool = False
     lays: str = ""
 

@@ -63,7 +63,7 @@ class FaceEditor:
         self.correction_steps = tuning.correction_steps if correction_steps is None else correction_steps
         self.steerer = Steerer(model)
         self.device = model.statistics.mean.device
-        self.witness = Witness(model.witness, model.attributes) if model.witness else None
+        self.witness = Witness(model.witness, model.attributes, model.parser) if model.witness else None
 
     @property
     def attributes(self) -> AttributeSet:

@@ -160,7 +160,8 @@ class Edit:
         photo, aligned = self.reading.photo, self.reading.aligned
         with photo.held():
             after = photo.to_srgb(self.result.convert("RGB"))
-            return Seen(self.witness.read_once(photo.rgb, aligned), self.witness.read(after, aligned))
+            before = self.witness.first_look(photo, aligned)
+            return Seen.between(before, self.witness.look(after, aligned, self.changes))
 
     @property
     def also_changed(self) -> tuple[str, ...]:

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from lc.attributes import AttributeSet
 from lc.classifier import Classifier
-from lc.faces import Aligned
+from lc.faces import Aligned, Photo
 from lc.faces.align import warp
+from lc.faces.steering import MARGIN, wide_crop
+from lc.parser import Parser
 
-__all__ = ["Seen", "Witness"]
+__all__ = ["Look", "Seen", "Witness"]
 
+# Shares of a crop that show a part: of what is taken for it, and of what is it for sure.
+_SHARES = {"glasses": (0.002, 0.01), "hat": (0.03, 0.09), "hair": (0.04, 0.12)}
+_SHARE = (0.01, 0.04)
 _TURNED = 0.3  # a probability that crosses one half by less than this has not changed to speak of
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a face.
+
+    Attributes:
+        read: attribute name -> probability, by the classifier.
+        shown: of those that are the presence or the absence of a part: 1 where it is seen in the pixels, 0 where not.
+    """
+
+    read: dict[str, float]
+    shown: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,18 @@ class Seen:
     before: dict[str, float]
     after: dict[str, float]
 
+    @classmethod
+    def between(cls, before: Look, after: Look) -> Seen:
+        """What two looks say: where a part has come or gone in the pixels, that counts as much as the classifier."""
+        both = before.shown.keys() & after.shown.keys()
+        turned = [name for name in both if abs(after.shown[name] - before.shown[name]) > 0.5]
+        return cls(
+            *(
+                look.read | {name: (look.read[name] + look.shown[name]) / 2 for name in turned}
+                for look in (before, after)
+            )
+        )
+
     def turned(self, name: str) -> bool:
         """Whether an attribute reads the other way round than before."""
         before, after = self.before[name], self.after[name]
@@ -40,34 +72,64 @@ class Seen:
 class Witness:
     """Reads attributes of a face in a photo.
 
+    What is the presence or the absence of a part, as glasses and a bald head are, is looked for in the pixels as well:
+    a classifier of few of them knows the glasses, hats and bald heads that are common, and no others; see `Seen`.
+
     Args:
         classifier: one that was in no loss, guidance or calibration.
         attributes: what its logits are, in order.
+        parser: finds parts, where there is one.
     """
 
-    def __init__(self, classifier: Classifier, attributes: AttributeSet) -> None:
-        self._classifier, self.attributes = classifier, attributes
-        self._known: weakref.WeakKeyDictionary[Aligned, dict[str, float]] = weakref.WeakKeyDictionary()
+    def __init__(self, classifier: Classifier, attributes: AttributeSet, parser: Parser | None = None) -> None:
+        self._classifier, self.attributes, self._parser = classifier, attributes, parser
+        self._known: weakref.WeakKeyDictionary[Aligned, Look] = weakref.WeakKeyDictionary()
 
-    def read_once(self, rgb: Image.Image, aligned: Aligned) -> dict[str, float]:
-        """As `read`, of the photo as it was aligned: every edit of a face is held against the same reading."""
+    def first_look(self, photo: Photo, aligned: Aligned) -> Look:
+        """As `look`, at the photo as it was aligned: every edit of a face is held against the same one."""
         known = self._known.get(aligned)
         if known is None:
-            known = self._known[aligned] = self.read(rgb, aligned)
+            known = self._known[aligned] = self.look(photo.rgb, aligned, self.attributes.names)
         return known
 
-    @torch.inference_mode()
-    def read(self, rgb: Image.Image, aligned: Aligned) -> dict[str, float]:
-        """Attribute name -> probability.
+    def look(self, rgb: Image.Image, aligned: Aligned, names: Collection[str] = ()) -> Look:
+        """Look at a face.
 
         Args:
             rgb: the photo or an edit of it, sRGB.
             aligned: the face's place in it.
+            names: attributes whose parts are looked for, too.
         """
+        return Look(self._read(rgb, aligned), self._shown(rgb, aligned, names))
+
+    @torch.inference_mode()
+    def _read(self, rgb: Image.Image, aligned: Aligned) -> dict[str, float]:
+        """What the classifier says."""
         side = self._classifier.config.image_size
         matrix = aligned.matrix.copy()
         matrix[:, :2] *= aligned.crop.width / side
-        crop = torch.from_numpy(np.array(warp(rgb, matrix, side))).permute(2, 0, 1)[None].float() / 255
-        place = next(self._classifier.parameters()).device
-        probabilities: list[float] = torch.sigmoid(self._classifier.beyond(crop.to(place)))[0].tolist()
+        crop = self._tensor(warp(rgb, matrix, side))
+        probabilities: list[float] = torch.sigmoid(self._classifier.beyond(crop))[0].tolist()
         return self.attributes.named(probabilities)
+
+    @torch.inference_mode()
+    def _shown(self, rgb: Image.Image, aligned: Aligned, names: Collection[str]) -> dict[str, float]:
+        """What the parser finds of those that are the presence or the absence of a part, in [0, 1]."""
+        entries = [self.attributes[name] for name in names]
+        shown = [(entry, entry.part or entry.lacks) for entry in entries if entry.part or entry.lacks]
+        if self._parser is None or not shown:
+            return {}
+        size, classes = self._parser.config.image_size, self._parser.config.classes
+        edge = round(MARGIN * size)
+        maps = self._parser.parse(self._tensor(wide_crop(rgb, aligned, size)), resample=False)[0]
+        shares = (maps[:, edge : edge + size, edge : edge + size] > 0.5).float().mean((1, 2)).tolist()
+        found = {}
+        for entry, part in shown:
+            low, high = _SHARES.get(part, _SHARE)
+            there = min(max((shares[classes.index(part)] - low) / (high - low), 0.0), 1.0)
+            found[entry.name] = 1 - there if entry.lacks else there
+        return found
+
+    def _tensor(self, picture: Image.Image) -> Tensor:
+        place = next(self._classifier.parameters()).device
+        return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].to(place).float() / 255

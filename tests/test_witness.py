@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from lc.editor import FaceEditor
@@ -31,9 +32,19 @@ def test_the_witness_reads_the_photo_and_not_the_model(editor: FaceEditor) -> No
     assert nothing.also_changed == ()
     glasses = editor.edit(reading, {"Eyeglasses": True})
     assert glasses.seen is not None
-    assert glasses.seen.before == nothing.seen.before
+    others = [name for name in glasses.seen.before if name != "Eyeglasses"]
+    assert [glasses.seen.before[name] for name in others] == [nothing.seen.before[name] for name in others]
     assert glasses.seen.after["Eyeglasses"] > glasses.seen.before["Eyeglasses"]
     assert glasses.seen is glasses.seen  # pasted and read once
+
+
+@pytest.mark.parametrize("name", ["Wearing_Hat", "Bald"])
+def test_what_is_plainly_there_is_seen_though_the_classifier_knows_no_such_thing(editor: FaceEditor, name: str) -> None:
+    edit = editor.edit(editor.read(ASTRONAUT), {name: True})
+    assert edit.seen is not None
+    assert edit.seen.before[name] < 0.4
+    assert edit.seen.after[name] > 0.5
+    assert name not in edit.also_changed
 
 
 def test_what_a_change_implies_is_not_also_changed(editor: FaceEditor) -> None:

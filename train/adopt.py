@@ -54,6 +54,7 @@ def steered(attributes: AttributeSet, wanted: AttributeSet = ATTRIBUTE_SET) -> A
                 lays=new.lays,
                 recolours=new.recolours,
                 part=new.part,
+                lacks=new.lacks,
                 shades=new.shades,
             )
         entries.append(entry)

@@ -46,7 +46,7 @@ class UpsamplerTraining(SharpnessTraining):
     model: UpsamplerConfig = field(default_factory=UpsamplerConfig)
     colour: float = 0.08
     """Augmentation: largest relative change of brightness."""
-    images: int = 24_000
+    images: int = 19_200
     """Photos to see in all."""
     batch: int = 16
     pixel: float = 30.0

@@ -121,7 +121,7 @@ class MakingHandlers:
         found = []
         for sample in made:
             reading = reading_of(sample)
-            read = witness.read(reading.photo.rgb, reading.aligned) if witness else sample.attributes
+            read = witness.look(reading.photo.rgb, reading.aligned).read if witness else sample.attributes
             own = all((read[name] >= 0.5) == bool(value) for name, value in changes.items())
             found.append(own and self.wishes.hold(sample, read, more, taught))
         return found

@@ -21,6 +21,7 @@ from lc.faces.steering import Steering
 from lc.ui import inputs, views
 from lc.ui.pictures import Pictures, encoded
 from lc.ui.session import Session, boxes_seen
+from lc.witness import Seen
 
 __all__ = ["Box", "Stage", "finished", "head"]
 
@@ -132,8 +133,10 @@ class Stage:
         """A thumbnail of an edit as data, for it travels inside the answer; and what is read in it, by the witness
         where there is one."""
         image, aligned = self._blended(edit.reading, edit.drawn, _CLOSE, _TILE, edit.steering)
-        read = edit.witness.read(image, aligned) if edit.witness else edit.after
-        return _as_data(image), read
+        if edit.witness is None:
+            return _as_data(image), edit.after
+        before = edit.witness.first_look(edit.reading.photo, edit.reading.aligned)
+        return _as_data(image), Seen.between(before, edit.witness.look(image, aligned, edit.changes)).after
 
     def thumbnail(self, edit: Edit) -> str:
         """An edit as large as a tile, drawn once, from the finished photo."""
