@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
 from lc.faces.frames import over, photo_light
-from lc.faces.heads import Head, between, face_of, head_of
+from lc.faces.heads import Head, between, face_of, hair_of, head_of
 from lc.faces.masks import grown, smooth_step, soft
 
 __all__ = ["COLOURS", "beanie"]
@@ -120,7 +120,7 @@ def _bared(onto: Face, head: Head) -> Floats:
     side = len(onto.rgb)
     down, along = np.mgrid[:side, :side].astype(np.float32)
     aside, up = np.abs(along - head.x) / (_WIDE * head.width), (head.y - down) / (_HIGH * head.crown)
-    hair = grown(onto.maps["hair"] + onto.maps["hat"] > _STRAND, 5)
+    hair = grown(hair_of(onto) > _STRAND, 5)
     # Hair beside it falls outwards from its edge.
     falls = up - (_BROW - _EAR) + 0.75 * (aside - 1)
     cover = soft(hair, 1.2) * smooth_step(_radius(aside, up), 0.96, 1.0) * smooth_step(falls, 0.0, 0.08)

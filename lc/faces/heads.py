@@ -9,10 +9,11 @@ import numpy as np
 from lc.faces.composites import Face, Floats
 from lc.faces.masks import Mask, largest, smooth_step
 
-__all__ = ["EYES", "Head", "between", "face_of", "head_of"]
+__all__ = ["EYES", "Head", "between", "face_of", "hair_of", "head_of"]
 
 # Places in parts of the crop's side, in CelebA's framing.
 EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
+_OVER = 0.15  # above the eyes there are no brows and no glasses
 _AWAY = 0.1  # of eyes from there, at most
 _HALF_WIDTH = (0.29, 0.335)  # of a head above the eyes: hair may hide the cheeks, by which it is measured
 _HALF_JAW = (0.235, 0.3)  # of the face below the ears, likewise
@@ -42,6 +43,14 @@ class Head:
 def face_of(onto: Face) -> Mask:
     """The face's skin and what lies in it, (S, S)."""
     return largest(onto.sure("skin", "brows", "eyes", "mouth", "glasses"))
+
+
+def hair_of(onto: Face) -> Floats:
+    """Probabilities of hair, (S, S): a head that is to be bare or covered has no hat, and what is taken for glasses
+    above the brows is hair."""
+    rows = np.arange(len(onto.rgb))[:, None]
+    glasses = onto.maps["glasses"] * (rows < onto.row(EYES - _OVER))
+    return np.asarray(onto.maps["hair"] + onto.maps["hat"] + glasses, dtype=np.float32)
 
 
 def head_of(onto: Face, face: Mask) -> Head:

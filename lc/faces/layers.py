@@ -16,14 +16,13 @@ from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
 from lc.faces.frames import frames
 from lc.faces.hats import beanie
-from lc.faces.heads import EYES, Head, between, face_of, head_of
+from lc.faces.heads import EYES, Head, between, face_of, hair_of, head_of
 from lc.faces.masks import Mask, grown, shrunk, smooth_step, soft
 from lc.faces.tone import to_lab, to_rgb
 
 __all__ = ["LAYERS", "scalp"]
 
 # Places in parts of the crop's side, in CelebA's framing.
-_OVER = 0.15  # above the eyes there are no brows and no glasses
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
 _STRAND, _HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
 _BEHIND = (0.85, 0.99)  # of background: strands may hide it, and it stays as it is
@@ -47,8 +46,7 @@ def scalp(onto: Face) -> Floats | None:
     """
     face = face_of(onto)
     rows = np.arange(len(onto.rgb))[:, None]
-    # What is taken for glasses above the brows is hair.
-    hair = onto.maps["hair"] + onto.maps["hat"] + onto.maps["glasses"] * (rows < onto.row(EYES - _OVER))
+    hair = hair_of(onto)
     skin = shrunk(face & ~grown(hair > 0.2, 7), 5) & onto.sure("skin") & (rows < onto.row(_CHEEKS))
     if skin.sum() < 50:
         return None
