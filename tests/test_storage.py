@@ -27,8 +27,8 @@ pytest.importorskip("gradio")
 
 from lc.ui import handlers
 from lc.ui.events import Events
-from lc.ui.handlers import Shown
 from lc.ui.session import Session
+from lc.ui.shown import Shown
 from lc.ui.storage import Folder, sweep_dead
 from lc.ui.unread import Unread
 from lc.ui.visitors import ForgottenError, Visitors

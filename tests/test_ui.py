@@ -23,10 +23,12 @@ gr = pytest.importorskip("gradio")
 
 from visiting import VISITOR, change, is_skip, merged, start, uploaded  # noqa: E402 - needs gradio, as do those below
 
-from lc.ui.handlers import EditHandlers, examples, failed  # noqa: E402
+from lc.ui.handlers import EditHandlers  # noqa: E402
 from lc.ui.layout import build_page  # noqa: E402
 from lc.ui.making import MakingHandlers  # noqa: E402
+from lc.ui.photos import examples  # noqa: E402
 from lc.ui.session import HISTORY, Session, boxes_seen, changes_of, reading_of, tick  # noqa: E402
+from lc.ui.shown import failed  # noqa: E402
 from lc.ui.storage import Folder  # noqa: E402
 
 
