@@ -106,4 +106,8 @@ document.addEventListener("keyup", (event) => { if (event.key === " ") hold(fals
 
 watch("value", show);
 show();
+// What stood in the page's HTML until now makes way for the same picture.
+const begin = () => document.getElementById("lc-first")?.remove();
+if (after.src) after.decode().then(begin, begin);
+else begin();
 restore().then((found) => { if (!found) { if (location.hash) linked(); else turn(); } });
