@@ -239,6 +239,15 @@ def test_tiles_come_in_batches_and_another_face_ends_them(handlers: EditHandlers
     assert all(is_skip(shown.tiles) for shown in older)
 
 
+def test_no_two_faces_share_their_tiles(handlers: EditHandlers) -> None:
+    """The browser keeps tiles by a face's key: one that came again would show another face's."""
+    keys = [handlers.open_example(SimpleNamespace(index=i % 2), VISITOR).stage["face_key"] for i in range(6)]
+    assert len(set(keys)) == 6
+    session = handlers.open_example(SimpleNamespace(index=1), VISITOR).session
+    (view,) = {handlers.undo(session, VISITOR).stage["face_key"], session.key}  # an edit keeps it
+    assert next(handlers.fill(session, VISITOR)).tiles["face_key"] == view
+
+
 def test_opening_is_an_edited_example(handlers: EditHandlers) -> None:
     session, shown = handlers.opening()
     assert session is not None

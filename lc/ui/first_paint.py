@@ -20,7 +20,7 @@ __all__ = ["FirstPaint"]
 _PAGE = b"<gradio-app"
 _SECONDS = 60  # after which the page shows whatever has come of it
 
-# Its place is the stage's, about: the picture is the largest thing in either.
+# The page behind it takes its place without moving: what cannot be seen does not shift.
 _STYLE = """
 #lc-first { position: fixed; inset: 0; display: grid; align-content: center; justify-items: center; gap: 1rem;
   padding: 1rem; font: 1.05rem/1.45 system-ui, sans-serif; text-align: center; }
