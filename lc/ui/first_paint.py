@@ -13,6 +13,7 @@ import gradio as gr
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lc.ui.desk import ASSETS
 from lc.ui.texts import text
 
 __all__ = ["FirstPaint"]
@@ -20,14 +21,7 @@ __all__ = ["FirstPaint"]
 _PAGE = b"<gradio-app"
 _SECONDS = 60  # after which the page shows whatever has come of it
 
-# The page behind it takes its place without moving: what cannot be seen does not shift.
-_STYLE = """
-#lc-first { position: fixed; inset: 0; display: grid; align-content: center; justify-items: center; gap: 1rem;
-  padding: 1rem; font: 1.05rem/1.45 system-ui, sans-serif; text-align: center; }
-#lc-first img { width: min(92vw, 68vh); aspect-ratio: 1; border-radius: 18px; }
-#lc-first p { margin: 0; }
-#lc-first ~ gradio-app { visibility: hidden; }
-"""
+_STYLE = (ASSETS / "first_paint.css").read_text(encoding="utf-8")
 
 
 class FirstPaint:
