@@ -16,7 +16,7 @@ def test_an_edited_face_is_seen_before_any_program_has_run(browser: sync_api.Bro
     page = browser.new_page(viewport=DESK)
     page.route("**/*.js", lambda route: route.abort())
     page.goto(address)
-    page.wait_for_function("document.querySelector('#lc-first img').naturalWidth > 400")
+    page.wait_for_function("document.querySelector('#lc-first img').naturalWidth > 200")
     picture = page.locator("#lc-first img").bounding_box()
     assert picture
     assert picture["width"] * picture["height"] > 0.3 * DESK["width"] * DESK["height"]
