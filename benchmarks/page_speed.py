@@ -174,10 +174,15 @@ def _photos(chromium: Browser, address: str, photos: list[Path], rounds: int) ->
 
 
 def _visit(chromium: Browser, address: str) -> Page:
+    from playwright.sync_api import Error
+
     page = chromium.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     page.set_default_timeout(1000 * _PATIENCE)
     page.add_init_script(_WATCH)
-    page.goto(address)
+    try:
+        page.goto(address)
+    except Error as error:
+        raise SystemExit(f"Waited for {address} to answer in vain: {error.message.splitlines()[0]}") from error
     _wait(page, "window.first", "the first edited face")
     _wait(page, "window.ready", "the stage")
     _wait(page, "document.querySelectorAll('[data-name] img[src]').length", "the first tile")
