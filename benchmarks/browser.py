@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["ROOT", "opened"]
 
 ROOT = Path(__file__).resolve().parents[1]
+
+_STARTING, _ENDING = 300, 20  # seconds that the server has for it
 
 
 @contextmanager
@@ -28,7 +32,7 @@ def opened(port: int, address: str | None = None) -> Iterator[tuple[str, Browser
         address: of a page that is served already; None: serve it.
 
     Raises:
-        SystemExit: the page does not start; it has said why.
+        SystemExit: the page does not start, and why.
     """
     from playwright.sync_api import sync_playwright
 
@@ -41,13 +45,28 @@ def opened(port: int, address: str | None = None) -> Iterator[tuple[str, Browser
 @contextmanager
 def _served(port: int) -> Iterator[str]:
     command = [sys.executable, "app.py", "--port", str(port), "--device", "cpu"]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        address = re.search(r"http\S+", server.stdout.readline())
-        if address is None:
-            raise SystemExit("The page does not start: see the message above.")
-        yield address[0]
-    finally:
-        server.terminate()
-        server.wait(20)
+    with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would fill up, and stop the server
+        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield _address(server, log)
+        finally:
+            server.terminate()
+            try:
+                server.wait(_ENDING)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _address(server: subprocess.Popen[bytes], log: IO[str]) -> str:
+    """What the server prints once it serves. Raises SystemExit where it ends or takes too long."""
+    deadline = time.monotonic() + _STARTING
+    while time.monotonic() < deadline:
+        log.seek(0)
+        said = log.read()
+        if address := re.search(r"The page is at (\S+)\n", said):
+            return address[1]
+        if server.poll() is not None:
+            raise SystemExit(f"The page does not start: {said.strip() or 'app.py ended and said nothing'}")
+        time.sleep(0.1)
+    raise SystemExit(f"Waited {_STARTING} seconds for app.py to print its address: is the machine busy?")

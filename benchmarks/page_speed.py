@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.browser import ROOT, opened
 
@@ -24,60 +25,73 @@ AIMS = {
     "photo": ("new photo to picture", None),
     "tiles": ("new photo to ten tiles", 3000.0),
     "first": ("server's answer to first edited face", 2000.0),
+    "ready": ("server's answer to a page that can be used", None),
     "shift": ("cumulative layout shift", 0.05),
 }
 
-# Before the page's own programs run: sums up layout shifts, and notes when the first edited face is to be seen.
+# Before the page's own programs run: sums up layout shifts, and notes when the first edited face is to be
+# seen, and when it stands on the stage.
 _WATCH = """
 window.shifts = 0;
 new PerformanceObserver((list) => list.getEntries().forEach((one) => {
   if (!one.hadRecentInput) window.shifts += one.value;
 })).observe({ type: "layout-shift", buffered: true });
 const look = () => {
-  const picture = document.querySelector(".lc-after");
-  if (!picture?.complete || !picture.naturalWidth) return requestAnimationFrame(look);
-  requestAnimationFrame(() => requestAnimationFrame(() => {
-    window.first = performance.now() - performance.getEntriesByType("navigation")[0].responseStart;
+  const early = document.querySelector("#lc-first img"), stage = document.querySelector(".lc-after");
+  const note = (name) => requestAnimationFrame(() => requestAnimationFrame(() => {
+    window[name] ??= performance.now() - performance.getEntriesByType("navigation")[0].responseStart;
   }));
+  const drawn = (picture) => picture?.complete && picture.naturalWidth;
+  if (drawn(early) || drawn(stage)) note("first");
+  if (drawn(stage) && !early) note("ready");
+  else requestAnimationFrame(look);
 };
 requestAnimationFrame(look);
 """
 
-# Does something, and waits until another picture stands on the stage; milliseconds.
-_TIMED = """([kind, name]) => new Promise((resolve) => {
-  const picture = document.querySelector(".lc-after"), old = picture.src, begun = performance.now();
-  const seen = new MutationObserver(async () => {
-    if (picture.src === old) return;
-    seen.disconnect();
+# Does something, and notes when the picture that answers it stands on the stage: milliseconds in `window.waited`, or a
+# sentence in `window.refused`. An answer has a serial of its own, whether or not its picture differs from the last.
+_TIMED = """([kind, name]) => {
+  const picture = document.querySelector(".lc-after"), old = lc.state.serial, begun = performance.now();
+  window.waited = window.refused = 0;
+  const hear = async () => {
+    const fault = document.querySelector(".lc-fault");
+    if (lc.state.serial === old && fault.hidden) return;
+    lc.hear.splice(lc.hear.indexOf(hear), 1);
+    if (!fault.hidden) return window.refused = fault.textContent;
     await picture.decode();
-    requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - begun)));
-  });
-  seen.observe(picture, { attributes: true });
+    requestAnimationFrame(() => requestAnimationFrame(() => { window.waited = performance.now() - begun; }));
+  };
+  lc.hear.push(hear);
   if (kind === "tap") document.querySelector(`[data-name=${name}]`).click();
+  else if (kind === "reset") document.querySelector("[data-do=reset]").click();
   else {
     const slider = document.querySelector(`[data-slider=${name}]`);
     slider.value = Number(slider.value) > 0.7 ? 0.55 : Number(slider.value) + 0.05;
     slider.dispatchEvent(new Event("change", { bubbles: true }));
   }
-})"""
-
-# Notes when another face is on the stage and when all of its tiles are; begins as soon as a file is chosen.
-_FILLING = """() => {
-  const picture = document.querySelector(".lc-after"), old = picture.src;
-  window.filling = new Promise((resolve) => {
-    document.querySelector(".lc-actions input[type=file]").addEventListener("change", () => {
-      const begun = performance.now();
-      let photo = 0;
-      const look = () => {
-        if (!photo && picture.src !== old && picture.complete) photo = performance.now() - begun;
-        const left = [...document.querySelectorAll(".lc-tile img")].filter((one) => one.hidden || !one.complete);
-        if (photo && !left.length) resolve([photo, performance.now() - begun]);
-        else requestAnimationFrame(look);
-      };
-      requestAnimationFrame(look);
-    }, { once: true });
-  });
 }"""
+
+# Notes when another face is on the stage and when the tiles of its attributes are; begins as soon as a file is chosen.
+# Tiles under "More changes" stay empty until somebody opens that.
+_FILLING = """() => {
+  const picture = document.querySelector(".lc-after"), old = lc.state.serial;
+  window.photo = window.tiles = window.refused = 0;
+  document.querySelector(".lc-actions input[type=file]").addEventListener("change", () => {
+    const begun = performance.now();
+    const look = () => {
+      const fault = document.querySelector(".lc-fault");
+      if (!fault.hidden) return window.refused = fault.textContent;
+      if (!window.photo && lc.state.serial !== old && picture.complete) window.photo = performance.now() - begun;
+      const left = [...document.querySelectorAll("[data-name] img")].filter((one) => one.hidden || !one.complete);
+      if (window.photo && !left.length) return window.tiles = performance.now() - begun;
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  }, { once: true });
+}"""
+
+_PATIENCE = 60.0  # seconds that any one wait may take
 
 
 def main() -> None:
@@ -89,64 +103,116 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, nargs="*", help="new photos (default: the page's examples)")
     parser.add_argument("--json", type=Path, help="write every figure there")
     arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error("--rounds has to be 1 or more")
     photos = arguments.photos or sorted((ROOT / "lc" / "ui" / "examples").iterdir())
-    with opened(arguments.port, arguments.address) as (address, chromium):
-        measured = measure(chromium, address, photos, arguments.rounds)
-    for name, values in measured.items():
-        words, aim = AIMS[name]
-        digits = 3 if name == "shift" else 0
-        ordered = sorted(values)
-        print(
-            f"{words}: median {statistics.median(ordered):.{digits}f}, best {ordered[0]:.{digits}f}, "
-            f"nine in ten within {ordered[int(0.9 * (len(ordered) - 1))]:.{digits}f}, aim {aim or '-'}"
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-
-
-def measure(chromium: Browser, address: str, photos: list[Path], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds by what was waited for; the layout shift is a number without a unit, one for each visit."""
     measured: dict[str, list[float]] = {name: [] for name in AIMS}
+    try:
+        with opened(arguments.port, arguments.address) as (address, chromium):
+            for part in (_visits, _edits, _photos):
+                for name, values in part(chromium, address, photos, arguments.rounds).items():
+                    measured[name] += values
+                    if name != "shift":
+                        _print(name, measured[name])
+        _print("shift", measured["shift"])
+    finally:  # what was measured before something went wrong is worth keeping
+        if arguments.json:
+            arguments.json.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+
+
+def _print(name: str, values: list[float]) -> None:
+    words, aim = AIMS[name]
+    digits = 3 if name == "shift" else 0
+    ordered = sorted(values)
+    print(
+        f"{words}: median {statistics.median(ordered):.{digits}f}, best {ordered[0]:.{digits}f}, "
+        f"nine in ten within {ordered[int(0.9 * (len(ordered) - 1))]:.{digits}f}, aim {aim or '-'}",
+        flush=True,
+    )
+
+
+def _visits(chromium: Browser, address: str, photos: list[Path], rounds: int) -> dict[str, list[float]]:
+    """First paints, in milliseconds, and layout shifts, each of a new visitor."""
+    firsts, usable, shifts = [], [], []
     for _ in range(rounds):
         page = _visit(chromium, address)
-        measured["first"].append(page.evaluate("window.first"))
-        measured["shift"].append(page.evaluate("window.shifts"))
+        firsts.append(float(page.evaluate("window.first")))
+        usable.append(float(page.evaluate("window.ready")))
+        shifts.append(float(page.evaluate("window.shifts")))
         page.close()
+    return {"first": firsts, "ready": usable, "shift": shifts}
+
+
+def _edits(chromium: Browser, address: str, photos: list[Path], rounds: int) -> dict[str, list[float]]:
+    """Taps and sliders, in milliseconds, and how much the page shifted meanwhile."""
     page = _visit(chromium, address)
     names = page.evaluate("[...document.querySelectorAll('[data-name]')].map((tile) => tile.dataset.name)")
     _timed(page, "tap", names[0])
-    for i in range(rounds):
-        # On and off in turn is what people do; the same edit is never asked for twice.
-        measured["tap"].append(_timed(page, "tap", names[i % len(names)]))
-    page.locator("[data-do=reset]").click()
-    page.wait_for_function("lc.state.at > 0 && !lc.state.boxes.some((box) => !lc.state.seen.includes(box))")
+    # On and off in turn is what people do; the same edit is never asked for twice.
+    taps = [_timed(page, "tap", names[i % len(names)]) for i in range(rounds)]
+    _timed(page, "reset", "")
     _timed(page, "tap", names[0])
-    for i in range(rounds):
-        measured["slider"].append(_timed(page, "slider", ("strength", "identity")[i % 2]))
-    for i in range(rounds):
-        page.evaluate(_FILLING)
-        page.locator(".lc-actions input[type=file]").set_input_files(photos[i % len(photos)])
-        photo, tiles = page.evaluate("window.filling")
-        measured["photo"].append(photo)
-        measured["tiles"].append(tiles)
-    measured["shift"].append(page.evaluate("window.shifts"))
+    sliders = [_timed(page, "slider", ("strength", "identity")[i % 2]) for i in range(rounds)]
+    shift = float(page.evaluate("window.shifts"))
     page.close()
-    return measured
+    return {"tap": taps, "slider": sliders, "shift": [shift]}
+
+
+def _photos(chromium: Browser, address: str, photos: list[Path], rounds: int) -> dict[str, list[float]]:
+    """From a chosen file to its face on the stage and to the tiles of all attributes, in milliseconds."""
+    page = _visit(chromium, address)
+    pictures, tiles = [], []
+    for i in range(rounds):
+        photo = photos[i % len(photos)]
+        page.evaluate(_FILLING)
+        page.locator(".lc-actions input[type=file]").set_input_files(photo)
+        pictures.append(_wait(page, "window.photo", f"{photo.name} on the stage"))
+        tiles.append(_wait(page, "window.tiles", f"the tiles of {photo.name}"))
+    shift = float(page.evaluate("window.shifts"))
+    page.close()
+    return {"photo": pictures, "tiles": tiles, "shift": [shift]}
 
 
 def _visit(chromium: Browser, address: str) -> Page:
+    from playwright.sync_api import Error
+
     page = chromium.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    page.set_default_timeout(1000 * _PATIENCE)
     page.add_init_script(_WATCH)
-    page.goto(address)
-    page.wait_for_function("window.first")
-    page.wait_for_selector(".lc-tile img[src]")
+    try:
+        page.goto(address)
+    except Error as error:
+        raise SystemExit(f"Waited for {address} to answer in vain: {error.message.splitlines()[0]}") from error
+    _wait(page, "window.first", "the first edited face")
+    _wait(page, "window.ready", "the stage")
+    _wait(page, "document.querySelectorAll('[data-name] img[src]').length", "the first tile")
     return page
 
 
 def _timed(page: Page, kind: str, name: str) -> float:
-    value: Any = page.evaluate(_TIMED, [kind, name])
+    page.evaluate(_TIMED, [kind, name])
+    value = _wait(page, "window.waited", f"the picture after {kind} {name}".rstrip())
     page.wait_for_timeout(150)  # what follows the picture
-    return float(value)
+    return value
+
+
+def _wait(page: Page, value: str, what: str) -> float:
+    """A number in the page once it is there. Raises SystemExit where the page refuses, or takes too long.
+
+    Args:
+        page: the page.
+        value: what is evaluated there: 0 or undefined as long as there is nothing.
+        what: what is waited for, in words.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        refused, number = page.evaluate(f"[window.refused, {value}]")
+        if refused:
+            raise SystemExit(f"Waited for {what}, and the page said: {refused}")
+        if number:
+            return float(number)
+        page.wait_for_timeout(20)
+    raise SystemExit(f"Waited {_PATIENCE:.0f} seconds for {what} in vain.")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from lc.edit.problem import Problem, constraints_of, pose
 from lc.edit.solve import act
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor, Reading
 from lc.invert import invert
-from lc.ui.handlers import EXAMPLES
+from lc.ui.photos import EXAMPLES
 from lc.vae import VAE
 from train.attributes import ATTRIBUTES
 

@@ -25,10 +25,10 @@ from lc.faces import Aligned, photo, read_photo
 
 pytest.importorskip("gradio")
 
-from lc.ui import handlers
+from lc.ui import handlers, shown
 from lc.ui.events import Events
-from lc.ui.handlers import Shown
 from lc.ui.session import Session
+from lc.ui.shown import Shown
 from lc.ui.storage import Folder, sweep_dead
 from lc.ui.unread import Unread
 from lc.ui.visitors import ForgottenError, Visitors
@@ -201,7 +201,7 @@ def test_who_was_forgotten_reads_a_sentence(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(handlers.gr, "Warning", lambda text: None)
         status = Shown._fields.index("status") - 1
-        seen, begun = events.wrap(look, handlers.failed), events.wrap(look, handlers.failed, begins=True)
+        seen, begun = events.wrap(look, shown.failed), events.wrap(look, shown.failed, begins=True)
         visitors.keep_session("a", session_of(60))
         assert seen(request)[status] == "seen"
         visitors.keep_session("b", session_of(60))
@@ -213,7 +213,7 @@ def test_who_was_forgotten_reads_a_sentence(tmp_path: Path) -> None:
         def broken(session: Session | None) -> Shown:
             raise RuntimeError("a mistake of ours")
 
-        assert "went wrong" in events.wrap(broken, handlers.failed)(SimpleNamespace(session_hash="b"))[status]
+        assert "went wrong" in events.wrap(broken, shown.failed)(SimpleNamespace(session_hash="b"))[status]
 
 
 def test_answers_that_nobody_fetches_are_dropped() -> None:

@@ -23,10 +23,12 @@ gr = pytest.importorskip("gradio")
 
 from visiting import VISITOR, change, is_skip, merged, start, uploaded  # noqa: E402 - needs gradio, as do those below
 
-from lc.ui.handlers import EditHandlers, examples, failed  # noqa: E402
+from lc.ui.handlers import EditHandlers  # noqa: E402
 from lc.ui.layout import build_page  # noqa: E402
 from lc.ui.making import MakingHandlers  # noqa: E402
+from lc.ui.photos import examples  # noqa: E402
 from lc.ui.session import HISTORY, Session, boxes_seen, changes_of, reading_of, tick  # noqa: E402
+from lc.ui.shown import failed  # noqa: E402
 from lc.ui.storage import Folder  # noqa: E402
 
 
@@ -235,6 +237,15 @@ def test_tiles_come_in_batches_and_another_face_ends_them(handlers: EditHandlers
     next(older)
     next(handlers.fill(handlers.open_example(SimpleNamespace(index=1), VISITOR).session, VISITOR))
     assert all(is_skip(shown.tiles) for shown in older)
+
+
+def test_no_two_faces_share_their_tiles(handlers: EditHandlers) -> None:
+    """The browser keeps tiles by a face's key: one that came again would show another face's."""
+    keys = [handlers.open_example(SimpleNamespace(index=i % 2), VISITOR).stage["face_key"] for i in range(6)]
+    assert len(set(keys)) == 6
+    session = handlers.open_example(SimpleNamespace(index=1), VISITOR).session
+    (view,) = {handlers.undo(session, VISITOR).stage["face_key"], session.key}  # an edit keeps it
+    assert next(handlers.fill(session, VISITOR)).tiles["face_key"] == view
 
 
 def test_opening_is_an_edited_example(handlers: EditHandlers) -> None:

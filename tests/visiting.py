@@ -11,8 +11,9 @@ import pytest
 
 gr = pytest.importorskip("gradio")
 
-from lc.ui.handlers import EditHandlers, Shown  # noqa: E402 - needs gradio, as do those below
+from lc.ui.handlers import EditHandlers  # noqa: E402 - needs gradio, as do those below
 from lc.ui.session import Session  # noqa: E402
+from lc.ui.shown import Shown  # noqa: E402
 from lc.ui.storage import Folder  # noqa: E402
 
 VISITOR: Any = SimpleNamespace(session_hash="visitor")

@@ -38,7 +38,7 @@ def stage(view: dict[str, Any] | None, examples: Sequence[Path]) -> gr.HTML:
         view,
         elem_id="stage",
         html_template='<div class="lc-root"></div>',
-        js_on_load=_program("stage.js"),
+        js_on_load=_program("stage", "keeping", "gestures"),
         apply_default_css=False,
         labels=_stage_labels(),
         examples=[{"path": str(path), "name": text("photo.example", number=i + 1)} for i, path in enumerate(examples)],
@@ -66,7 +66,7 @@ def tiles(made: dict[str, Any] | None, attributes: AttributeSet) -> gr.HTML:
         made,
         elem_id="tiles",
         html_template='<div class="lc-root"></div>',
-        js_on_load=_program("tiles.js"),
+        js_on_load=_program("tiles"),
         apply_default_css=False,
         labels=_tile_labels(),
         attributes=known,
@@ -83,7 +83,7 @@ def component(name: str, value: Any, labels: dict[str, str], **details: Any) -> 
         details: what else the program knows, by name.
     """
     # In the program itself: a value that comes before a tab was ever opened leaves nothing of the other properties.
-    program = _program(f"{name}.js").replace("FIXED", json.dumps({"labels": labels, **details}))
+    program = _program(name).replace("FIXED", json.dumps({"labels": labels, **details}))
     return gr.HTML(
         value,
         elem_id=name,
@@ -98,8 +98,9 @@ def warn(error: LatentConstraintsError) -> None:
     gr.Warning(str(error))
 
 
-def _program(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
+def _program(*names: str) -> str:
+    """One program for the browser of what all share and of files in their order."""
+    return "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in ("common", *names))
 
 
 def _stage_labels() -> dict[str, str]:

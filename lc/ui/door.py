@@ -27,9 +27,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lc.ui.calls import SESSION, Calls, RefusedError
-from lc.ui.handlers import examples
 from lc.ui.hosts import Hosts
 from lc.ui.icons import INSTALLED, installed
+from lc.ui.photos import examples
 from lc.ui.storage import Folder
 from lc.ui.texts import text
 from lc.ui.unread import Unread

@@ -11,10 +11,10 @@ import gradio as gr
 
 from lc.errors import LatentConstraintsError
 from lc.memory import LARGE, trim
-from lc.ui.handlers import Shown
 from lc.ui.lessons import Lesson
 from lc.ui.making import Faces
 from lc.ui.session import Session
+from lc.ui.shown import Shown
 from lc.ui.teaching import Teaching
 from lc.ui.texts import text
 from lc.ui.visitors import ForgottenError, Visitors

@@ -66,9 +66,10 @@ class Filling:
                 batch = {}
         yield batch
 
-    def empty(self, session: Session) -> dict[str, Any]:
+    @staticmethod
+    def empty(session: Session) -> dict[str, Any]:
         """No tiles yet, of the face in hand."""
-        return {"face_key": f"{id(session.reading):x}", "tiles": {}}
+        return {"face_key": session.key, "tiles": {}}
 
 
 def toggled(boxes: Sequence[str], name: str) -> list[str]:

@@ -6,6 +6,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from lc.ui.door import Door
+from lc.ui.first_paint import FirstPaint
 from lc.ui.hosts import Hosts
 from lc.ui.icons import HEAD
 from lc.ui.settings import Settings, bytes_of
@@ -28,6 +29,7 @@ def launch(page: gr.Blocks, folder: Folder, settings: Settings) -> str:
     """
     most = bytes_of(settings.max_upload_size)
     hosts = Hosts(settings.host, settings.allow_host, settings.root_path, settings.share)
+    door = Middleware(Door, page=page, folder=folder, hosts=hosts, max_upload=most)
     page.queue(max_size=64, api_open=False)
     _, address, public = page.launch(
         server_name=settings.host,
@@ -36,7 +38,7 @@ def launch(page: gr.Blocks, folder: Folder, settings: Settings) -> str:
         root_path=settings.root_path or None,
         max_file_size=most,
         state_session_capacity=200,  # what Gradio itself remembers of each page
-        app_kwargs={"middleware": [Middleware(Door, page=page, folder=folder, hosts=hosts, max_upload=most)]},
+        app_kwargs={"middleware": [door, Middleware(FirstPaint, page=page)]},
         # Run history lends the host's saved Hub token to callers, and makes buckets for whoever asks.
         run_history=False,
         enable_monitoring=False,

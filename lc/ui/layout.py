@@ -9,13 +9,14 @@ import gradio as gr
 
 from lc.editor import FaceEditor
 from lc.ui import desk, random_tab, teach_tab
-from lc.ui import handlers as editing_tab
 from lc.ui.card import figures, model_card
 from lc.ui.events import Events
-from lc.ui.handlers import EXAMPLES, EditHandlers, Shown
+from lc.ui.handlers import EditHandlers
 from lc.ui.making import Endpoints, MakingHandlers
+from lc.ui.photos import EXAMPLES
 from lc.ui.session import Session
 from lc.ui.settings import Settings, bytes_of
+from lc.ui.shown import Shown, failed
 from lc.ui.storage import Folder
 from lc.ui.teaching import TeachingHandlers
 from lc.ui.texts import text, use
@@ -115,7 +116,7 @@ def _wire_photo(
     handlers: EditHandlers, events: Events, stage: gr.HTML, shown: list[Any], model: dict[str, Any]
 ) -> None:
     def on(handler: Any, begins: bool = False) -> dict[str, Any]:
-        function = events.wrap(handler, editing_tab.failed, begins=begins)
+        function = events.wrap(handler, failed, begins=begins)
         name = handler.__name__
         return {"fn": function, "outputs": shown, "api_name": name, "js": desk.given(name), **_EVENT, **model}
 
@@ -145,16 +146,16 @@ def _wire_edits(
     stage.cancel(wrap(handlers.running.cancel, warn), asked, None, js=desk.given("cancel"), api_name="cancel", **quick)
     stage.leave(wrap(handlers.running.leave, warn), asked, None, js=desk.given("leave"), api_name="leave", **quick)
     stage.stop(wrap(handlers.running.stop, warn), None, None, api_name="stop", **quick)
-    change = wrap(handlers.change, editing_tab.failed)
+    change = wrap(handlers.change, failed)
     stage.change_wish(change, values, shown, js=desk.given("change"), api_name="change", **_EVENT, **model)
-    tiles.fill(wrap(handlers.fill, editing_tab.failed), None, shown, api_name="fill", **_EVENT, **model)
+    tiles.fill(wrap(handlers.fill, failed), None, shown, api_name="fill", **_EVENT, **model)
     for listen, handler in (
         (stage.undo, handlers.undo),
         (stage.redo, handlers.redo),
         (stage.reset, handlers.reset),
         (stage.go, handlers.go),
     ):
-        listen(wrap(handler, editing_tab.failed), None, shown, api_name=handler.__name__, **_EVENT)
+        listen(wrap(handler, failed), None, shown, api_name=handler.__name__, **_EVENT)
     file, kind = gr.File(visible=False), gr.Textbox(visible=False)
     for listen, saved, inputs in ((stage.export, handlers.export, kind), (stage.film, handlers.film, None)):
         js = desk.given(saved.__name__) if inputs else None

@@ -19,9 +19,10 @@ from lc.faces import read_photo
 from lc.memory import LARGE, trim
 from lc.taught import TaughtAttribute
 from lc.ui import inputs, views
-from lc.ui.handlers import METHODS, EditHandlers, Shown, Update
+from lc.ui.handlers import METHODS, EditHandlers
 from lc.ui.pictures import Pictures
 from lc.ui.session import enlarge, reading_of
+from lc.ui.shown import Shown, Update
 from lc.ui.storage import Folder
 from lc.ui.texts import text
 from lc.ui.wishes import Mode

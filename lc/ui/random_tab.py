@@ -8,7 +8,7 @@ import gradio as gr
 
 from lc.attributes import AttributeSet
 from lc.ui import desk
-from lc.ui import handlers as editing_tab
+from lc.ui import shown as editing_tab
 from lc.ui.events import Events
 from lc.ui.making import MOST_SHOWN, MakingHandlers, failed
 from lc.ui.texts import text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from PIL import Image
@@ -57,6 +58,7 @@ class Session:
         at: the one on show.
         walk: the faces on the optimiser's way to the latest edit, 64x64; empty where the actor made it.
         parked: the same of the photo's other faces that were edited, by their number; each with nothing parked.
+        key: tells the browser this face, as read this once, from every other; its tiles are kept by it.
     """
 
     reading: Reading
@@ -65,6 +67,7 @@ class Session:
     at: int = 0
     walk: tuple[Image.Image, ...] = ()
     parked: Mapping[int, Session] = field(default_factory=dict)
+    key: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def nbytes(self) -> int:

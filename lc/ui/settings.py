@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lc.errors import LatentConstraintsError
@@ -74,8 +74,21 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         epilog="Each flag also is an environment variable: --max-upload-size is LC_MAX_UPLOAD_SIZE.",
     )
     known = Settings()
+    _add_serving(parser.add_argument, preset, known)
+    _add_limits(parser.add_argument, preset, known)
+    _add_others(parser.add_argument, preset, known)
+    values = vars(parser.parse_args(arguments))
+    if values["desktop"]:
+        if values["share"]:
+            parser.error("--desktop is for this machine alone: leave --share off")
+        values |= {"host": known.host, "port": 0, "root_path": ""}
+    values["allow_host"] = tuple(values["allow_host"] or preset("ALLOW_HOST", "").split())
+    return Settings(**values)
+
+
+def _add_serving(add: Callable[..., object], preset: Callable[..., str], known: Settings) -> None:
+    """Where the page is served, and what serves it."""
     host, port = preset("HOST", known.host, "GRADIO_SERVER_NAME"), preset("PORT", known.port, "GRADIO_SERVER_PORT")
-    add = parser.add_argument
     add("--host", default=host, help="address to listen on, 0.0.0.0 for every network (default: %(default)s)")
     add("--port", type=_port, default=port, help="port, 0 for any free one (default: %(default)s)")
     add("--weights", default=preset("WEIGHTS", known.weights), help="folder or Hub repository (default: %(default)s)")
@@ -88,6 +101,10 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     )
     root_path = preset("ROOT_PATH", "", "GRADIO_ROOT_PATH")
     add("--root-path", default=root_path, help="the page's path behind a reverse proxy, such as /faces")
+
+
+def _add_limits(add: Callable[..., object], preset: Callable[..., str], known: Settings) -> None:
+    """What visitors may take up."""
     add(
         "--concurrency",
         type=_positive,
@@ -112,6 +129,10 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         default=preset("FILE_AGE", known.file_age),
         help="seconds after which uploads and results are deleted (default: %(default)s)",
     )
+
+
+def _add_others(add: Callable[..., object], preset: Callable[..., str], known: Settings) -> None:
+    """Who may ask for the page, in which language it answers, and where it is shown."""
     add(
         "--allow-host",
         action="append",
@@ -125,13 +146,6 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         help=f"what the page speaks: {', '.join(languages())} (default: %(default)s)",
     )
     add("--desktop", action="store_true", help="a window of its own instead of a browser's, on this machine alone")
-    values = vars(parser.parse_args(arguments))
-    if values["desktop"]:
-        if values["share"]:
-            parser.error("--desktop is for this machine alone: leave --share off")
-        values |= {"host": known.host, "port": 0, "root_path": ""}
-    values["allow_host"] = tuple(values["allow_host"] or preset("ALLOW_HOST", "").split())
-    return Settings(**values)
 
 
 def bytes_of(size: str) -> int:

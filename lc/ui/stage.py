@@ -104,6 +104,7 @@ class Stage:
             **before,
             **shown,
             "asked": asked,
+            "face_key": session.key,
             "at": session.at,
             "faces": self._faces(session),
             "boxes": list(now.boxes),
@@ -193,7 +194,6 @@ class Stage:
             "size": [width, height],
             "name": reading.photo.name,
             "seen": list(seen),
-            "face_key": f"{id(reading):x}",
         }
         return known
 

@@ -244,7 +244,7 @@ class TeachingHandlers:
             image, _ = self.editing.stage.tile(edit)
             tiles[name] = {"image": image, "note": "" if shows else text("tiles.faint")}
             # Tiles alone: what is taught may have become another meanwhile.
-            yield Teaching(more={"face_key": f"{id(session.reading):x}", "tiles": dict(tiles)})
+            yield Teaching(more={"face_key": session.key, "tiles": dict(tiles)})
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 

@@ -1,9 +1,6 @@
 // The tiles beside those of the attributes: what was taught, and rules; and what must, must not, or is one of several.
 const fixed = FIXED; // the page puts it here, see desk.py
 const t = fixed.labels;
-const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
-const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
-const root = (window.gradio_config?.root ?? "").replace(/\/$/, "");
 const made = {}; // thumbnails by face and name
 const asked = new Set(); // what has been asked for already, likewise
 let entries = [], filled = null;
@@ -148,12 +145,6 @@ function hear() {
 
 // --- this browser keeps what was taught, the server does not --------------------------------------------------------
 
-const store = () => new Promise((resolve, reject) => {
-  const request = indexedDB.open("latent-constraints", 1);
-  request.onupgradeneeded = () => request.result.createObjectStore("kept");
-  request.onsuccess = () => resolve(request.result);
-  request.onerror = () => reject(request.error);
-});
 let keeping = "";
 async function keep() {
   const taught = entries.filter(({ file }) => file), now = taught.map(({ file }) => file).join();

@@ -1,9 +1,6 @@
 // The program of the tab "Teach it": Gradio calls it with element, trigger, props, server, upload and watch.
 const fixed = FIXED; // the page puts it here, see desk.py
 const t = fixed.labels;
-const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
-const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
-const root = (window.gradio_config?.root ?? "").replace(/\/$/, "");
 const SIDES = ["with", "without"];
 let view = {}, running = 0, answered = null, ended = false, busy = "";
 

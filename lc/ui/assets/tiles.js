@@ -1,7 +1,5 @@
 // The tiles' program: Gradio calls it with element, trigger, props, server, upload and watch.
 const t = props.labels;
-const lc = (window.lc ??= { state: {}, given: {}, hear: [], latest: 0 });
-const escaped = (words) => words.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
 const slider = (name, low, high, from, to) => `
   <label class="lc-slider"><b>${escaped(t[name])}</b>
     <input type="range" data-slider="${name}" min="${from}" max="${to}" step="0.05" aria-label="${escaped(t[name])}">

@@ -1,0 +1,40 @@
+"""What a visitor sees before the page's programs have run, and that nothing moves while they do."""
+
+from __future__ import annotations
+
+import pytest
+from driving import PATIENCE, PHONE, sync_api, tile
+
+DESK = {"width": 1280, "height": 900}
+
+_SHIFTS = """window.shifts = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((one) => { window.shifts += one.value; }))
+  .observe({ type: "layout-shift", buffered: true });"""
+
+
+def test_an_edited_face_is_seen_before_any_program_has_run(browser: sync_api.Browser, address: str) -> None:
+    page = browser.new_page(viewport=DESK)
+    page.route("**/*.js", lambda route: route.abort())
+    page.goto(address)
+    page.wait_for_function("document.querySelector('#lc-first img').naturalWidth > 200")
+    picture = page.locator("#lc-first img").bounding_box()
+    assert picture
+    assert picture["width"] * picture["height"] > 0.3 * DESK["width"] * DESK["height"]
+    assert page.locator("#lc-first p").inner_text().strip()  # what is to be seen in it
+    shown = page.evaluate("new URL(document.querySelector('#lc-first img').src).pathname")
+    stage = page.evaluate("gradio_config.components.find((one) => one.props.elem_id === 'stage').props.value")
+    assert shown.endswith(stage["after"])
+    assert stage["after"] != stage["before"]
+    page.close()
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_nothing_moves_while_the_page_comes(browser: sync_api.Browser, address: str, size: dict[str, int]) -> None:
+    page = browser.new_page(viewport=size)  # type: ignore[arg-type]
+    page.add_init_script(_SHIFTS)
+    page.goto(address)
+    page.wait_for_selector("#lc-first", state="detached", timeout=PATIENCE)
+    sync_api.expect(tile(page, "Smiling")).to_be_visible()
+    page.wait_for_timeout(1000)
+    assert page.evaluate("window.shifts") < 0.05
+    page.close()
