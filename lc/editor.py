@@ -276,8 +276,9 @@ class FaceEditor:
             pictures = [reading.reconstruction for reading in readings]
         served, _ = changes_of(self.space, constraints)
         changes = dict(wanted_changes(self.space, served).wanted)
-        under = self._show(_without(step.z, problem)) if problem.laid else None
-        images = to_tensor(under or pictures, self.device)
+        laid_only = not problem.others and bool(changes) and all(changes.keys() == one.keys() for one in layers)
+        under = self._show(_without(step.z, problem)) if problem.laid and not laid_only else None
+        images = None if laid_only else to_tensor(under or pictures, self.device)
         steering = self.steerer.steering(readings, changes, images, layers, problem.others.values())
         seconds = (time.perf_counter() - begun) / len(readings)
         targets: list[list[float]] = problem.target.tolist()

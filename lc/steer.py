@@ -79,7 +79,7 @@ class Steerer:
         self,
         readings: Sequence[Reading],
         changes: Mapping[str, Strength],
-        pictures: Tensor,
+        pictures: Tensor | None,
         layers: Sequence[Mapping[str, Layer]],
         others: Iterable[Constraint] = (),
     ) -> list[Steering | None]:
@@ -88,17 +88,18 @@ class Steerer:
         Args:
             readings: the photos.
             changes: what was asked for.
-            pictures: the edited crops without what the layers show, (B, 3, S, S) in [0, 1].
+            pictures: the edited crops without what the layers show, (B, 3, S, S) in [0, 1]; None: the layers are all.
             layers: see `layers`.
             others: what was asked for beyond `changes`.
         """
         if self._parser is None:
             return [None] * len(readings)
         parts = _parts(others)
-        classes, after = self._parser.config.classes, _levels(self._parser.parse(pictures))
+        classes = self._parser.config.classes
+        after = [one.maps for one in readings] if pictures is None else _levels(self._parser.parse(pictures))
         return [
             None
-            if reading.maps is None
+            if reading.maps is None or levels is None
             else steering_of(self._attributes, classes, changes, reading.maps, levels, laid, parts)
             for reading, levels, laid in zip(readings, after, layers, strict=True)
         ]
