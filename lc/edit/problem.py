@@ -208,6 +208,8 @@ def pose(
         column, there = among.names.index(name), shift.any(1)
         proposed[:, column] = edited[:, column] & ~there
         moves[name] = moves[name] & there
+    if laid and changes.wanted.keys() <= laid.keys():  # what such changes imply is seen in the photo as they are
+        proposed &= ~torch.stack([shift.any(1) for shift in laid.values()]).all(0)[:, None]
     return Problem(
         z=z.clone(),
         before=before.clone(),
