@@ -137,7 +137,7 @@ def steering_of(
             recolours = entry.recolours
             wanted = changes[entry.name]
             if isinstance(wanted, bool):
-                own = _wanted_colour(attributes, entry)
+                own = _colour(attributes, entry, _WANTED)
                 colour = own if wanted else colour or _other_colour(attributes, entry, changes)
     over = [entry for entry in drawn if entry.shades and changes[entry.name] is True]
     shades = over[0].part if over else None
@@ -146,16 +146,16 @@ def steering_of(
     return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
 
 
-def _wanted_colour(attributes: AttributeSet, entry: Attribute) -> Colour | None:
-    """The middle of a colour's range, and of that what is lighter than the range of the next darker one: in shadow it
-    would be taken for that."""
+def _colour(attributes: AttributeSet, entry: Attribute, part: float) -> Colour | None:
+    """The middle of a colour's range, a `part` of it, and of that what is lighter than the range of the next darker
+    one: in shadow it would be taken for that."""
     if entry.colour is None:
         return None
-    colour = entry.colour.narrowed(_WANTED)
+    colour = entry.colour.narrowed(part)
     light, width = colour.mean[0], colour.spread[0]
-    darker = [one for one in _alternatives(attributes, entry, {}) if one.mean[0] < light]
-    least = max((one.mean[0] + _APART * one.spread[0] for one in darker), default=0.0)
-    return replace(colour, mean=(max(light, least + width), *colour.mean[1:]))
+    others = [one.colour for one in _alternatives(attributes, entry, {}) if one.colour]
+    darker = (one.mean[0] + _APART * one.spread[0] for one in others if one.mean[0] < light)
+    return replace(colour, mean=(max(light, max(darker, default=0.0) + width), *colour.mean[1:]))
 
 
 def _other_colour(attributes: AttributeSet, entry: Attribute, changes: Mapping[str, Strength]) -> Colour | None:
@@ -163,16 +163,15 @@ def _other_colour(attributes: AttributeSet, entry: Attribute, changes: Mapping[s
     if entry.colour is None:
         return None
     light = entry.colour.mean[0]
-    known = _alternatives(attributes, entry, changes)
-    nearest = min(known, key=lambda colour: abs(colour.mean[0] - light), default=None)
-    return nearest and nearest.narrowed(_INSTEAD)
+    known = [(abs(one.colour.mean[0] - light), one) for one in _alternatives(attributes, entry, changes) if one.colour]
+    _, nearest = min(known, key=lambda pair: pair[0], default=(0.0, None))
+    return nearest and _colour(attributes, nearest, _INSTEAD)
 
 
-def _alternatives(attributes: AttributeSet, entry: Attribute, changes: Mapping[str, Strength]) -> list[Colour]:
-    """The known colours of the others of its group that nobody forbids."""
+def _alternatives(attributes: AttributeSet, entry: Attribute, changes: Mapping[str, Strength]) -> list[Attribute]:
+    """The others of its group that nobody forbids."""
     group = next((group for group in attributes.one_of if entry.name in group), ())
-    found = [attributes[name].colour for name in group if name != entry.name and changes.get(name, True)]
-    return [colour for colour in found if colour is not None]
+    return [attributes[name] for name in group if name != entry.name and changes.get(name, True)]
 
 
 def _parts(constraints: Iterable[Constraint]) -> frozenset[str] | None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lc.attributes import Attribute, AttributeSet
+from lc.attributes import Attribute, AttributeSet, Colour
 from lc.faces import Aligned, paste
 from lc.faces.steering import MARGIN, Steering, wide_crop
 from lc.parser import CLASSES
@@ -161,3 +161,21 @@ def test_a_rule_on_the_background_changes_that_and_a_taught_attribute_all_of_the
     assert acts_on({"Hair": True}, frozenset({"background"})) == {"hair", "background"}
     assert acts_on({"Hair": True}, frozenset()) == person
     assert acts_on({"Hair": True}, None) == {"hair"}
+
+
+def test_a_colour_keeps_clear_of_the_next_darker_one() -> None:
+    attributes = AttributeSet(
+        tuple(
+            Attribute(name, name, acts_on=("hair",), recolours="hair", colour=Colour((light, 5, 5), (8, 3, 3), 9))
+            for name, light in (("Black", 8.0), ("Brown", 20.0), ("Blond", 60.0))
+        ),
+        one_of=(("Black", "Brown", "Blond"),),
+    )
+    lightness = {}
+    for changes in ({"Black": True}, {"Brown": True}, {"Blond": True}, {"Black": False}, {"Blond": False}):
+        colour = steering_of(attributes, CLASSES, changes, BEFORE, AFTER, {}).colour
+        assert colour is not None
+        lightness[next(iter(changes.items()))] = colour.mean[0] - colour.spread[0]
+    assert lightness["Black", True] < 8
+    assert min(lightness["Brown", True], lightness["Black", False]) >= 8 + 2 * 8
+    assert max(lightness["Brown", True], lightness["Blond", False]) < lightness["Blond", True]
