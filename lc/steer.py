@@ -165,7 +165,7 @@ def _other_colour(attributes: AttributeSet, entry: Attribute, changes: Mapping[s
     light = entry.colour.mean[0]
     known = [(abs(one.colour.mean[0] - light), one) for one in _alternatives(attributes, entry, changes) if one.colour]
     _, nearest = min(known, key=lambda pair: pair[0], default=(0.0, None))
-    return nearest and _colour(attributes, nearest, _INSTEAD)
+    return _colour(attributes, nearest, _INSTEAD) if nearest else None
 
 
 def _alternatives(attributes: AttributeSet, entry: Attribute, changes: Mapping[str, Strength]) -> list[Attribute]:
