@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from tqdm import tqdm
@@ -76,18 +76,9 @@ def _edit(arguments: argparse.Namespace) -> int:
     warned: set[str] = set()
 
     def save(index: int, edit: Edit) -> None:
-        try:
-            picture = edit.result if blend == "change" else edit.crop_result
-            save_picture(picture, targets[index], EDITED, edit.reading.photo)
-            if arguments.stages:
-                save_stages(edit, targets[index], {"input": str(paths[index]), "set": asked, **settings})
-        except PhotoError as error:
-            _say(f"{paths[index]}: {error}")
-            failed.append(paths[index])
-        except OSError as error:
-            if error.errno not in _NAME_ERRORS:
-                raise
-            _say(f"{paths[index]}: its result cannot be called {targets[index].name}: {error.strerror}.")
+        stages = {"input": str(paths[index]), "set": asked, **settings} if arguments.stages else None
+        if problem := _save(edit, targets[index], blend, stages):
+            _say(f"{paths[index]}: {problem}")
             failed.append(paths[index])
 
     def use(batch: list[tuple[int, Reading]]) -> None:
@@ -110,6 +101,21 @@ def _edit(arguments: argparse.Namespace) -> int:
     with ThreadPoolExecutor(_READERS) as writers:
         _read(editor, paths, arguments, failed, use)
     return 3 if failed else 0
+
+
+def _save(edit: Edit, target: Path, blend: str, stages: dict[str, Any] | None) -> str | None:
+    """Write a result, and its stages where there is something to say of them; a sentence where it cannot be done."""
+    try:
+        save_picture(edit.result if blend == "change" else edit.crop_result, target, EDITED, edit.reading.photo)
+        if stages is not None:
+            save_stages(edit, target, stages)
+    except PhotoError as error:
+        return str(error)
+    except OSError as error:
+        if error.errno not in _NAME_ERRORS:
+            raise
+        return f"its result cannot be called {target.name}: {error.strerror}."
+    return None
 
 
 def _sample(arguments: argparse.Namespace) -> int:

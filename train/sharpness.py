@@ -67,6 +67,11 @@ class SharpnessTraining(RunConfig):
     r1: float = 0.05
     """Weight of the gradient penalty on photos (Mescheder et al. 2018), applied every 8th step."""
 
+    @property
+    def discriminates(self) -> bool:
+        """Whether a discriminator is trained at all."""
+        return self.features > 0 or self.adversarial > 0
+
 
 class PatchCritic(nn.Module):
     """Is a picture from a photo, each patch of it and the whole? Returns the logits and the features on the way."""
@@ -217,11 +222,12 @@ class DecoderTask(nn.Module):
         far = (made - drawn).square().sum() / max(1, made.numel())
         x, pictures, drawn = view(x), view(pictures), view(drawn)
         copies = pictures[: len(x)]
-        logits, features = critic(augmented(torch.cat([x, x[: len(made)], pictures]), generator))
-        pairs = [[side[: len(x)] for side in layer.float().chunk(2)] for layer in features]
-        matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
-        doubt = -opinion(logits.float().chunk(2)[1])
-        lpips = alike = error.new_zeros(())
+        matching = doubt = lpips = alike = error.new_zeros(())
+        if config.discriminates:
+            logits, features = critic(augmented(torch.cat([x, x[: len(made)], pictures]), generator))
+            pairs = [[side[: len(x)] for side in layer.float().chunk(2)] for layer in features]
+            matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
+            doubt = -opinion(logits.float().chunk(2)[1])
         if classifier:
             with torch.no_grad():
                 wanted = classifier.maps(torch.cat([x, drawn]))

@@ -46,14 +46,17 @@ class UpsamplerTraining(SharpnessTraining):
     model: UpsamplerConfig = field(default_factory=UpsamplerConfig)
     colour: float = 0.08
     """Augmentation: largest relative change of brightness."""
-    images: int = 19_200
+    images: int = 10_400
     """Photos to see in all."""
-    batch: int = 16
+    batch: int = 8
     pixel: float = 30.0
-    vgg_weight: float = 3.0
-    lr: float = 3e-4
+    features: float = 0.0
+    adversarial: float = 0.0
+    spectrum: float = 0.0
+    vgg_weight: float = 4.0
+    lr: float = 5e-4
     lr_critic: float = 4e-4
-    ema: float = 0.995
+    ema: float = 0.99
     limit: int | None = None
     """Use only so many photos: a dry run."""
 
@@ -109,8 +112,8 @@ class Upsampling(Stage[UpsamplerTraining]):
         view = View(self.size, chance)
         with self.engine.autocast(), torch.no_grad():
             small = self.copies(x, chance)
-            pair = augmented(torch.cat([view(x), view(net(small))]), chance)
-        critic = self.update("critic", pair, step % 8 == 0)
+            pair = augmented(torch.cat([view(x), view(net(small))]), chance) if config.discriminates else x[:0]
+        critic = self.update("critic", pair, step % 8 == 0) if config.discriminates else 0.0
         losses = self.update("upsampler", x, small, x[:0], view, chance)
         return dict(zip(("total", *PARTS), losses, strict=True)) | {"critic": critic}
 

@@ -204,12 +204,12 @@ def pose(
     alone = [name for name in changes.independent if name not in lines]
     by_actor = changes.outright.resolved.keys() - strengths.keys() - moves.keys() - lines.keys()
     proposed = edited & among.columns(by_actor, z.device)
-    for name, shift in (laid or {}).items():  # the actor serves those photos onto which nothing could be laid
-        column, there = among.names.index(name), shift.any(1)
-        proposed[:, column] = edited[:, column] & ~there
-        moves[name] = moves[name] & there
-    if laid and changes.wanted.keys() <= laid.keys():  # what such changes imply is seen in the photo as they are
-        proposed &= ~torch.stack([shift.any(1) for shift in laid.values()]).all(0)[:, None]
+    there = {name: shift.any(1) for name, shift in (laid or {}).items()}
+    for name, rows in there.items():  # the actor serves those photos onto which nothing could be laid
+        column = among.names.index(name)
+        proposed[:, column], moves[name] = edited[:, column] & ~rows, moves[name] & rows
+    if there and changes.wanted.keys() <= there.keys():  # what such changes imply is seen in the photo as they are
+        proposed &= ~torch.stack(list(there.values())).all(0)[:, None]
     return Problem(
         z=z.clone(),
         before=before.clone(),
