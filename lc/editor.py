@@ -128,7 +128,7 @@ class FaceEditor:
             pictures, probabilities = self._show(z, decoded), self._probabilities(z)
             for row, (photo, faces, face, aligned) in enumerate(chunk):
                 attributes = self.attributes.named(probabilities[row])
-                parsed = self.steerer.parsed(photo, aligned) or ()
+                parsed = self.steerer.parsed(photo, aligned, attributes) or ()
                 reading = Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], attributes, *parsed)
                 readings.append(reading)
         return readings

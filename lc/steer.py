@@ -23,6 +23,8 @@ __all__ = ["Steerer", "steering_of"]
 # that is not wanted: in between, it would still be taken for that.
 _WANTED, _INSTEAD = 0.4, 0.15
 _APART = 2.0  # spreads of the next darker colour from its mean
+_BARE = 0.2  # probability of what is worn, below which nothing is
+_ABOVE = (0.32 + MARGIN) / (1 + 2 * MARGIN)  # of the rows around a crop that lie above brows, and above glasses
 _THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
 
 
@@ -38,15 +40,25 @@ class Steerer:
         self._place, self._latent = model.statistics.mean.device, model.generator.latent
 
     @torch.inference_mode()
-    def parsed(self, photo: Photo, aligned: Aligned) -> tuple[Bytes, Maps] | None:
+    def parsed(self, photo: Photo, aligned: Aligned, read: Mapping[str, float]) -> tuple[Bytes, Maps] | None:
         """A photo around a face, (side, side, 3), and what the parser finds there: (C, side, side), probabilities in
-        parts of 255."""
+        parts of 255.
+
+        What is worn on a head where D_attr `read` that nothing is, by attribute name, is hair.
+        """
         if self._parser is None:
             return None
         with photo.held():
             wide = np.array(wide_crop(photo.rgb, aligned, self._parser.config.image_size))
         x = torch.from_numpy(wide).permute(2, 0, 1)[None].to(self._place) / 255
-        return wide, _levels(self._parser.parse(x, resample=False))[0]
+        maps = _levels(self._parser.parse(x, resample=False))[0]
+        classes = self._parser.config.classes
+        bare = {entry.part for entry in self._attributes.attributes if entry.part and read[entry.name] < _BARE}
+        for part in bare.intersection(classes):
+            above = maps[classes.index(part), : round(wide.shape[0] * _ABOVE)]
+            maps[classes.index("hair"), : len(above)] += above
+            above[:] = 0
+        return wide, maps
 
     def present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
         """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""

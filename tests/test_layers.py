@@ -168,3 +168,15 @@ def test_a_change_beside_glasses_acts_as_it_does_without_them(editor: FaceEditor
     mouths = [picture[top:bottom, left:right] for picture in (both, one, np.asarray(reading.photo.rgb, np.float32))]
     assert np.abs(mouths[1] - mouths[2]).mean() > 3
     assert np.abs(mouths[0] - mouths[1]).mean() < 0.6 * np.abs(mouths[1] - mouths[2]).mean()
+
+
+def test_hair_is_no_hat_where_none_is_worn(editor: FaceEditor) -> None:
+    reading = editor.read("lc/ui/examples/astronaut.jpg")
+    assert reading.attributes["Wearing_Hat"] < 0.2
+    assert reading.maps is not None
+    assert not reading.maps[CLASSES.index("hat"), :80].any()
+    change = np.asarray(editor.edit(reading, {"Black_Hair": True}).result, int) - np.asarray(reading.photo.rgb, int)
+    matrix = reading.aligned.matrix
+    left, top = (int(value) for value in matrix @ (24, 4, 1))
+    right, bottom = (int(value) for value in matrix @ (40, 12, 1))
+    assert (change[top:bottom, left:right].mean(2) < -20).mean() > 0.8  # the crown too
