@@ -174,7 +174,7 @@ def test_hair_is_no_hat_where_none_is_worn(editor: FaceEditor) -> None:
     reading = editor.read("lc/ui/examples/astronaut.jpg")
     assert reading.attributes["Wearing_Hat"] < 0.2
     assert reading.maps is not None
-    assert not reading.maps[CLASSES.index("hat"), :80].any()
+    assert not reading.maps[CLASSES.index("hat"), :70].any()
     change = np.asarray(editor.edit(reading, {"Black_Hair": True}).result, int) - np.asarray(reading.photo.rgb, int)
     matrix = reading.aligned.matrix
     left, top = (int(value) for value in matrix @ (24, 4, 1))
