@@ -46,7 +46,7 @@ class UpsamplerTraining(SharpnessTraining):
     model: UpsamplerConfig = field(default_factory=UpsamplerConfig)
     colour: float = 0.08
     """Augmentation: largest relative change of brightness."""
-    images: int = 10_400
+    images: int = 8_000
     """Photos to see in all."""
     batch: int = 8
     pixel: float = 30.0
