@@ -183,7 +183,8 @@ class FaceEditor:
                 `lc.edit.solve`.
             constraints: see `lc.constraints`.
             preserve: names of attributes to preserve; None: all that are neither wanted nor implied by what is.
-            style: which of several forms, of glasses and hats say, from 0; they go round. None: an Edit's own, else 0.
+            style: which of several forms, of glasses and hats say, from 0; they go round, see `styles`. None: an Edit's
+                own, else 0.
             face, aligned: see `read`.
 
         Raises:
