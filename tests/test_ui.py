@@ -171,7 +171,7 @@ def test_how_much_reaches_the_edit_and_comes_back(handlers: EditHandlers, sessio
 
 
 def test_another_form_is_an_entry_of_the_history_and_is_kept(
-    handlers: EditHandlers, folder: Folder, session: Session, astronaut: Path
+    handlers: EditHandlers, folder: Folder, session: Session, astronaut: Path, two_faces: Path
 ) -> None:
     wanted = sorted(set(session.now.boxes) ^ {"Young"})
 
@@ -188,6 +188,10 @@ def test_another_form_is_an_entry_of_the_history_and_is_kept(
     assert handlers.reset(second.session, VISITOR).stage["style"] == 0
     restored = handlers.restore(uploaded(folder, astronaut), None, second.session.kept(), VISITOR)
     assert restored.stage["style"] == restored.session.now.edit.style == 2
+    pair = handlers.open_upload(uploaded(folder, two_faces), VISITOR).session
+    other = handlers.choose_face("Face 2", ask(pair, 2).session, VISITOR)
+    assert other.stage["style"] == 0  # each face has its own
+    assert handlers.choose_face("Face 1", other.session, VISITOR).stage["style"] == 2
     assert ask(session, 3, "optimise").session.now.edit.style == 3
     for wrong in (-1, 0.5, math.nan, None, "x", [1]):
         with pytest.raises(LatentConstraintsError, match="Another one"):
