@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias, TypeVar
 
 from lc.errors import LatentConstraintsError
-from lc.numbers import MAX_COUNT, MAX_FACE, number, whole_number
+from lc.numbers import MAX_COUNT, MAX_FACE, MAX_STYLE, number, whole_number
 
 __all__ = ["main", "parse"]
 
@@ -165,7 +165,7 @@ def _add_edit(commands: _Commands, parents: list[_Parser]) -> None:
     edit.add_argument("--method", choices=("actor", "optimise"), default="actor", help="one pass, or many steps")
     edit.add_argument(
         "--style",
-        type=_checked(whole_number, 0, 1000),
+        type=_checked(whole_number, 0, MAX_STYLE),
         default=0,
         metavar="N",
         help="which of several forms of glasses or hat, from 0; they go round (default: 0)",

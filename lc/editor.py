@@ -7,6 +7,7 @@ edit.save("edited.png")
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -135,6 +136,20 @@ class FaceEditor:
 
     # --- edits -----------------------------------------------------------------------------------------------------
 
+    def styles(self, changes: Mapping[str, Strength] | Edit) -> int:
+        """In how many forms an edit with these changes can be had, see `edit`'s `style`; 1: in one only.
+
+        Of an Edit it is known whether its photo let anything be laid onto it; of changes alone it is taken to be so.
+        """
+        lays = not isinstance(changes, Edit) or bool(changes.steering and changes.steering.laid)
+        exemplars, counts = self.model.exemplars, [1]
+        for name, wanted in (changes.changes if isinstance(changes, Edit) else changes).items():
+            if isinstance(wanted, bool):
+                move = exemplars.get(name, wanted) if exemplars else None
+                laid = self.steerer.styles(name) if wanted and lays else 0
+                counts.append(laid or (len(move.styles) if move else 1))
+        return math.lcm(*counts)
+
     def attribute(self, name: str, wanted: Strength = True) -> Attribute:
         """A constraint on an attribute, as `set` makes them: {name: wanted}. Raises UnknownAttributeError."""
         return constraints_of(self.space, {name: wanted})[0]
@@ -168,7 +183,8 @@ class FaceEditor:
                 `lc.edit.solve`.
             constraints: see `lc.constraints`.
             preserve: names of attributes to preserve; None: all that are neither wanted nor implied by what is.
-            style: which of several forms, of glasses and hats say, from 0; they go round. None: an Edit's own, else 0.
+            style: which of several forms, of glasses and hats say, from 0; they go round, see `styles`. None: an Edit's
+                own, else 0.
             face, aligned: see `read`.
 
         Raises:

@@ -56,7 +56,7 @@ class Laid:
 
         A change for which nothing can be laid on is left out. Each is made for the photo as those below leave it.
         """
-        if reading.maps is None or not isinstance(self._model.generator, EncodingGenerator):
+        if reading.maps is None or not self._possible:
             return {}
         lays = {name: self._model.attributes[name].lays for name, wanted in changes.items() if wanted is True}
         asked = {name: layer for layer in LAYERS for name, wanted in lays.items() if wanted == layer}
@@ -64,12 +64,21 @@ class Laid:
             return {}
         onto, found = self._onto(reading), {}
         for name, layer in asked.items():
-            if (pixels := LAYERS[layer](onto, style)) is not None:
+            if (pixels := LAYERS[layer].make(onto, style)) is not None:
                 after = _under(onto, pixels)
                 before, moved = self._encoded(onto.rgb, after.rgb)
                 found[name] = Layer(pixels, moved - before)
                 onto = after
         return found
+
+    def styles(self, name: str) -> int:
+        """How many styles what is laid on for an attribute has; 0: nothing is."""
+        layer = LAYERS.get(self._model.attributes[name].lays)
+        return layer.styles if layer and self._possible else 0
+
+    @property
+    def _possible(self) -> bool:
+        return self._model.parser is not None and isinstance(self._model.generator, EncodingGenerator)
 
     def _encoded(self, *pictures: Floats) -> Tensor:
         """Wide crops, floats of 0..255 -> the means of their crops' posteriors, (B, latent)."""

@@ -11,11 +11,12 @@ from numbers import Real
 
 from lc.errors import LatentConstraintsError
 
-__all__ = ["MAX_COUNT", "MAX_FACE", "MAX_SEED", "number", "whole_number"]
+__all__ = ["MAX_COUNT", "MAX_FACE", "MAX_SEED", "MAX_STYLE", "number", "whole_number"]
 
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000  # faces generated in one go: two gigabytes of them
 MAX_FACE = 1_000  # more faces than a photo of 120 megapixels has in a place to be edited
+MAX_STYLE = 1_000  # more forms than there are of anything: they go round
 
 
 def whole_number(value: object, low: int = 0, high: int = MAX_SEED) -> int:

@@ -78,6 +78,10 @@ class Steerer:
         """What is laid onto each photo, by change; see `lc.laid`."""
         return [self._laid.on(reading, changes, style) for reading in readings]
 
+    def styles(self, name: str) -> int:
+        """How many styles what is laid on for an attribute has; 0: nothing is."""
+        return self._laid.styles(name)
+
     def shifts(self, layers: Sequence[Mapping[str, Layer]]) -> dict[str, Tensor]:
         """What the layers add to latents, (B, latent) by change; zeros in rows onto which nothing is laid."""
         none = torch.zeros(self._latent, device=self._place)

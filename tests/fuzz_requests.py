@@ -104,12 +104,13 @@ class Fuzzer:
         wish = [boxes, chance.random(), 0.5 + chance.random() / 2, chance.choice(["actor"] * 9 + ["optimise"])]
         answers = {name: chance.choice(["yes", "no", "either"]) for name in chance.sample(names, 2)}
         made = [chance.randrange(1, 5), str(chance.randrange(2**63)), chance.choice(["on", "off", "both"]), answers]
+        more = {"Young": "either", "warmer": chance.choice(["require", "either"])}
         known = {
             "open_upload": [photo],
             "describe": [photo, 0],
-            "edit": [photo, {"Young": chance.random()}, chance.random(), "actor", 0],
+            "edit": [photo, {"Young": chance.random()}, chance.random(), "actor", 0, chance.randrange(9)],
             "sample": [chance.randrange(1, 4), {"Smiling": True}, chance.randrange(2**63), True],
-            "change": [*wish, time.time() * 1000, {"Young": "either", "warmer": chance.choice(["require", "either"])}],
+            "change": [*wish, time.time() * 1000, more, chance.randrange(9)],
             "cancel": [time.time() * 1000],
             "restore": [photo, None, [{"face": 0, "boxes": boxes, "identity": 0.5, "strength": 1}]],
             "export": [chance.choice(["PNG", "JPEG", "WEBP"])],

@@ -107,6 +107,7 @@ def test_a_move_takes_the_actors_place_and_styles_differ(weights_copy: Path) -> 
     from lc.ui.session import reading_of
 
     reading = reading_of(sample)
+    assert [editor.styles({"Eyeglasses": wanted}) for wanted in (not has, has)] == [2, 1]
     edits = [editor.edit(reading, {"Eyeglasses": not has}, style=k) for k in range(3)]
     moved = [edit.z_edited - reading.z for edit in edits]
     assert torch.allclose(moved[0], move.styles[0], atol=1e-3)

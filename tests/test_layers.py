@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from lc.faces.frames import frames
 from lc.faces.hats import beanie
 from lc.faces.layers import LAYERS, scalp
 from lc.parser import CLASSES
+from lc.ui.session import reading_of
 
 # In CelebA's framing the eyes are at (35, 50) and (61, 50) of 96.
 PARTS = {"hair": (20, 6, 76, 40), "skin": (26, 30, 70, 90), "brows": (32, 40, 64, 43), "mouth": (40, 70, 56, 76)}
@@ -58,8 +60,8 @@ def test_whatever_a_parser_finds_a_layer_covers_between_nothing_and_all(boxes: d
     for name, (left, top, right, bottom) in boxes.items():
         for other in CLASSES:
             person.maps[other][top:bottom, left:right] = other == name
-    for lay in LAYERS.values():
-        layer = lay(person, 1)
+    for overlay in LAYERS.values():
+        layer = overlay.make(person, 1)
         if layer is None:
             continue
         assert np.isfinite(layer).all()
@@ -154,6 +156,19 @@ def test_what_is_laid_on_is_seen_in_the_photo_and_has_styles(editor: FaceEditor,
     top, bottom = (int(matrix[1] @ (32, row, 1)) for row in (rows.start, rows.stop))
     left, right = (int(matrix[0] @ (column, 32, 1)) for column in (16, 48))
     assert np.array_equal(pictures[0][top:bottom, left:right], before[top:bottom, left:right])
+
+
+def test_forms_are_counted_by_what_is_laid_on_or_else_learned(editor: FaceEditor) -> None:
+    styles, colours = len(glasses.STYLES), len(hats.COLOURS)
+    assert editor.styles({"Eyeglasses": True}) == editor.styles({"Eyeglasses": True, "Smiling": True}) == styles > 1
+    assert editor.styles({"Wearing_Hat": True}) == colours > 1
+    assert editor.styles({"Eyeglasses": True, "Wearing_Hat": True}) == math.lcm(styles, colours)
+    for one in ({}, {"Bald": True}, {"Smiling": True}, {"Eyeglasses": False}, {"Eyeglasses": 0.6}):
+        assert editor.styles(one) == 1  # taken off, or only hinted at: there is one form
+    made_up = editor.edit(reading_of(editor.sample(1, {"Eyeglasses": False}, seed=1)[0]), {"Eyeglasses": True})
+    exemplars = editor.model.exemplars
+    move = exemplars.get("Eyeglasses", True) if exemplars else None
+    assert editor.styles(made_up) == (len(move.styles) if move else 1)  # nothing is laid onto a face that was drawn
 
 
 def test_a_change_beside_glasses_acts_as_it_does_without_them(editor: FaceEditor) -> None:

@@ -7,13 +7,14 @@ import io
 import math
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lc.editor import FaceEditor
+from lc.editor import FaceEditor, Method
 from lc.errors import LatentConstraintsError
 from lc.results import animated
 from lc.ui.settings import Settings
@@ -28,7 +29,7 @@ from lc.ui.layout import build_page  # noqa: E402
 from lc.ui.making import MakingHandlers  # noqa: E402
 from lc.ui.photos import examples  # noqa: E402
 from lc.ui.session import HISTORY, Session, boxes_seen, changes_of, reading_of, tick  # noqa: E402
-from lc.ui.shown import failed  # noqa: E402
+from lc.ui.shown import Shown, failed  # noqa: E402
 from lc.ui.storage import Folder  # noqa: E402
 
 
@@ -167,6 +168,34 @@ def test_how_much_reaches_the_edit_and_comes_back(handlers: EditHandlers, sessio
     back = handlers.undo(shown.session, VISITOR)
     assert back.stage["strength"] == 1.0
     assert handlers.redo(back.session, VISITOR).stage["strength"] == 0.6
+
+
+def test_another_form_is_an_entry_of_the_history_and_is_kept(
+    handlers: EditHandlers, folder: Folder, session: Session, astronaut: Path, two_faces: Path
+) -> None:
+    wanted = sorted(set(session.now.boxes) ^ {"Young"})
+
+    def ask(before: Session, style: Any, method: Method = "actor") -> Shown:
+        return merged(handlers.change(wanted, 0.5, 1.0, method, 0, before, VISITOR, style=style))
+
+    first = ask(session, 0).session
+    second = ask(first, 2)
+    assert (second.stage["style"], second.session.now.edit.style, len(second.session.moments)) == (2, 2, 3)
+    assert ask(second.session, 2.0).session.at == 2  # asked for twice: one entry
+    back = handlers.undo(second.session, VISITOR)
+    assert back.stage["style"] == 0
+    assert handlers.redo(back.session, VISITOR).stage["style"] == 2
+    assert handlers.reset(second.session, VISITOR).stage["style"] == 0
+    restored = handlers.restore(uploaded(folder, astronaut), None, second.session.kept(), VISITOR)
+    assert restored.stage["style"] == restored.session.now.edit.style == 2
+    pair = handlers.open_upload(uploaded(folder, two_faces), VISITOR).session
+    other = handlers.choose_face("Face 2", ask(pair, 2).session, VISITOR)
+    assert other.stage["style"] == 0  # each face has its own
+    assert handlers.choose_face("Face 1", other.session, VISITOR).stage["style"] == 2
+    assert ask(session, 3, "optimise").session.now.edit.style == 3
+    for wrong in (-1, 0.5, math.nan, None, "x", [1]):
+        with pytest.raises(LatentConstraintsError, match="Another one"):
+            ask(session, wrong)
 
 
 def test_a_bad_upload_is_a_sentence(handlers: EditHandlers, folder: Folder, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_what_is_no_number_is_a_sentence_for_programs(
         lambda: endpoints.edit(photo, None, value, "actor"),
         lambda: endpoints.edit(photo, {"Young": value}, 0.5, "actor") if value is not True else endpoints.describe({}),
         lambda: endpoints.edit(photo, None, 0.5, value),
+        lambda: endpoints.edit(photo, None, 0.5, "actor", 0, value),
         lambda: endpoints.sample(1, None, 0, value if value is not True else 1),  # type: ignore[arg-type]
     ]
     for call in calls:
@@ -61,6 +62,18 @@ def test_what_is_no_number_is_a_sentence_for_programs(
             call()
         assert not error.value.print_exception
         assert 10 < len(str(error.value)) < 400
+
+
+def test_programs_choose_among_several_forms(editor: FaceEditor, folder: Folder, astronaut: Path) -> None:
+    endpoints, photo = Endpoints(editor, folder), uploaded(folder, astronaut)
+    many = editor.styles({"Eyeglasses": True})
+    first, second, round_again = (
+        Path(endpoints.edit(photo, {"Eyeglasses": True}, 0.5, "actor", style=style)[0]).read_bytes()
+        for style in (0, 1, many)
+    )
+    assert first == round_again != second
+    with pytest.raises(gr.Error, match=r"style: 0\.5 is not a whole number"):
+        endpoints.edit(photo, {"Eyeglasses": True}, 0.5, "actor", style=0.5)
 
 
 def test_every_seed_is_taken_and_is_another(tiny_editor: FaceEditor, folder: Folder) -> None:

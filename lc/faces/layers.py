@@ -7,6 +7,7 @@ what is behind goes on. Glasses are in `lc.faces.frames`, hats in `lc.faces.hats
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,13 +15,13 @@ import numpy.typing as npt
 
 from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
-from lc.faces.frames import frames
-from lc.faces.hats import beanie
+from lc.faces.frames import STYLES, frames
+from lc.faces.hats import COLOURS, beanie
 from lc.faces.heads import EYES, Head, between, face_of, hair_of, head_of
 from lc.faces.masks import Mask, grown, shrunk, smooth_step, soft
 from lc.faces.tone import to_lab, to_rgb
 
-__all__ = ["LAYERS", "scalp"]
+__all__ = ["LAYERS", "Overlay", "scalp"]
 
 # Places in parts of the crop's side, in CelebA's framing.
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
@@ -134,9 +135,22 @@ def _slope(light: Floats, aside: Floats, above: Floats) -> float:
     return float(plane[1])
 
 
-#: What is laid onto a photo in one of its styles, by name, lowest first: (S, S, 4), or None where it cannot be.
-LAYERS: dict[str, Callable[[Face, int], Floats | None]] = {
-    "scalp": lambda onto, _: scalp(onto),
-    "beanie": beanie,
-    "frames": frames,
+@dataclass(frozen=True)
+class Overlay:
+    """One kind of layer.
+
+    Attributes:
+        make: a face and a style, counted from 0 and going round -> (S, S, 4), or None where it cannot be laid on.
+        styles: how many there are.
+    """
+
+    make: Callable[[Face, int], Floats | None]
+    styles: int = 1
+
+
+#: What is laid onto photos, by name, lowest first.
+LAYERS: dict[str, Overlay] = {
+    "scalp": Overlay(lambda onto, _: scalp(onto)),
+    "beanie": Overlay(beanie, len(COLOURS)),
+    "frames": Overlay(frames, len(STYLES)),
 }

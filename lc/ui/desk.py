@@ -119,6 +119,7 @@ def _stage_labels() -> dict[str, str]:
         "no_camera": text("stage.no_camera"),
         "no_upload": text("stage.no_upload"),
         "cancel": text("stage.cancel"),
+        "another": text("edit.another"),
         "undo": text("edit.undo"),
         "redo": text("edit.redo"),
         "reset": text("edit.reset"),

@@ -44,6 +44,7 @@ class EditHandlers(PhotoHandlers):
         request: gr.Request,
         more: object = None,
         taught: Sequence[TaughtAttribute] = (),
+        style: object = 0,
     ) -> Iterator[Shown]:
         """Edit the photo to what the tiles, the sliders and the method say now; the optimiser shows its way.
 
@@ -57,6 +58,7 @@ class EditHandlers(PhotoHandlers):
             request: tells visitors apart.
             more: wishes beyond the boxes, see wishes.py.
             taught: the visitor's.
+            style: which of several forms, of glasses say, from 0.
         """
         if session is None:
             yield Shown(status=views.fault(text("photo.first")))
@@ -65,6 +67,7 @@ class EditHandlers(PhotoHandlers):
         identity = inputs.share(identity, text("edit.identity"))
         strength = inputs.share(strength, text("edit.strength"), 0.5)
         method = inputs.choice(method, text("edit.method"), METHODS)
+        form = inputs.style(style, text("edit.another"))
         latest = self.running.latest(request)
         wishes = self.wishes.checked(more, taught)
         mine = inputs.moment(asked) or latest.asked
@@ -74,7 +77,7 @@ class EditHandlers(PhotoHandlers):
         latest.asked = mine
         latest.stopped.clear()
         wanted = tick(self.editor.attributes, session.now.boxes, boxes)
-        wish = Moment(wanted, identity, method, session.now.edit, strength, wishes, tuple(taught))
+        wish = Moment(wanted, identity, method, session.now.edit, strength, wishes, tuple(taught), form)
         yield from self._fulfilled(session, wish, latest, mine)
 
     def _fulfilled(self, session: Session, wish: Moment, latest: Latest, mine: float) -> Iterator[Shown]:
@@ -87,7 +90,14 @@ class EditHandlers(PhotoHandlers):
             yield from self._walk(session, wish, latest, mine)
         else:
             moment = self._moment(
-                session.reading, wish.boxes, wish.identity, wish.strength, wish.method, wish.more, wish.taught
+                session.reading,
+                wish.boxes,
+                wish.identity,
+                wish.strength,
+                wish.method,
+                wish.more,
+                wish.taught,
+                wish.style,
             )
             # Whoever asked for something else meanwhile does not see this, nor find it in the history.
             if mine >= latest.asked:
@@ -111,6 +121,7 @@ class EditHandlers(PhotoHandlers):
             wish.identity,
             constraints=constraints,
             preserve=self.wishes.preserved(wish.more),
+            style=wish.style,
             stop=ends,
         )
         for progress in walk:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from lc.attributes import AttributeSet, Strength
 from lc.errors import LatentConstraintsError
-from lc.numbers import MAX_FACE, MAX_SEED, number, whole_number
+from lc.numbers import MAX_FACE, MAX_SEED, MAX_STYLE, number, whole_number
 from lc.ui.texts import text
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "moment",
     "seed",
     "share",
+    "style",
     "truth",
     "whole",
 ]
@@ -50,6 +51,7 @@ class Kept:
     boxes: tuple[str, ...]
     identity: float
     strength: float
+    style: int = 0
     more: object = None  # not checked: what was taught may be gone
 
 
@@ -71,6 +73,11 @@ def count(value: object, most: int) -> int:
 def seed(value: object) -> int:
     """A seed; as text too, because a browser's numbers are exact to 2^53 only."""
     return whole(value, text("random.seed"), 0, MAX_SEED)
+
+
+def style(value: object, field: str) -> int:
+    """Which of several forms, from 0."""
+    return whole(value, field, 0, MAX_STYLE)
 
 
 def face(value: object) -> int | None:
@@ -123,6 +130,7 @@ def kept(value: object, attributes: AttributeSet) -> list[Kept]:
             tuple(boxes(face.get("boxes"), attributes)),
             share(face.get("identity"), text("edit.identity")),
             share(face.get("strength"), text("edit.strength"), 0.5),
+            style(face.get("style", 0), text("edit.another")),
             face.get("more"),
         )
         for face in value[:20]

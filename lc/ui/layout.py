@@ -133,13 +133,14 @@ def _wire_edits(
 ) -> None:
     wrap = events.wrap
     quick: dict[str, Any] = {"queue": False, **_EVENT}
-    asked, more = gr.Number(0, visible=False), gr.JSON(visible=False)
+    asked, more, style = gr.Number(0, visible=False), gr.JSON(visible=False), gr.Number(0, visible=False)
     values = [
         gr.JSON(visible=False),
         *(gr.Number(visible=False) for _ in range(2)),
         gr.Textbox(visible=False),
         asked,
         more,
+        style,
     ]
     # First, so that what runs for an older wish makes way; this never queues.
     warn = desk.warn
@@ -178,6 +179,7 @@ def _endpoints(handlers: Endpoints, model: dict[str, Any]) -> None:
         identity = gr.Slider(0, 1, 0.5, label="identity")
         method = gr.Radio(["actor", "optimise"], value="actor", label="method")
         face = gr.Number(0, label="face", precision=0)
+        style = gr.Number(0, label="style", precision=0)
         count = gr.Number(4, label="count", precision=0)
         seed = gr.Number(0, label="seed", precision=0)
         realism = gr.Checkbox(True, label="realism")
@@ -187,6 +189,6 @@ def _endpoints(handlers: Endpoints, model: dict[str, Any]) -> None:
         trigger = gr.Button()
     public: dict[str, Any] = {"api_visibility": "public", **_RAW, **model}
     trigger.click(handlers.describe, [photo, face], report, api_name="describe", **public)
-    inputs = [photo, changes, identity, method, face]
+    inputs = [photo, changes, identity, method, face, style]
     trigger.click(handlers.edit, inputs, [result, report], api_name="edit", **public)
     trigger.click(handlers.sample, [count, changes, seed, realism], [files, report], api_name="sample", **public)

@@ -233,6 +233,7 @@ class Endpoints:
         identity: float,
         method: Method,
         face: float = 0,
+        style: float = 0,
     ) -> tuple[str, dict[str, Any]]:
         """Change attributes of a face in a photo.
 
@@ -242,14 +243,15 @@ class Endpoints:
             identity: 0 satisfies the attributes, 1 keeps the person.
             method: actor or optimise.
             face: as for describe.
+            style: which of several forms, of glasses and hats say, a whole number from 0; they go round.
 
         Returns:
             The edited photo at its own size, and what the critics say of it.
         """
         with _sentences():
             wanted, way = inputs.changes(changes, self.editor.attributes), inputs.choice(method, "method", METHODS)
-            keep = inputs.share(identity, "identity")
-            edit = self.editor.edit(self._read(photo, face), wanted, keep, way)
+            keep, form = inputs.share(identity, "identity"), inputs.style(style, "style")
+            edit = self.editor.edit(self._read(photo, face), wanted, keep, way, style=form)
             with edit.reading.photo.held():
                 path = self.pictures.edited(edit)
         report = {

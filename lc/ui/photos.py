@@ -134,7 +134,7 @@ class PhotoHandlers:
                 if set(face.boxes) != set(session.now.boxes) or more:
                     session = session.add(
                         self._moment(
-                            session.reading, face.boxes, face.identity, face.strength, "actor", more=more, taught=taught
+                            session.reading, face.boxes, face.identity, face.strength, "actor", more, taught, face.style
                         )
                     )
             return self._showing.full(session)
@@ -182,6 +182,7 @@ class PhotoHandlers:
         method: Method = "actor",
         more: More | None = None,
         taught: Sequence[TaughtAttribute] = (),
+        style: int = 0,
     ) -> Moment:
         changes, more = changes_of(self.editor.attributes, reading, boxes, strength), more or {}
         edit = self.editor.edit(
@@ -191,8 +192,9 @@ class PhotoHandlers:
             method,
             constraints=self.wishes.constraints(more, taught, reading.z, strength),
             preserve=self.wishes.preserved(more),
+            style=style,
         )
-        return Moment(boxes, identity, method, edit, strength, more, tuple(taught))
+        return Moment(boxes, identity, method, edit, strength, more, tuple(taught), style)
 
 
 def _seen(edit: Edit) -> bool:

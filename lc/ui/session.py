@@ -35,6 +35,7 @@ class Moment:
     strength: float = 1.0
     more: More = field(default_factory=dict)  # wishes beyond the boxes
     taught: tuple[TaughtAttribute, ...] = ()  # the visitor's at that time
+    style: int = 0  # which of several forms, of glasses say
 
     def settings(self) -> dict[str, Any]:
         """As JSON."""
@@ -44,6 +45,7 @@ class Moment:
             "strength": self.strength,
             "method": self.method,
             "more": dict(self.more),
+            "style": self.style,
         }
 
 

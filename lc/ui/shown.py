@@ -78,6 +78,7 @@ class Showing:
         attributes, now = self._attributes, session.now
         more = {
             "source": session.source,
+            "styles": self._wishes.editor.styles(now.edit),
             "serial": time.monotonic(),
             "details": views.details(attributes, now, changes_of(attributes, session.reading, now.boxes)),
         }

@@ -112,6 +112,7 @@ class Stage:
             "strength": now.strength,
             "method": now.method,
             "more": dict(now.more),
+            "style": now.style,
             "undo": session.can_undo,
             "redo": session.can_redo,
             "animation": bool(session.walk),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import PHONE, act, after, differs, sync_api, upload
+from driving import PHONE, act, after, differs, sync_api, tile, upload
 
 THEMES = ["light", "dark", "phone"]
 
@@ -31,6 +31,9 @@ def states(page: sync_api.Page, two_faces: Path, tmp_path: Path) -> Iterator[str
     sync_api.expect(page.locator(".lc-tile img:not([hidden])")).to_have_count(10)
     act(page, lambda: page.locator(".lc-tile").first.click())
     yield "a tile is on"
+    act(page, lambda: tile(page, "Eyeglasses").click())
+    sync_api.expect(page.locator("[data-do=another]")).to_be_visible()
+    yield "another one can be had"
     for tab in page.get_by_role("tab").all():
         tab.click()
         page.wait_for_timeout(1500)

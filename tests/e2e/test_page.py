@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from driving import act, after, differs, sync_api, tile, upload
+from driving import PHONE, act, after, differs, sync_api, tile, upload
 from PIL import Image
 
 
@@ -150,6 +151,51 @@ def test_a_link_carries_the_settings_and_no_photo(page: sync_api.Page, address: 
     other.goto(link)
     other.wait_for_function("window.lc?.state?.boxes?.includes('Black_Hair')")
     other.close()
+
+
+def pixels(page: sync_api.Page, rows: slice) -> np.ndarray:
+    """The edited picture between two heights of the face's box, in parts of it."""
+    address = page.evaluate("new URL(document.querySelector('.lc-after').src).href")
+    with Image.open(io.BytesIO(page.request.get(address).body())) as image:
+        picture = np.asarray(image.convert("L"), dtype=float)
+    (left, top, right, bottom), (a, b, c, d) = page.evaluate("[lc.state.faces[0].box, lc.state.crop]")
+    x, y = len(picture) / (c - a), len(picture) / (d - b)
+    first, last = (int(y * (top + part * (bottom - top) - b)) for part in (rows.start, rows.stop))
+    return picture[first:last, int(x * (left - a)) : int(x * (right - a))]
+
+
+def test_another_one_has_other_glasses_and_they_are_kept(page: sync_api.Page, address: str) -> None:
+    page.set_viewport_size(PHONE)
+    button = page.get_by_role("button", name="Another one")
+    if page.evaluate("lc.state.boxes.includes('Eyeglasses')"):
+        act(page, lambda: tile(page, "Eyeglasses").click())
+    sync_api.expect(button).to_be_hidden()  # there is one smile, and one photo as it is
+    first = act(page, lambda: tile(page, "Eyeglasses").click())
+    sync_api.expect(button).to_be_visible()
+    box = button.bounding_box()
+    assert box
+    assert min(box["width"], box["height"]) >= 44
+    assert page.evaluate("window.scrollY") + box["y"] + box["height"] < 2 * 844
+    eyes, chin = (pixels(page, rows) for rows in (slice(0.15, 0.55), slice(0.8, 1)))
+    second = act(page, button.click)
+    assert np.abs(pixels(page, slice(0.15, 0.55)) - eyes).mean() > 2
+    assert np.abs(pixels(page, slice(0.8, 1)) - chin).mean() < 0.5
+    assert act(page, lambda: page.keyboard.press("Control+z")) == first
+    assert act(page, lambda: page.keyboard.press("Control+Shift+z")) == second
+    button.focus()
+    third = act(page, lambda: page.keyboard.press("Enter"))
+    assert third not in (first, second)
+    assert page.evaluate("document.activeElement.dataset.do") == "another"
+    kept = page.evaluate("JSON.stringify(lc.state.keep)")
+    page.reload()
+    page.wait_for_function("kept => JSON.stringify(window.lc?.state?.keep) === kept", arg=kept)
+    assert after(page) == third
+    sync_api.expect(button).to_be_visible()
+    page.locator(".lc-details summary").click()
+    page.locator("[data-do=link]").click()
+    assert "style=2" in page.evaluate("location.hash")
+    act(page, lambda: tile(page, "Eyeglasses").click())
+    sync_api.expect(button).to_be_hidden()
 
 
 def test_the_wheel_over_the_picture_scrolls_the_page(page: sync_api.Page) -> None:

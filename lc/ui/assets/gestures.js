@@ -22,6 +22,10 @@ function snap() {
 }
 const DO = {
   undo: () => lc.ask("undo"), redo: () => lc.ask("redo"), reset: () => lc.ask("reset"), camera, snap, unsnap, link,
+  another: () => {
+    lc.wish.style = ((lc.wish.style ?? 0) + 1) % lc.state.styles;
+    lc.change();
+  },
   export: () => {
     lc.given.export = [find("select").value];
     trigger("export", { index: null });

@@ -45,13 +45,14 @@ function linked() {
   }
   lc.wish.identity = Number(given.get("identity") ?? 0.5);
   lc.wish.strength = Number(given.get("strength") ?? 1);
+  lc.wish.style = Number(given.get("style") ?? 0);
   lc.change();
 }
 async function link() {
-  const { seen } = lc.state, { boxes, identity, strength } = lc.wish;
+  const { seen } = lc.state, { boxes, identity, strength, style } = lc.wish;
   const changes = [...boxes.filter((box) => !seen.includes(box)).map((box) => `+${box}`),
     ...seen.filter((box) => !boxes.includes(box)).map((box) => `-${box}`)].join(",");
-  location.hash = new URLSearchParams({ changes, identity, strength });
+  location.hash = new URLSearchParams({ changes, identity, strength, style: style ?? 0 });
   try { await navigator.clipboard.writeText(location.href); } catch { /* it stands in the address line */ }
   find("[data-do=link]").textContent = t.copied;
 }

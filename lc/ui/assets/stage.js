@@ -14,6 +14,7 @@ element.firstElementChild.innerHTML = `
       aria-valuemax="100"><i></i></div>
     <div class="lc-faces"></div>
     <button type="button" class="lc-inset" aria-pressed="false"><img alt="" draggable="false"><i></i></button>
+    <button type="button" class="lc-button lc-another" data-do="another" hidden>${escaped(t.another)}</button>
     <div class="lc-busy" hidden></div>
     <div class="lc-over" hidden>${escaped(t.drop)}</div>
     <div class="lc-snap" hidden><video autoplay playsinline muted></video>
@@ -44,6 +45,7 @@ element.firstElementChild.innerHTML = `
 const find = (selector) => element.querySelector(selector);
 const frame = find(".lc-frame"), after = find(".lc-after"), before = find(".lc-before");
 const divider = find(".lc-divider"), inset = find(".lc-inset"), fault = find(".lc-fault");
+const another = find(".lc-another");
 let whole = false, held = false, blob = null, timer = 0, turning = 0, stream = null;
 
 // --- asking ---------------------------------------------------------------------------------------------------------
@@ -66,8 +68,8 @@ lc.ask = (name, values = [], index = null) => {
   trigger(name === "change" ? "change_wish" : name, { index });
 };
 lc.change = () => {
-  const { boxes, identity, strength, method, more } = lc.wish;
-  lc.ask("change", (asked) => [boxes, identity, strength, method, asked, more ?? {}]);
+  const { boxes, identity, strength, method, more, style } = lc.wish;
+  lc.ask("change", (asked) => [boxes, identity, strength, method, asked, more ?? {}, style ?? 0]);
 };
 // Another tab: what is on its way ends, and what stood there before it stands there again. A photo still comes in.
 lc.leave = () => {
@@ -162,6 +164,7 @@ function look(wipe) {
   Object.assign(spot.style, { left: `${100 * a}%`, top: `${100 * b}%`, width: `${100 * (c - a)}%`,
     height: `${100 * (d - b)}%` });
   inset.hidden = c - a > 0.97 && d - b > 0.97;
+  another.hidden = Boolean(turning) || !(s.styles > 1);
   faces();
   split(rest(), wipe);
 }
@@ -235,19 +238,20 @@ function show() {
     find(".lc-details div").innerHTML = view.details;
     if (lc.touched) keep(view);
   }
-  const boxes = (one) => [...(one.boxes ?? [])].sort().join() + JSON.stringify(one.more ?? {});
+  const boxes = (one) => [...(one.boxes ?? [])].sort().join() + JSON.stringify(one.more ?? {}) + (one.style ?? 0);
   look(!step && (fresh || boxes(old) !== boxes(view)));
   if (!step) history();
   lc.hear.forEach((hear) => hear());
 }
-const wished = ({ boxes, identity, strength, method, more }) =>
-  ({ boxes: [...(boxes ?? [])], identity, strength, method, more: { ...more } });
+const wished = ({ boxes, identity, strength, method, more, style }) =>
+  ({ boxes: [...(boxes ?? [])], identity, strength, method, more: { ...more }, style });
 
 // The first paint goes through some changes until somebody does something.
 function turn() {
   const loop = lc.state.loop;
   if (!loop || loop.length < 2 || calm.matches || lc.touched) return;
   let at = 0;
+  another.hidden = true; // it would be of one of them only
   turning = setInterval(() => {
     at = (at + 1) % loop.length;
     after.src = address(loop[at][0]);
