@@ -69,7 +69,7 @@ _LENS = (0.525, 0.07)
 _FRONT, _WRAP = 0.2, 0.14  # how far before the eyes the frame is, and how much less at its ends
 _HINGE, _EAR = (1.03, -0.13), (1.16, -0.06, -1.2)
 
-_SHADOW, _CAST = 0.3, 0.07  # how dark a shadow the frame throws on skin, and how far down
+_SHADOW, _CAST = 0.2, 0.07  # how dark a shadow the frame throws on skin, and how far down
 _GLOSS, _DULL = 70.0, 25.0  # grey levels by which edges are lighter that look up, and darker that look down
 _SKY = (0.1, 0.05)  # of it that is seen in clear lenses, and in dark ones
 _SKY_COLOUR, _GLASS_COLOUR = np.array([235, 240, 245], np.float32), np.array([22, 22, 26], np.float32)
