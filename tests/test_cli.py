@@ -224,7 +224,7 @@ def test_samples_are_numbered_and_repeat(shipped: Callable[..., int], tmp_path: 
         assert shipped("sample", *how, "--seed", seed, "--out", tmp_path / folder) == 0
         assert names(tmp_path / folder) == ["0000.png", "0001.png", "0002.png"]
     a, b, c = (pixels(tmp_path / folder / "0001.png") for folder in "abc")
-    assert a.shape == (64, 64, 3)
+    assert a.shape == (128, 128, 3)
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
 

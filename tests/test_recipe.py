@@ -319,7 +319,8 @@ def test_the_shipped_weights_recipe_can_be_looked_at_with_data_anywhere(
     shipped = read(FOLDER / "celeba-64.toml", root=tmp_path, out=tmp_path / "runs")
     for name in shipped.data:
         (tmp_path / name).mkdir()
-    some = {name: dataclasses.replace(data, photos=0) for name, data in shipped.data.items()}
+    places = {name: tmp_path / name for name in shipped.data}
+    some = {name: dataclasses.replace(data, path=places[name], photos=0) for name, data in shipped.data.items()}
     run(dataclasses.replace(shipped, data=some), dry=True)
     printed = capsys.readouterr().out
     assert printed.count(": run, was not run yet") == len(shipped.stages) > 40
