@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lc.faces.masks import soft
+from lc.faces.masks import smooth_step, soft
 
 __all__ = ["matted"]
 
@@ -14,13 +14,15 @@ _Floats = npt.NDArray[np.float32]
 
 _SURE, _LIKELY, _NOT = 0.92, 0.5, 0.1  # probabilities of what is the part, probably is, and is not
 _LIFT = 0.45  # power of the light: shadows differ by few grey levels
+_LIGHT = (40.0, 80.0)  # grey levels from which on it is no matter of shadows
 _SIDE = 96  # pixels that it is done at
 _LEAST = 30  # pixels of which colours can be learned
 _ROUNDS = 2
 
 
 def matted(probability: _Floats, rgb: _Floats) -> _Floats:
-    """Probabilities of a part, less where the colours say that it is not there: GrabCut (Rother et al. 2004).
+    """Probabilities of a part, less where the colours of what is dark say that it is not there: GrabCut (Rother et al.
+    2004).
 
     Args:
         probability: (S, S) in [0, 1].
@@ -39,5 +41,7 @@ def matted(probability: _Floats, rgb: _Floats) -> _Floats:
     cv2.setRNGSeed(0)  # of k-means: the same photo gives the same edit
     cv2.grabCut(lifted, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     there = soft((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), 0.7)
+    # In the light a parser tells hair from a wall better than colours do.
+    there = np.maximum(there, smooth_step(np.asarray(seen, dtype=np.float32).mean(2), *_LIGHT))
     whole = cv2.resize(there, probability.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.where(probability > _SURE, probability, probability * whole), dtype=np.float32)
