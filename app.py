@@ -67,7 +67,13 @@ def main() -> int:
     settings = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with Folder(settings.file_age) as folder:
-        return serve(settings, folder)
+        code = serve(settings, folder)
+    if settings.desktop:
+        # A window is closed while tiles are still being made: their threads would abort the interpreter as it ends.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":
