@@ -72,7 +72,7 @@ def _put(found: dict[str, np.ndarray], name: str, edit: Edit) -> None:
 
 def _put_sample(found: dict[str, np.ndarray], name: str, sample: Sample) -> None:
     found[f"{name} z"] = sample.z.numpy()
-    found[f"{name} pixels"] = np.asarray(sample.image)
+    found[f"{name} pixels"] = np.asarray(sample.decoded)
 
 
 def compare(before: Path, after: Path, levels: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -56,7 +57,8 @@ class Steerer:
         bare = {entry.part for entry in self._attributes.attributes if entry.part and read[entry.name] < _BARE}
         for part in bare.intersection(classes):
             above = maps[classes.index(part), : round(wide.shape[0] * _ABOVE)]
-            maps[classes.index("hair"), : len(above)] += above
+            hair = maps[classes.index("hair"), : len(above)]
+            hair[:] = cv2.add(hair, above)  # which stops at 255, where rounding might go beyond
             above[:] = 0
         return wide, maps
 

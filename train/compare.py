@@ -67,7 +67,7 @@ def editors(config: CompareConfig) -> dict[str, FaceEditor]:
 
 def faces(editor: FaceEditor, config: CompareConfig) -> list[Image.Image]:
     """The faces to show, at the first model's size; the astronaut comes last."""
-    made = [sample.image for sample in editor.sample(config.count, seed=config.seed)] if config.count else []
+    made = [sample.decoded for sample in editor.sample(config.count, seed=config.seed)] if config.count else []
     return [*made, editor.read(ASTRONAUT).aligned.crop]
 
 
@@ -93,7 +93,7 @@ def rows(editor: FaceEditor, crops: list[Image.Image], config: CompareConfig) ->
     result["smile toggled"] = [edit.edited for edit in smiles]
     glasses = editor.edit_many(readings, {"Eyeglasses": True}, config.identity)
     result["with glasses"] = [edit.edited for edit in glasses]
-    result["generated, from the same seeds"] = [s.image for s in editor.sample(len(crops), seed=config.seed)]
+    result["generated, from the same seeds"] = [s.decoded for s in editor.sample(len(crops), seed=config.seed)]
     return result
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
 from lc.faces.frames import over, photo_light
-from lc.faces.heads import Head, between, face_of, hair_of, head_of
+from lc.faces.heads import UPRIGHT, Head, between, face_of, hair_of, head_of
 from lc.faces.masks import grown, smooth_step, soft
 
 __all__ = ["COLOURS", "beanie"]
@@ -35,7 +35,6 @@ _WORN = 0.5  # share of a head above the brows that shows a hat, where one is wo
 _WIDE, _HIGH = 1.08, 1.13
 _BROW, _EAR = 0.36, 0.26  # how far above the eyes its edge is in the middle, and how much lower at the sides
 _CUFF, _BULGE = 0.3, 0.035  # how high its cuff is, and how much wider than the rest
-_POWER = 2.35
 _RIBS = 15.0  # to each side
 _FUZZ = 0.6  # pixels by which wool stands out
 _STRAND = 0.15  # probability of hair from which on there are strands
@@ -69,7 +68,7 @@ def beanie(onto: Face, style: int = 0) -> Floats | None:
     edge: Floats = np.asarray(
         up - _BROW + _EAR * np.abs(across).clip(0, 1.2) ** 2.2, dtype=np.float32
     )  # above its edge
-    noise = _noise()[: edge.shape[0], : edge.shape[1]]
+    noise = _noise(_FINE * len(face))[box]
     thick = smooth_step(edge, -0.02, 0.04) * (1 - smooth_step(edge, _CUFF - 0.03, _CUFF + 0.02))
     across = np.asarray(across / (1 + _BULGE * thick), dtype=np.float32)
     radius = _radius(across, up)
@@ -94,12 +93,12 @@ def _places(head: Head, side: int) -> tuple[tuple[slice, slice], Floats, Floats]
 
 def _radius(across: Floats, up: Floats) -> Floats:
     """1 on the outline of a head with a hat, and 0 between its eyes."""
-    return np.asarray((np.abs(across) ** _POWER + up.clip(0) ** _POWER) ** (1 / _POWER), dtype=np.float32)
+    return np.asarray((np.abs(across) ** UPRIGHT + up.clip(0) ** UPRIGHT) ** (1 / UPRIGHT), dtype=np.float32)
 
 
 def _lit(across: Floats, up: Floats, edge: Floats, radius: Floats, noise: Floats) -> Floats:
     """How light the knitting is, of its colour."""
-    height = (1 - up.clip(0, 0.999) ** _POWER) ** (1 / _POWER)  # half the width at a row
+    height = (1 - up.clip(0, 0.999) ** UPRIGHT) ** (1 / UPRIGHT)  # half the width at a row
     cuff = 1 - smooth_step(edge, _CUFF - 0.01, _CUFF + 0.01)
     turn = np.arcsin((across / (height + (1 - height) * cuff)).clip(-1, 1))  # about the head
     rib = np.abs(np.cos(_RIBS * turn)) ** 0.7
@@ -130,9 +129,9 @@ def _bared(onto: Face, head: Head) -> Floats:
 
 
 @cache
-def _noise() -> Floats:
-    """The same for everybody, (768, 768), of deviation 1."""
-    chance, side = np.random.default_rng(0), 768
+def _noise(side: int) -> Floats:
+    """The same for everybody, (side, side), of deviation 1."""
+    chance = np.random.default_rng(0)
     fine = soft(chance.standard_normal((side, side)).astype(np.float32), 1.0)
     small = chance.standard_normal((side // 8, side // 8)).astype(np.float32)
     broad = cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)

@@ -9,7 +9,7 @@ import numpy as np
 from lc.faces.composites import Face, Floats
 from lc.faces.masks import Mask, largest, smooth_step
 
-__all__ = ["EYES", "Head", "between", "face_of", "hair_of", "head_of"]
+__all__ = ["EYES", "UPRIGHT", "Head", "between", "face_of", "hair_of", "head_of"]
 
 # Places in parts of the crop's side, in CelebA's framing.
 EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
@@ -20,7 +20,7 @@ _HALF_JAW = (0.235, 0.3)  # of the face below the ears, likewise
 _EARS = 0.35  # of the way from the eyes to the chin, where ears end
 _LEAST = 0.2  # of a chin below the eyes, however little of a face is found
 _CROWN = (0.38, 0.46)  # how far above the eyes it ends
-_UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
+UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def head_of(onto: Face, face: Mask) -> Head:
     # Below the ears a head is as wide as its face.
     jaw = between(0.5 * (right - left) / inner, *_HALF_JAW) * inner
     aside = np.abs(along - x) / (width + (jaw - width) * smooth_step(below, 0.0, _EARS))
-    radius = np.where(down < y, (aside**_UPRIGHT + above**_UPRIGHT) ** (1 / _UPRIGHT), np.hypot(aside, below / 1.05))
+    radius = np.where(down < y, (aside**UPRIGHT + above**UPRIGHT) ** (1 / UPRIGHT), np.hypot(aside, below / 1.05))
     return Head(x, y, width, crown, chin, np.asarray(1 - radius, dtype=np.float32))
 
 
