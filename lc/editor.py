@@ -127,11 +127,12 @@ class FaceEditor:
                 perceptual=model.perceptual,
             )
             pictures, probabilities = self._show(z, decoded), self._probabilities(z)
-            for row, (photo, faces, face, aligned) in enumerate(chunk):
-                attributes = self.attributes.named(probabilities[row])
-                parsed = self.steerer.parsed(photo, aligned, attributes) or ()
-                reading = Reading(photo, faces, face, aligned, z[row].cpu(), pictures[row], attributes, *parsed)
-                readings.append(reading)
+            attributes = [self.attributes.named(row) for row in probabilities]
+            parsed = self.steerer.parsed(chunk, attributes)
+            readings += [
+                Reading(*one, z[row].cpu(), pictures[row], attributes[row], *(parsed[row] or ()))
+                for row, one in enumerate(chunk)
+            ]
         return readings
 
     # --- edits -----------------------------------------------------------------------------------------------------

@@ -6,17 +6,21 @@ latents is that of this very photo: encode(photo with it) - encode(photo).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from lc.attributes import Strength
+from lc.faces.align import FRAME_BOX, TEMPLATE, turn_of
 from lc.faces.composites import Face, Floats
+from lc.faces.detect import detector
+from lc.faces.frames import turn_by_skin
 from lc.faces.layers import LAYERS
 from lc.faces.steering import MARGIN
 from lc.generator import EncodingGenerator
@@ -24,6 +28,9 @@ from lc.results import Reading
 from lc.weights import Model
 
 __all__ = ["Laid", "Layer"]
+
+
+_TURNED = 0.15  # sine of a turn below which it is not looked at twice
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +58,31 @@ class Laid:
         self._model = model
 
     @torch.inference_mode()
-    def on(self, reading: Reading, changes: Mapping[str, Strength], style: int = 0) -> dict[str, Layer]:
-        """What is laid onto a photo for each change that asks for it, by name, lowest first.
+    def on(
+        self, readings: Sequence[Reading], changes: Mapping[str, Strength], style: int = 0
+    ) -> list[dict[str, Layer]]:
+        """What is laid onto each photo for each change that asks for it, by name, lowest first.
 
         A change for which nothing can be laid on is left out. Each is made for the photo as those below leave it.
         """
-        if reading.maps is None or not self._possible:
-            return {}
+        found: list[dict[str, Layer]] = [{} for _ in readings]
         lays = {name: self._model.attributes[name].lays for name, wanted in changes.items() if wanted is True}
         asked = {name: layer for layer in LAYERS for name, wanted in lays.items() if wanted == layer}
-        if not asked:
-            return {}
-        onto, found = self._onto(reading), {}
+        if not asked or not self._possible:
+            return found
+        faces = {row: self._onto(reading) for row, reading in enumerate(readings) if reading.maps is not None}
+        latents: dict[int, Tensor] = {}
         for name, layer in asked.items():
-            if (pixels := LAYERS[layer].make(onto, style)) is not None:
-                after = _under(onto, pixels)
-                before, moved = self._encoded(onto.rgb, after.rgb)
-                found[name] = Layer(pixels, moved - before)
-                onto = after
+            made = {row: LAYERS[layer].make(face, style) for row, face in faces.items()}
+            drawn = {row: pixels for row, pixels in made.items() if pixels is not None}
+            fresh = [row for row in drawn if row not in latents]
+            after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}
+            encoded = self._encoded([faces[row].rgb for row in fresh] + [face.rgb for face in after.values()])
+            latents.update(zip(fresh, encoded, strict=False))
+            for (row, pixels), moved in zip(drawn.items(), encoded[len(fresh) :], strict=True):
+                found[row][name] = Layer(pixels, moved - latents[row])
+                latents[row] = moved
+            faces.update(after)
         return found
 
     def styles(self, name: str) -> int:
@@ -80,8 +94,10 @@ class Laid:
     def _possible(self) -> bool:
         return self._model.parser is not None and isinstance(self._model.generator, EncodingGenerator)
 
-    def _encoded(self, *pictures: Floats) -> Tensor:
+    def _encoded(self, pictures: Sequence[Floats]) -> Tensor:
         """Wide crops, floats of 0..255 -> the means of their crops' posteriors, (B, latent)."""
+        if not pictures:
+            return torch.empty(0, self._model.generator.latent)
         generator, parser = self._model.generator, self._model.parser
         assert isinstance(generator, EncodingGenerator)
         assert parser is not None
@@ -101,8 +117,24 @@ class Laid:
         assert reading.wide is not None
         assert reading.maps is not None
         maps = reading.maps.astype(np.float32) / 255
-        names = self._model.parser.config.classes
-        return Face(reading.wide.astype(np.float32), dict(zip(names, maps, strict=True)), 1 / (1 + 2 * MARGIN))
+        classes, side = self._model.parser.config.classes, self._model.parser.config.image_size
+        photo = reading.aligned.scale * reading.aligned.crop.width / side  # its pixels to one
+        inner = 1 / (1 + 2 * MARGIN)
+        face = Face(reading.wide.astype(np.float32), dict(zip(classes, maps, strict=True)), inner, detail=photo)
+        return replace(face, turn=_turn(reading, face))
+
+
+def _turn(reading: Reading, onto: Face) -> float | None:
+    """How far the head is turned, by its landmarks: as they were found; in an aligned crop they are looked for where
+    the skin says that it may be, which hair and hats cover unevenly too."""
+    if reading.face is not None:
+        return turn_of(reading.face.landmarks)
+    assert reading.wide is not None
+    if abs(turn_by_skin(onto)) < _TURNED:
+        return None
+    crop = (TEMPLATE - FRAME_BOX[:2]) / (FRAME_BOX[2] - FRAME_BOX[0])
+    places = (crop + MARGIN) * len(reading.wide) / (1 + 2 * MARGIN)
+    return turn_of(detector().landmarks(Image.fromarray(reading.wide), places))
 
 
 def _under(face: Face, pixels: Floats) -> Face:
@@ -110,4 +142,4 @@ def _under(face: Face, pixels: Floats) -> Face:
     layer = cv2.resize(pixels, face.rgb.shape[:2], interpolation=cv2.INTER_AREA)
     rest = 1 - layer[..., 3]
     maps = {name: values * rest if name in ("hair", "hat") else values for name, values in face.maps.items()}
-    return Face(face.rgb + layer[..., 3:] * (layer[..., :3] - face.rgb), maps, face.inner)
+    return replace(face, rgb=face.rgb + layer[..., 3:] * (layer[..., :3] - face.rgb), maps=maps)

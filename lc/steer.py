@@ -12,10 +12,9 @@ from torch import Tensor
 
 from lc.attributes import Attribute, AttributeSet, Colour, Strength
 from lc.constraints import And, Constraint, Not, Or, Rule, Taught
-from lc.faces import Aligned, Photo
 from lc.faces.steering import MARGIN, Maps, Steering, wide_crop
 from lc.laid import Laid, Layer
-from lc.results import Bytes, Reading
+from lc.results import Bytes, Located, Reading
 from lc.weights import Model
 
 __all__ = ["Steerer", "steering_of"]
@@ -26,6 +25,7 @@ _WANTED, _INSTEAD = 0.4, 0.15
 _APART = 2.0  # spreads of the next darker colour from its mean
 _BARE = 0.2  # probability of what is worn, below which nothing is
 _ABOVE = (0.32 + MARGIN) / (1 + 2 * MARGIN)  # of the rows around a crop that lie above brows, and above glasses
+_BATCH = 8  # photos that are parsed together: more do not fit into a core's cache
 _THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
 
 
@@ -41,26 +41,36 @@ class Steerer:
         self._place, self._latent = model.statistics.mean.device, model.generator.latent
 
     @torch.inference_mode()
-    def parsed(self, photo: Photo, aligned: Aligned, read: Mapping[str, float]) -> tuple[Bytes, Maps] | None:
-        """A photo around a face, (side, side, 3), and what the parser finds there: (C, side, side), probabilities in
-        parts of 255.
+    def parsed(
+        self, located: Sequence[Located], read: Sequence[Mapping[str, float]]
+    ) -> list[tuple[Bytes, Maps] | None]:
+        """Photos around their faces, (side, side, 3), and what the parser finds there: (C, side, side), probabilities
+        in parts of 255. None without a parser.
 
         What is worn on a head where D_attr `read` that nothing is, by attribute name, is hair.
         """
         if self._parser is None:
-            return None
-        with photo.held():
-            wide = np.array(wide_crop(photo.rgb, aligned, self._parser.config.image_size))
-        x = torch.from_numpy(wide).permute(2, 0, 1)[None].to(self._place) / 255
-        maps = _levels(self._parser.parse(x, resample=False))[0]
+            return [None] * len(located)
+        size = self._parser.config.image_size
+        wide = [np.array(wide_crop(one.photo.rgb, one.aligned, size)) for one in located]
+        maps: list[Maps] = []
+        for first in range(0, len(wide), _BATCH):
+            x = torch.from_numpy(np.stack(wide[first : first + _BATCH])).permute(0, 3, 1, 2).to(self._place) / 255
+            maps += list(_levels(self._parser.parse(x, resample=False)))
+        for one, known in zip(maps, read, strict=True):
+            self._told(one, known)
+        return list(zip(wide, maps, strict=True))
+
+    def _told(self, maps: Maps, read: Mapping[str, float]) -> None:
+        """Make what is worn above the brows hair, in place, where D_attr read that nothing is."""
+        assert self._parser is not None
         classes = self._parser.config.classes
         bare = {entry.part for entry in self._attributes.attributes if entry.part and read[entry.name] < _BARE}
         for part in bare.intersection(classes):
-            above = maps[classes.index(part), : round(wide.shape[0] * _ABOVE)]
+            above = maps[classes.index(part), : round(maps.shape[1] * _ABOVE)]
             hair = maps[classes.index("hair"), : len(above)]
             hair[:] = cv2.add(hair, above)  # which stops at 255, where rounding might go beyond
             above[:] = 0
-        return wide, maps
 
     def present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
         """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""
@@ -78,7 +88,7 @@ class Steerer:
         self, readings: Sequence[Reading], changes: Mapping[str, Strength], style: int = 0
     ) -> list[dict[str, Layer]]:
         """What is laid onto each photo, by change; see `lc.laid`."""
-        return [self._laid.on(reading, changes, style) for reading in readings]
+        return self._laid.on(readings, changes, style)
 
     def styles(self, name: str) -> int:
         """How many styles what is laid on for an attribute has; 0: nothing is."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from flat_faces import SIDE, face
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from lc.editor import FaceEditor
 from lc.faces import frames as glasses
 from lc.faces import hats
+from lc.faces.align import TEMPLATE, turn_of
 from lc.faces.composites import Face, Floats
-from lc.faces.frames import frames
+from lc.faces.frames import frames, turn_by_skin
 from lc.faces.hats import beanie
 from lc.faces.layers import LAYERS, scalp
 from lc.parser import CLASSES
@@ -107,6 +111,52 @@ def test_glasses_follow_the_eyes_and_the_turn_of_the_head() -> None:
     assert turned[:, middle:, 3].sum() > 1.05 * turned[:, :middle, 3].sum()  # that temple is seen
     away = {**LOOKING.maps, "skin": np.roll(LOOKING.maps["skin"], 26, 1)}
     assert frames(dataclasses.replace(LOOKING, maps=away)) is None
+
+
+def test_hair_over_half_a_face_does_not_turn_its_glasses_where_the_nose_is_seen() -> None:
+    """Hair hides a cheek as a turn of the head would: where landmarks are known, the nose says which it is."""
+    hidden = {**LOOKING.maps, "skin": LOOKING.maps["skin"].copy()}
+    hidden["skin"][:, :42] = 0
+    half = dataclasses.replace(LOOKING, maps=hidden)
+    assert abs(turn_by_skin(half)) > 0.3
+    straight = turn_of(TEMPLATE)
+    assert abs(straight) < 0.05
+    layer = frames(dataclasses.replace(half, turn=straight))
+    assert layer is not None
+    middle = layer.shape[1] // 2
+    assert abs(layer[:, middle:, 3].sum() / layer[:, :middle, 3].sum() - 1) < 0.1
+
+
+def test_a_nose_to_the_right_is_a_head_turned_to_the_right() -> None:
+    moved = TEMPLATE + np.array([[0, 0], [0, 0], [10, 0], [0, 0], [0, 0]])
+    assert turn_of(moved) > 0.2
+    assert turn_of(moved * (-1, 1)) == pytest.approx(-turn_of(moved))
+    assert turn_of(np.zeros((5, 2))) == 0
+
+
+@pytest.mark.parametrize("make", [frames, beanie])
+def test_what_is_drawn_is_no_finer_than_the_photo_needs(make: Callable[[Face], Floats | None]) -> None:
+    small, large = (make(dataclasses.replace(LOOKING, detail=detail)) for detail in (1.2, 9.0))
+    assert small is not None
+    assert large is not None
+    assert len(small) == 2 * SIDE < len(large)
+    change = np.abs(with_layer(LOOKING, small) - with_layer(LOOKING, large))
+    assert change.mean() < 1
+
+
+def test_what_is_laid_onto_many_photos_is_what_is_laid_onto_each(editor: FaceEditor) -> None:
+    reading = editor.read("lc/ui/examples/astronaut.jpg")
+    other = editor.read(reading.photo.rgb.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    drawn = reading_of(editor.sample(1, seed=1)[0])  # of which nothing is parsed
+    changes = {"Eyeglasses": True, "Wearing_Hat": True, "Smiling": False}
+    both = editor.steerer.layers([reading, drawn, other], changes)
+    assert both[1] == {}
+    for found, one in zip(both[::2], (reading, other), strict=True):
+        (alone,) = editor.steerer.layers([one], changes)
+        assert list(found) == list(alone) == ["Wearing_Hat", "Eyeglasses"]
+        for name, layer in alone.items():
+            assert np.array_equal(found[name].pixels, layer.pixels)
+            torch.testing.assert_close(found[name].shift, layer.shift, atol=1e-3, rtol=1e-3)
 
 
 def test_who_wears_glasses_or_a_hat_gets_no_second_one() -> None:

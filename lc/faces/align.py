@@ -20,7 +20,7 @@ from PIL import Image
 
 from lc.errors import PhotoError
 
-__all__ = ["FRAME_BOX", "FRAME_SIZE", "TEMPLATE", "Aligned", "align", "fit", "frame_crop", "warp"]
+__all__ = ["FRAME_BOX", "FRAME_SIZE", "TEMPLATE", "Aligned", "align", "fit", "frame_crop", "turn_of", "warp"]
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -34,6 +34,8 @@ TEMPLATE: Array = np.array([[69.6, 111.7], [108.4, 111.7], [88.7, 135.8], [71.6,
 # How much each landmark counts. CelebA was framed by its eyes alone; the mouth steadies the detector's noise on
 # them, and the nose, which moves sideways when the head turns, adds more error than it takes away.
 _WEIGHTS: Array = np.array([1.0, 1.0, 0.0, 0.5, 0.5])
+
+_NOSE = 1.5  # sine of a turn, by how far the nose moves beside the middle of the face, in parts of the eyes' distance
 
 _MARGIN = 2  # crop pixels that the bicubic kernel reaches past the crop's edge
 _OVERSAMPLING = 4  # finest step of the rotation, in parts of a crop pixel
@@ -105,6 +107,22 @@ def fit(landmarks: npt.NDArray[np.floating], size: int) -> Array:
         raise PhotoError("The five landmarks do not span a face; choose another face or photo.")
     offset = y0 - factor * x0
     return np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
+
+
+def turn_of(landmarks: npt.NDArray[np.floating]) -> float:
+    """How far a head is turned: the sine of its turn to the picture's right, by where the nose is, in -1 to 1.
+
+    Args:
+        landmarks: (5, 2), ordered as in `detect.Face`.
+
+    Returns:
+        In the middle of 125 photos it is what the borders of the skin say; 0 where the landmarks span no face.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    (x, y), (along, down), apart = points[2] - eyes, mouth - eyes, float(np.hypot(*(points[1] - points[0])))
+    length = float(np.hypot(along, down))
+    return float(np.clip(_NOSE * (x * down - y * along) / (length * apart), -1, 1)) if length * apart > 0 else 0.0
 
 
 def warp(rgb: Image.Image, matrix: Array, size: int) -> Image.Image:

@@ -105,6 +105,10 @@ class FaceDetector:
             faces = faces if _best(faces) >= _LEAST else []
         return sorted(faces, key=lambda face: _area(face) * _inside(face, image.size) ** 3, reverse=True)
 
+    def landmarks(self, image: Image.Image, around: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """The landmarks of a face that is known to be where `around` lies, (5, 2) each."""
+        return self._landmarks(image, fit(around, 1))
+
     def _found(self, image: Image.Image, side: int, search: Callable[[Image.Image], list[Face]]) -> list[Face]:
         """Search an image at a size of at most `side`, and look at what is found again at its own."""
         ratio = min(1.0, side / max(image.size))
@@ -134,6 +138,12 @@ class FaceDetector:
         the 64x64 crop. None if the third net no longer sees a face.
         """
         matrix = fit(face.landmarks, 1)  # unit crop to photo
+        score = self._score(image, matrix)
+        return None if score < _THRESHOLDS[2] else Face(face.box, self._landmarks(image, matrix), score)
+
+    @torch.inference_mode()
+    def _landmarks(self, image: Image.Image, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(5, 2), by views of the photo and their mirror images; `matrix` as `_score` takes it."""
         views, frames = [], []
         for half in _VIEW_HALVES:
             linear = matrix[:, :2] * (2 * half / 48)
@@ -142,14 +152,11 @@ class FaceDetector:
             views += [view, view.flip(3)]
             frames.append(frame)
         _, points, _ = self.output_net(torch.cat(views))
-        score = self._score(image, matrix)
-        if score < _THRESHOLDS[2]:
-            return None
         points = points.view(-1, 2, 5).transpose(1, 2).double().numpy()  # (4, 5, 2)
         points[1::2] = (points[1::2] * (-1, 1) + (1, 0))[:, _MIRRORED]
         points = 48 * (points[0::2] + points[1::2]) / 2  # (2, 5, 2) view pixels
-        landmarks = np.mean([p @ f[:, :2].T + f[:, 2] for p, f in zip(points, frames, strict=True)], axis=0)
-        return Face(face.box, landmarks, score)
+        found = [p @ f[:, :2].T + f[:, 2] for p, f in zip(points, frames, strict=True)]
+        return np.asarray(np.mean(found, axis=0))
 
     def _score(self, image: Image.Image, matrix: npt.NDArray[np.float64]) -> float:
         """How probable a face is in views turned and shifted a little, on average: what is none seldom is in all.

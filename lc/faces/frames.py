@@ -7,7 +7,7 @@ projects; so it is crisp at any resolution, where a generator of few pixels only
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from lc.faces.align import FRAME_BOX, TEMPLATE
 from lc.faces.composites import Face, Floats
 from lc.faces.masks import smooth_step, soft
 
-__all__ = ["STYLES", "Style", "frames"]
+__all__ = ["STYLES", "Style", "frames", "turn_by_skin"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ STYLES: tuple[Style, ...] = (
     Style(0.42, 0.235, 3.6, 0.04, 0.02, (0.06, 0.05, 0.045), (40, 42, 56)),
 )
 
-_FINE = 4  # times as many pixels as the photo's crop that is laid onto
+_FINE = 4  # times as many pixels as the crop that is laid onto, at most
 _APART = float(TEMPLATE[1, 0] - TEMPLATE[0, 0]) / (FRAME_BOX[2] - FRAME_BOX[0])  # of eyes, in parts of the crop's side
 _EYES = (TEMPLATE[:2] - FRAME_BOX[:2]) / (FRAME_BOX[2] - FRAME_BOX[0])
 _NEAR = 0.07  # parts of the crop's side: an eye is looked for so far from there
@@ -90,7 +90,7 @@ def frames(onto: Face, style: int = 0) -> Floats | None:
     pose = _pose(onto)
     if abs(pose.turn) > _TURNED or _worn(onto, pose):
         return None
-    form, side = STYLES[style % len(STYLES)], _FINE * onto.rgb.shape[0]
+    form, side = STYLES[style % len(STYLES)], onto.finer(_FINE) * onto.rgb.shape[0]
     view = _view(pose, side)
     maps = {name: view.of(onto.maps[name]) for name in ("hair", "hat", "skin", "background")}
     covered = maps["hair"] + maps["hat"]
@@ -198,12 +198,17 @@ def _pose(onto: Face) -> _Pose:
     x, y = (eyes[0] + eyes[1]) / 2
     across, lower = eyes[1] - eyes[0]
     apart = float(np.hypot(across, lower))
-    turn = _turn(onto, x, y, apart)
+    turn = _turn(onto, x, y, apart) if onto.turn is None else onto.turn
     return _Pose(x, y, apart / (1 - min(turn**2, 0.5)) ** 0.5, float(np.arctan2(lower, across)), turn)
 
 
+def turn_by_skin(onto: Face) -> float:
+    """The sine of a head's turn to the picture's right, by where the skin of its cheeks ends."""
+    return _pose(replace(onto, turn=None)).turn
+
+
 def _turn(onto: Face, x: float, y: float, apart: float) -> float:
-    """How far a head is turned: eyes lie before its axis, so they move across the face."""
+    """How far a head is turned, by its skin: eyes lie before its axis, so they move across the face."""
     side = onto.rgb.shape[0]
     face = onto.maps["skin"] + onto.maps["eyes"] + onto.maps["brows"] + onto.maps["mouth"] + onto.maps["glasses"]
     rows = face[round((y + 0.1 * apart) * side) : round((y + apart) * side)]
