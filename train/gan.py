@@ -68,7 +68,7 @@ class GANTraining(RunConfig):
     """Share of a batch that begins at photos' codes; 0: a plain GAN."""
     components: int = 8_000
     """Photos whose principal components are the codes."""
-    images: int = 20_000
+    images: int = 64_000
     """Photos to see in all."""
     batch: int = 16
     lr: float = 8e-4
