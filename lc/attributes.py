@@ -78,6 +78,8 @@ class Attribute:
         lacks: the part whose absence it is, as a bald head is hair's; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
         lays: which of `lc.faces.layers` shows it in a photo, where its generator cannot; empty: none.
+        people: what to call people without it, and with it, in a sentence that says on whom an edit seldom works, such
+            as "women" and "men"; empty texts: no such sentence is said of them.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Attribute:
     lacks: str = ""
     shades: bool = False
     lays: str = ""
+    people: tuple[str, str] = ("", "")
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Attribute:
@@ -102,7 +105,8 @@ class Attribute:
             if len(mean) != 3 or len(spread) != 3 or min(spread) <= 0:
                 raise ValueError("a colour has three means and three positive spreads")
             values["colour"] = Colour(mean, spread, float(colour["contrast"]))
-        return cls(**{**values, "acts_on": tuple(map(str, values.get("acts_on", ())))})
+        without, with_ = map(str, values.get("people", ("", "")))
+        return cls(**{**values, "acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_)})
 
 
 @dataclass(frozen=True)
@@ -244,7 +248,7 @@ class AttributeSet:
     def as_json(self) -> dict[str, Any]:
         """What `of` reads."""
         attributes = [
-            {key: value for key, value in asdict(a).items() if value not in ("", False, None, ())}
+            {key: value for key, value in asdict(a).items() if value not in ("", False, None, (), ("", ""))}
             for a in self.attributes
         ]
         return {

@@ -311,7 +311,7 @@ class FaceEditor:
                 steps=int(step.taken[row]),
                 converged=bool(step.done[row]),
                 seconds=seconds,
-                warning=self.attributes.warning(targets[row]) if bool(problem.edited[row].any()) else None,
+                warning=self._warning(reading, changes, targets[row]) if bool(problem.edited[row].any()) else None,
                 constraints=tuple(for_rows(list(problem.others.values()), row, 1, self.device)),
                 steering=steering[row],
                 witness=self.witness,
@@ -321,6 +321,15 @@ class FaceEditor:
             )
             for row, reading in enumerate(readings)
         ]
+
+    def _warning(self, reading: Reading, changes: Mapping[str, Strength], target: Sequence[float]) -> str | None:
+        """Why the edit may not look real, or may not show; None where nothing says so."""
+        doubt, tone = self.model.reliability.doubt, self.steerer.tone(reading)
+        return (
+            self.steerer.scarce(reading, changes)
+            or self.attributes.warning(target)
+            or doubt(self.attributes, changes, reading.attributes, tone)
+        )
 
     # --- new attributes ----------------------------------------------------------------------------------------
 

@@ -92,7 +92,8 @@ class Edit:
         steps: optimiser steps taken, 0 for the actor.
         converged: the critics see every wanted attribute, and a realistic latent where the optimiser ran.
         seconds: time per photo for this edit, reading and pasting left out.
-        warning: a sentence when nearly nobody in the training data has the wanted attributes.
+        warning: a sentence when nearly nobody in the training data has the wanted attributes, when such a change was
+            seldom seen on such faces, or when the photo shows too little of what it would recolour.
         constraints: what was asked for beyond `changes`.
         steering: where the edit may act on the photo; None without a parser.
         witness: who reads the finished photo; None where the weights hold none.

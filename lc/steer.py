@@ -13,6 +13,7 @@ from torch import Tensor
 from lc.attributes import Attribute, AttributeSet, Colour, Strength
 from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.faces.steering import MARGIN, Maps, Steering, wide_crop
+from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
 from lc.results import Bytes, Located, Reading
 from lc.weights import Model
@@ -26,6 +27,8 @@ _APART = 2.0  # spreads of the next darker colour from its mean
 _BARE = 0.2  # probability of what is worn, below which nothing is
 _ABOVE = (0.32 + MARGIN) / (1 + 2 * MARGIN)  # of the rows around a crop that lie above brows, and above glasses
 _BATCH = 8  # photos that are parsed together: more do not fit into a core's cache
+_SCARCE = 0.03  # share of a crop below which a part is too small for its colour to be seen
+_SKIN = 30  # pixels of skin from which on its tone is known
 _THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
 
 
@@ -71,6 +74,28 @@ class Steerer:
             hair = maps[classes.index("hair"), : len(above)]
             hair[:] = cv2.add(hair, above)  # which stops at 255, where rounding might go beyond
             above[:] = 0
+
+    def tone(self, reading: Reading) -> float | None:
+        """The median L* of a face's skin; None where too little of it is seen, or nothing was parsed."""
+        if self._parser is None or reading.maps is None or reading.wide is None:
+            return None
+        skin = reading.maps[self._parser.config.classes.index("skin")] > 127
+        return (
+            float(np.median(to_lab(reading.wide[skin][None].astype(np.float32))[..., 0]))
+            if skin.sum() > _SKIN
+            else None
+        )
+
+    def scarce(self, reading: Reading, changes: Mapping[str, Strength]) -> str | None:
+        """A sentence where hardly anything is seen in a photo of the part that a change would give another colour."""
+        if self._parser is None or reading.maps is None:
+            return None
+        classes = self._parser.config.classes
+        for entry in (self._attributes[name] for name in changes):
+            part = entry.recolours
+            if part in classes and _share(reading.maps, classes.index(part)) < _SCARCE:
+                return f"{entry.title}: hardly any {part} is seen in this photo, so the change may not show."
+        return None
 
     def present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
         """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""

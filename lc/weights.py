@@ -30,6 +30,7 @@ from lc.generator import Generator, name_of, registered
 from lc.identity import Calibration, load_calibration
 from lc.learned import LearnedRule, load_rules
 from lc.parser import Parser, ParserConfig
+from lc.reliability import Reliability, load_reliability
 from lc.tensors import check_finite, load_module, parse_tensors, save_module, save_modules
 from lc.tuning import Tuning
 from lc.upsampler import Upsampler, UpsamplerConfig
@@ -253,6 +254,7 @@ class Model:
         label_counts: (K,), how many photos have each.
         lambda_dist: the distance weights that the ends 0 and 1 of the actor's identity input stand for.
         calibration: what the identity slider means.
+        reliability: what seldom works on whom.
         tuning: the numbers that were measured on these weights.
         config: config.json as it is.
         perceptual: what photos and decoded pictures are compared by, beside their pixels, where there is one.
@@ -277,6 +279,7 @@ class Model:
     label_counts: Tensor
     lambda_dist: tuple[float, float]
     calibration: Calibration
+    reliability: Reliability
     tuning: Tuning
     config: dict[str, Any]
     perceptual: Classifier | None = None
@@ -373,6 +376,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         label_counts=counts,
         lambda_dist=lambda_dist,
         calibration=load_calibration(folder),
+        reliability=load_reliability(folder),
         tuning=tuning,
         config=config,
         perceptual=perceptual,

@@ -56,6 +56,7 @@ def steered(attributes: AttributeSet, wanted: AttributeSet = ATTRIBUTE_SET) -> A
                 part=new.part,
                 lacks=new.lacks,
                 shades=new.shades,
+                people=new.people,
             )
         entries.append(entry)
     return replace(attributes, attributes=tuple(entries))

@@ -72,6 +72,7 @@ KINDS: dict[str, Kind] = {
     "further": Kind("train.further", "FurtherConfig", result=""),
     "evaluate": Kind("train.evaluate.__main__", "EvaluateConfig", out="", copies="weights"),
     "evaluate_photos": Kind("train.evaluate.photos", "PhotosConfig", file="photos.json", copies="weights"),
+    "reliability": Kind("train.evaluate.reliability", "ReliabilityConfig", file="reliability.json", copies="weights"),
     "report": Kind("train.evaluate.report", "ReportConfig", out="", copies="weights"),
     "compare": Kind("train.compare", "CompareConfig", result=""),
 }
