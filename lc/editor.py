@@ -7,7 +7,6 @@ edit.save("edited.png")
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -142,14 +141,9 @@ class FaceEditor:
 
         Of an Edit it is known whether its photo let anything be laid onto it; of changes alone it is taken to be so.
         """
-        lays = not isinstance(changes, Edit) or bool(changes.steering and changes.steering.laid)
-        exemplars, counts = self.model.exemplars, [1]
-        for name, wanted in (changes.changes if isinstance(changes, Edit) else changes).items():
-            if isinstance(wanted, bool):
-                move = exemplars.get(name, wanted) if exemplars else None
-                laid = self.steerer.styles(name) if wanted and lays else 0
-                counts.append(laid or (len(move.styles) if move else 1))
-        return math.lcm(*counts)
+        if isinstance(changes, Edit):
+            return self.steerer.styles(changes.changes, bool(changes.steering and changes.steering.laid))
+        return self.steerer.styles(changes)
 
     def attribute(self, name: str, wanted: Strength = True) -> Attribute:
         """A constraint on an attribute, as `set` makes them: {name: wanted}. Raises UnknownAttributeError."""
@@ -294,7 +288,7 @@ class FaceEditor:
         served, _ = changes_of(self.space, constraints)
         changes = dict(wanted_changes(self.space, served).wanted)
         laid_only = not problem.others and bool(changes) and all(changes.keys() == one.keys() for one in layers)
-        under = self._show(_without(step.z, problem)) if problem.laid and not laid_only else None
+        under = self._show(problem.without_laid(step.z)) if problem.laid and not laid_only else None
         images = None if laid_only else to_tensor(under or pictures, self.device)
         steering = self.steerer.steering(readings, changes, images, layers, problem.others.values())
         seconds = (time.perf_counter() - begun) / len(readings)
@@ -421,14 +415,6 @@ class FaceEditor:
     def _probabilities(self, z: Tensor) -> list[list[float]]:
         values: list[list[float]] = torch.sigmoid(self.space.attribute_critic(z)).tolist()
         return values
-
-
-def _without(z: Tensor, problem: Problem) -> Tensor:
-    """Edited latents, (B, latent), less what of their move is along that of what is laid onto the photo itself."""
-    for shift in problem.laid.values():
-        part = ((z - problem.z) * shift).sum(1) / shift.square().sum(1).clamp_min(1e-6)
-        z = z - part.clamp_min(0)[:, None] * shift
-    return z
 
 
 def _check(identity: float, method: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -41,6 +42,7 @@ class Steerer:
 
     def __init__(self, model: Model) -> None:
         self._parser, self._attributes, self._laid = model.parser, model.attributes, Laid(model)
+        self._exemplars = model.exemplars
         self._place, self._latent = model.statistics.mean.device, model.generator.latent
 
     @torch.inference_mode()
@@ -115,9 +117,15 @@ class Steerer:
         """What is laid onto each photo, by change; see `lc.laid`."""
         return self._laid.on(readings, changes, style)
 
-    def styles(self, name: str) -> int:
-        """How many styles what is laid on for an attribute has; 0: nothing is."""
-        return self._laid.styles(name)
+    def styles(self, changes: Mapping[str, Strength], lays: bool = True) -> int:
+        """In how many forms changes can be had, together; 1: in one only. `lays`: whether things can be laid on."""
+        counts = [1]
+        for name, wanted in changes.items():
+            if isinstance(wanted, bool):
+                move = self._exemplars.get(name, wanted) if self._exemplars else None
+                laid = self._laid.styles(name) if wanted and lays else 0
+                counts.append(laid or (len(move.styles) if move else 1))
+        return math.lcm(*counts)
 
     def shifts(self, layers: Sequence[Mapping[str, Layer]]) -> dict[str, Tensor]:
         """What the layers add to latents, (B, latent) by change; zeros in rows onto which nothing is laid."""
