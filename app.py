@@ -16,6 +16,9 @@ from lc.ui.storage import Folder, every
 # Before gradio is imported, which reads them then: nothing about visitors leaves this machine.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Where matplotlib is installed, Gradio asks it for its backend at the first call of all, which takes a second to find
+# one unless it is told.
+os.environ.setdefault("MPLBACKEND", "agg")
 
 
 def serve(settings: Settings, folder: Folder) -> int:

@@ -20,6 +20,7 @@ from lc.faces.composites import Face, Floats
 from lc.faces.layers import LAYERS
 from lc.faces.steering import MARGIN
 from lc.generator import EncodingGenerator
+from lc.memory import Kept
 from lc.results import Reading
 from lc.weights import Model
 
@@ -40,6 +41,10 @@ class Layer:
     shift: Tensor
 
 
+# Of the photos edited last: whoever wears glasses wears the same while other things change. At most 15 MB each.
+_KEPT: Kept[dict[str, Layer]] = Kept(8)
+
+
 class Laid:
     """Lays onto photos what attributes name, see `lc.faces.layers`.
 
@@ -50,7 +55,6 @@ class Laid:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    @torch.inference_mode()
     def on(self, reading: Reading, changes: Mapping[str, Strength], style: int = 0) -> dict[str, Layer]:
         """What is laid onto a photo for each change that asks for it, by name, lowest first.
 
@@ -62,6 +66,12 @@ class Laid:
         asked = {name: layer for layer in LAYERS for name, wanted in lays.items() if wanted == layer}
         if not asked:
             return {}
+        form = (tuple(asked.items()), style)
+        return _KEPT.get((self._model.generator, reading), form, lambda: self._made(reading, asked, style))
+
+    @torch.inference_mode()
+    def _made(self, reading: Reading, asked: Mapping[str, str], style: int) -> dict[str, Layer]:
+        """Layers by attribute, made anew."""
         onto, found = self._onto(reading), {}
         for name, layer in asked.items():
             if (pixels := LAYERS[layer].make(onto, style)) is not None:
