@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from driving import PHONE, act, after, differs, sync_api, tile, upload
+from driving import PHONE, act, after, differs, picture, sync_api, tile, upload
 from PIL import Image
 
 
@@ -155,13 +154,11 @@ def test_a_link_carries_the_settings_and_no_photo(page: sync_api.Page, address: 
 
 def pixels(page: sync_api.Page, rows: slice) -> np.ndarray:
     """The edited picture between two heights of the face's box, in parts of it."""
-    address = page.evaluate("new URL(document.querySelector('.lc-after').src).href")
-    with Image.open(io.BytesIO(page.request.get(address).body())) as image:
-        picture = np.asarray(image.convert("L"), dtype=float)
+    shown = picture(page).mean(2)
     (left, top, right, bottom), (a, b, c, d) = page.evaluate("[lc.state.faces[0].box, lc.state.crop]")
-    x, y = len(picture) / (c - a), len(picture) / (d - b)
+    x, y = len(shown) / (c - a), len(shown) / (d - b)
     first, last = (int(y * (top + part * (bottom - top) - b)) for part in (rows.start, rows.stop))
-    return picture[first:last, int(x * (left - a)) : int(x * (right - a))]
+    return shown[first:last, int(x * (left - a)) : int(x * (right - a))]
 
 
 def test_another_one_has_other_glasses_and_they_are_kept(page: sync_api.Page, address: str) -> None:
