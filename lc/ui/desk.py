@@ -143,6 +143,7 @@ def _tile_labels() -> dict[str, str]:
         "identity": text("edit.identity"),
         "identity_low": text("edit.identity_low"),
         "identity_high": text("edit.identity_high"),
+        "identity_still": text("edit.identity_still"),
         "strength": text("edit.strength"),
         "strength_low": text("edit.strength_low"),
         "strength_high": text("edit.strength_high"),

@@ -8,7 +8,7 @@ from html import escape
 from lc.attributes import AttributeSet, Strength
 from lc.editor import Edit
 from lc.ui.session import Moment
-from lc.ui.texts import text
+from lc.ui.texts import in_sentence, text
 
 __all__ = ["bars", "details", "fault", "made", "status", "trace", "walking"]
 
@@ -71,7 +71,9 @@ def status(
     if missing:
         sentences.append(text("status.faint", changes=missing))
     turned = edit.also_changed if seen else [name for name in attributes.names if _turned(edit, name)]
-    if also := [attributes[name].title.lower() for name in turned if name not in wanted and name not in moment.more]:
+    if also := [
+        in_sentence(attributes[name].title) for name in turned if name not in wanted and name not in moment.more
+    ]:
         sentences.append(text("status.also", names=", ".join(also)))
     if edit.warning:
         sentences.append(edit.warning)
