@@ -10,7 +10,7 @@ import gradio as gr
 
 from lc.editor import FaceEditor
 from lc.ui import desk, random_tab, teach_tab
-from lc.ui.card import figures, model_card
+from lc.ui.card import changes, curve, figures, model_card
 from lc.ui.events import Events
 from lc.ui.handlers import EditHandlers
 from lc.ui.making import Endpoints, MakingHandlers
@@ -76,6 +76,7 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
                 teach = teach_tab.teach_tab()
             with gr.Tab(text("page.card_tab"), id="card"):
                 gr.HTML(figures(weights), elem_id="figures", padding=False)
+                gr.HTML(changes(weights, editor.attributes, folder) + curve(weights), elem_id="shows", padding=False)
                 with gr.Accordion(text("card.whole"), open=False):
                     gr.Markdown(model_card(weights), elem_classes="lc-card")
         random_tab.wire(making, events, random, tabs, shown, _EVENT, slow, _SAVE)

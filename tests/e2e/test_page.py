@@ -91,6 +91,25 @@ def test_keys_and_quick_taps_change_the_picture(page: sync_api.Page) -> None:
     page.wait_for_function("lc.state.boxes.includes('Male') && lc.state.boxes.includes('Black_Hair')")
 
 
+def test_a_tile_says_what_is_asked_for_and_a_slider_when_it_moves_nothing(page: sync_api.Page) -> None:
+    small, drawn = tile(page, "Smiling").locator("small"), page.locator("#lc-drawn")
+    act(page, lambda: page.locator("[data-do=reset]").click())
+    sync_api.expect(small).to_have_text("now: yes")
+    act(page, lambda: tile(page, "Smiling").click())
+    sync_api.expect(small).to_have_text("now: no")
+    sync_api.expect(drawn).to_be_hidden()
+    act(page, lambda: tile(page, "Smiling").click())
+    act(page, lambda: tile(page, "Eyeglasses").click())
+    sync_api.expect(drawn).to_be_visible()
+    slider = page.locator("[data-slider=identity]")
+    assert slider.get_attribute("aria-describedby") == "lc-drawn"
+    shown = picture(page)
+    act(page, lambda: slider.fill("0.8"))
+    assert np.array_equal(picture(page), shown)  # as it says
+    act(page, lambda: tile(page, "Black_Hair").click())
+    sync_api.expect(drawn).to_be_hidden()
+
+
 def test_the_stage_takes_what_is_dropped_and_pasted(page: sync_api.Page, astronaut: Path) -> None:
     data = base64.b64encode(astronaut.read_bytes()).decode()
     events = {"drop": "DragEvent('drop', {dataTransfer", "paste": "ClipboardEvent('paste', {clipboardData"}
