@@ -107,9 +107,9 @@ def test_changes_are_shown_as_pictures_that_can_be_fetched(tmp_path: Path, folde
     assert changes(tmp_path, ATTRIBUTE_SET, folder) == ""
     (tmp_path / PICTURES).mkdir()
     for place in ("typical", "worst"):
-        Image.new("RGB", (320, 160), "red").save(tmp_path / PICTURES / f"No_Beard-{place}.jpg")
+        Image.new("RGB", (320, 160), "red").save(tmp_path / PICTURES / f"No_Beard-0-{place}.jpg")
     shown = changes(tmp_path, ATTRIBUTE_SET, folder)
-    assert "<figcaption>Beard</figcaption>" in shown
+    assert "<figcaption>Beard: yes</figcaption>" in shown
     addresses = re.findall(r'src="gradio_api/file=([^"]+)"', shown)
     assert len(addresses) == 2
     assert all(folder.serves(address) for address in addresses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import math
 import mimetypes
@@ -16,6 +17,7 @@ from typing import Any
 from lc.attributes import AttributeSet
 from lc.ui.storage import Folder
 from lc.ui.texts import text
+from lc.ui.views import change
 
 __all__ = ["PICTURES", "changes", "curve", "figures", "model_card"]
 
@@ -62,19 +64,19 @@ def changes(weights: Path, attributes: AttributeSet, folder: Folder) -> str:
         folder: from where the browser fetches them.
     """
     shown = []
-    for one in attributes.attributes:
-        pictures = ""
-        for place, words in (("typical", text("card.typical")), ("worst", text("card.worst"))):
+    for one, wanted in itertools.product(attributes.attributes, (True, False)):
+        pictures, words = "", change(attributes, one.name, wanted)
+        for place, said in (("typical", text("card.typical")), ("worst", text("card.worst"))):
             with contextlib.suppress(OSError):
-                path = weights / PICTURES / f"{one.name}-{place}.jpg"
+                path = weights / PICTURES / f"{one.name}-{wanted:d}-{place}.jpg"
                 address = folder.write(path.read_bytes(), path.name)
-                alt = text("card.picture", title=one.title, place=words)
+                alt = text("card.picture", title=words, place=said)
                 pictures += (
-                    f'<span data-words="{escape(words)}"><img loading="lazy" width="320" height="160" '
+                    f'<span data-words="{escape(said)}"><img loading="lazy" width="400" height="200" '
                     f'alt="{escape(alt)}" src="gradio_api/file={escape(address)}"></span>'
                 )
         if pictures:
-            shown.append(f"<figure><figcaption>{escape(one.title)}</figcaption><div>{pictures}</div></figure>")
+            shown.append(f"<figure><figcaption>{escape(words)}</figcaption><div>{pictures}</div></figure>")
     if not shown:
         return ""
     return f'<h2>{escape(text("card.changes"))}</h2><div class="lc-pairs">{"".join(shown)}</div>'

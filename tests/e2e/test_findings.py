@@ -83,7 +83,7 @@ def test_no_word_is_jargon_and_the_figures_are_few(page: sync_api.Page) -> None:
     pictures = page.locator(".lc-pairs img")
     assert pictures.count() == 20  # typical and worst, of each attribute
     pictures.last.scroll_into_view_if_needed()
-    page.wait_for_function("[...document.querySelectorAll('.lc-pairs img')].at(-1).naturalWidth === 320")
+    page.wait_for_function("[...document.querySelectorAll('.lc-pairs img')].at(-1).naturalWidth === 400")
     assert page.locator(".lc-curve circle").count() >= 3
     figures = page.locator("#figures").screenshot()
     assert np.asarray(Image.open(io.BytesIO(figures)).convert("L"), dtype=float).std() > 5  # large figures, to be seen
