@@ -1,8 +1,9 @@
 """Pictures of what each attribute's change looks like, on faces that are free: `python -m benchmarks.card_pictures`.
 
 Each change, or its opposite where nearly all have it already, is made on the page's examples, those that the witness
-reads as being without it, and the finished pictures are ranked by how surely the witness sees it there: the middle one is typical, and the last one is the worst. Both are
-written, before and after side by side, into the weights folder, where the page's last tab finds them.
+reads as being without it. The finished pictures are ranked by how surely the witness sees it there: the middle one is
+typical, and the last one is the worst. Both are written, before and after side by side, into the weights folder, where
+the page's last tab finds them.
 """
 
 from __future__ import annotations
