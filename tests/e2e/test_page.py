@@ -52,6 +52,33 @@ def test_before_is_seen_while_the_picture_is_held(page: sync_api.Page) -> None:
     assert differs(frame.screenshot(), edited) > 1
 
 
+def test_space_shows_before_the_divider_is_dragged_and_the_whole_photo_is_one_click_away(page: sync_api.Page) -> None:
+    frame, divider, inset = (page.locator(one) for one in (".lc-frame", ".lc-divider", ".lc-inset"))
+    act(page, lambda: tile(page, "Black_Hair").click())
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(900)  # the wipe
+    edited = frame.screenshot()
+    page.keyboard.down("Space")
+    assert differs(edited, frame.screenshot()) > 1
+    page.keyboard.up("Space")
+    box, handle = frame.bounding_box(), divider.bounding_box()
+    assert box
+    assert handle
+    page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2, steps=3)
+    page.mouse.up()
+    assert 85 < int(divider.get_attribute("aria-valuenow") or 0) < 95
+    assert differs(edited, frame.screenshot()) > 1  # nearly all of it is before
+    inset.click()
+    page.wait_for_function("document.querySelector('.lc-after').naturalWidth === 512")  # the example's own size
+    sync_api.expect(inset).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(300)
+    assert differs(edited, frame.screenshot()) > 5
+    inset.click()
+    sync_api.expect(inset).to_have_attribute("aria-pressed", "false")
+
+
 def test_an_upload_is_read_and_a_tile_edits_it(page: sync_api.Page, astronaut: Path, tmp_path: Path) -> None:
     photo = tmp_path / "mine.png"
     with Image.open(astronaut) as image:
