@@ -392,3 +392,9 @@ def test_every_event_is_named_and_documented(tiny_editor: FaceEditor, tiny_weigh
     public = {function.api_name for function in functions if function.api_visibility == "public"}
     assert public == {"describe", "edit", "sample"}
     assert not any(function.preprocess for function in functions)  # Gradio's own checks open files
+
+
+def test_nobody_waits_for_tiles_with_a_tap(tiny_editor: FaceEditor, tiny_weights: Path, folder: Folder) -> None:
+    page, _ = build_page(tiny_editor, tiny_weights, Settings(concurrency=1), folder)
+    queues = {function.api_name: function.concurrency_id for function in page.fns.values()}
+    assert queues["fill"] == queues["fill_more"] != queues["change"] == queues["open_upload"]

@@ -153,7 +153,7 @@ def _wire_edits(
     stage.stop(wrap(handlers.running.stop, warn), None, None, api_name="stop", **quick)
     change = wrap(handlers.change, failed)
     stage.change_wish(change, values, shown, js=desk.given("change"), api_name="change", **_EVENT, **model)
-    tiles.fill(wrap(handlers.fill, failed), None, shown, api_name="fill", **_EVENT, **model)
+    tiles.fill(wrap(handlers.fill, failed), None, shown, api_name="fill", **_EVENT, **{**model, **desk.TILES})
     for listen, handler in (
         (stage.undo, handlers.undo),
         (stage.redo, handlers.redo),
