@@ -16,6 +16,11 @@ from lc.ui.storage import Folder, every
 # Before gradio is imported, which reads them then: nothing about visitors leaves this machine.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Where matplotlib is installed, Gradio asks it for its backend at each call; unless told, it takes a second to find it.
+os.environ.setdefault("MPLBACKEND", "agg")
+# Before torch is imported: its threads otherwise spin while they wait, and take the processor from the browser and from
+# other visitors' edits. With two at once an edit took three times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def serve(settings: Settings, folder: Folder) -> int:

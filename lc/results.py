@@ -20,12 +20,16 @@ from lc.attributes import Strength
 from lc.constraints import Constraint
 from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
 from lc.faces.steering import Maps, Steering
+from lc.memory import Kept
 from lc.upsampler import Upsampler
 from lc.witness import Seen, Witness
 
 __all__ = ["Bytes", "Edit", "Located", "Progress", "Reading", "Sample", "animated"]
 
 _LARGE = 1.25  # pixels of a photo to one of the crop from which on a face has more than the generator draws
+
+# Of the photos edited last, 64 kB each.
+_ENLARGED: Kept[Image.Image] = Kept(32)
 
 #: (h, w, 3), RGB.
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -179,7 +183,7 @@ class Edit:
             steering, pictures = self.steering, [self.drawn, reconstruction]
             replaces = steering is None or not steering.alone
             if self.upsampler and replaces and self.reading.aligned.scale > _LARGE:
-                pictures = self.upsampler.enlarged(pictures)
+                pictures = [*self.upsampler.enlarged([self.drawn]), _enlarged(self.reading, self.upsampler)]
         with photo.held():
             edited, *before = [photo.to_own(picture) for picture in pictures]
             picture = paste(photo.pixels, edited, self.reading.aligned, before[0] if before else None, steering)
@@ -198,6 +202,11 @@ class Edit:
             OSError: the file cannot be written.
         """
         save_picture(self.result, Path(path), EDITED, self.reading.photo)
+
+
+def _enlarged(reading: Reading, upsampler: Upsampler) -> Image.Image:
+    """A reconstruction with twice as many pixels a side, which every edit of the photo is held against."""
+    return _ENLARGED.get((reading, upsampler), (), lambda: upsampler.enlarged([reading.reconstruction])[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -298,7 +298,8 @@ def test_a_photo_is_opened_by_its_content(client: httpx.Client, page: Any, astro
     answer = call(client, number(page, "open_upload"), [photo])
     assert not said(answer)
     shown = answer["output"]["data"][0]
-    for picture in ("before", "after", "whole_before", "whole_after"):
+    assert shown["after"].startswith("data:image/jpeg;base64,")  # what is waited for comes with the answer
+    for picture in ("before", "whole_before", "whole_after"):
         assert shown[picture].endswith(".jpg")
         assert client.get(f"{API}/file={shown[picture]}").status_code == 200
 

@@ -15,6 +15,7 @@ from lc.errors import LatentConstraintsError
 from lc.ui import texts
 from lc.ui.settings import Settings, parse
 from lc.ui.storage import Folder
+from train.attributes import ATTRIBUTE_SET
 
 CODE = sorted(Path(texts.__file__).parent.glob("*.py"))
 
@@ -185,6 +186,24 @@ def test_a_second_language_is_shown(
     assert inputs.face_names(1) == [("1. Gesicht", "Face 1")]
     assert inputs.face_name("Face 1") == 0  # whatever it is called
     assert "Step 3" in views.walking(3)
+
+
+def test_a_language_may_name_the_attributes(folder: Path) -> None:
+    translate(folder)
+    with (folder / "xx.toml").open("a") as file:
+        file.write('\n[attributes]\nSmiling.title = "Sourire"\nYoung = { title = "Jeune", off = "Vieilli" }\n')
+    texts.use("xx")
+    titled = texts.titled(ATTRIBUTE_SET)
+    assert (titled["Smiling"].title, titled["Young"].off, titled["Young"].on) == ("Sourire", "Vieilli", "Younger")
+    assert titled["Bald"] == ATTRIBUTE_SET["Bald"]
+    assert titled.names == ATTRIBUTE_SET.names
+    texts.use("en")
+    assert texts.titled(ATTRIBUTE_SET) == ATTRIBUTE_SET
+
+
+def test_german_names_every_attribute_that_ships() -> None:
+    german = texts.texts("de")
+    assert {f"attributes.{name}.title" for name in ATTRIBUTE_SET.names} <= german.keys()
 
 
 def test_an_unknown_language_is_one_sentence_with_those_there_are(

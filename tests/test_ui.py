@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,7 +94,7 @@ def test_a_toggle_edits_and_undo_and_redo_go_back_and_forth(handlers: EditHandle
     assert shown.stage["undo"]
     back = handlers.undo(edited, VISITOR)
     assert set(back.stage["boxes"]) == seen
-    assert back.stage["after"] == back.stage["before"]  # nothing changed: the photo, bit for bit
+    assert back.stage["whole_after"] == back.stage["whole_before"]  # nothing changed: the photo, bit for bit
     assert set(handlers.redo(back.session, VISITOR).stage["boxes"]) == seen ^ {"Young"}
     assert handlers.redo(edited, VISITOR).session.at == edited.at
     reset = handlers.reset(edited, VISITOR)
@@ -117,6 +118,26 @@ def test_the_same_wish_twice_is_one_entry_of_the_history(handlers: EditHandlers,
     (first,) = change(handlers, session, wanted)
     (second,) = change(handlers, first.session, wanted)
     assert len(second.session.moments) == len(first.session.moments) == 2
+
+
+def test_what_was_switched_on_before_is_not_made_again(handlers: EditHandlers, session: Session) -> None:
+    wanted = set(session.now.boxes) ^ {"Young"}
+    (on,) = change(handlers, session, wanted)
+    (off,) = change(handlers, on.session, set(session.now.boxes))
+    (again,) = change(handlers, off.session, wanted)
+    assert [moment.edit for moment in again.session.moments[2:]] == [session.now.edit, on.session.now.edit]
+    assert again.stage["after"] == on.stage["after"]
+    weaker = merged(start(handlers, again.session, wanted, "actor", strength=0.6))
+    assert weaker.session.now.edit is not on.session.now.edit
+
+
+def test_tiles_wait_for_an_edit(handlers: EditHandlers, session: Session) -> None:
+    filling = handlers.fill(session, VISITOR)
+    with handlers.running.editing(), ThreadPoolExecutor() as threads:
+        tiles = threads.submit(next, filling)
+        with pytest.raises(TimeoutError):
+            tiles.result(0.5)
+    assert len(tiles.result().tiles["tiles"]) == 3
 
 
 def test_the_optimiser_shows_its_way_and_stops(handlers: EditHandlers, session: Session) -> None:
@@ -371,3 +392,9 @@ def test_every_event_is_named_and_documented(tiny_editor: FaceEditor, tiny_weigh
     public = {function.api_name for function in functions if function.api_visibility == "public"}
     assert public == {"describe", "edit", "sample"}
     assert not any(function.preprocess for function in functions)  # Gradio's own checks open files
+
+
+def test_nobody_waits_for_tiles_with_a_tap(tiny_editor: FaceEditor, tiny_weights: Path, folder: Folder) -> None:
+    page, _ = build_page(tiny_editor, tiny_weights, Settings(concurrency=1), folder)
+    queues = {function.api_name: function.concurrency_id for function in page.fns.values()}
+    assert queues["fill"] == queues["fill_more"] != queues["change"] == queues["open_upload"]

@@ -18,7 +18,7 @@ from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 pytest.importorskip("gradio")
 
 from lc.ui import views
-from lc.ui.card import figures, model_card
+from lc.ui.card import PICTURES, changes, curve, figures, model_card
 from lc.ui.handlers import EditHandlers
 from lc.ui.making import MakingHandlers
 from lc.ui.pictures import Pictures
@@ -87,6 +87,32 @@ def test_three_figures_come_from_what_was_measured(tmp_path: Path) -> None:
     assert re.findall(r"<b>(\d+%)</b>", figures(tmp_path)) == ["80%", "82%", "70%"]
     (tmp_path / "evaluation.json").write_text(json.dumps({"finished": {"places": {"0.5": {"directions": [3]}}}}))
     assert "without measurements" in figures(tmp_path)
+
+
+def test_a_curve_is_drawn_of_what_was_measured(tmp_path: Path) -> None:
+    assert curve(tmp_path) == ""
+    rows = {"0.0": (0.96, 0.92), "0.5": (0.95, 0.96), "1.0": (0.89, 0.98)}
+    sweep = {place: {"success_pasted": seen, "same_person_pasted": same} for place, (seen, same) in rows.items()}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"sweep": sweep}))
+    drawn = curve(tmp_path)
+    assert drawn.count("<circle") == 3
+    assert "96% of changes are seen and 92% of people" in drawn
+    ((_, high), *_, (_, low)) = re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', drawn)
+    assert float(high) < float(low)  # seen more often is further up
+    (tmp_path / "evaluation.json").write_text(json.dumps({"sweep": {"0.0": {}}}))
+    assert curve(tmp_path) == ""
+
+
+def test_changes_are_shown_as_pictures_that_can_be_fetched(tmp_path: Path, folder: Folder) -> None:
+    assert changes(tmp_path, ATTRIBUTE_SET, folder) == ""
+    (tmp_path / PICTURES).mkdir()
+    for place in ("typical", "worst"):
+        Image.new("RGB", (320, 160), "red").save(tmp_path / PICTURES / f"No_Beard-0-{place}.jpg")
+    shown = changes(tmp_path, ATTRIBUTE_SET, folder)
+    assert "<figcaption>Beard: yes</figcaption>" in shown
+    addresses = re.findall(r'src="gradio_api/file=([^"]+)"', shown)
+    assert len(addresses) == 2
+    assert all(folder.serves(address) for address in addresses)
 
 
 def test_few_faces_as_asked_are_never_praised() -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lc.faces.align import Aligned, Array
-from lc.faces.canvases import Canvases, covered, sampled, to_canvas
+from lc.faces.canvases import Place, covered, sampled, to_canvas
 from lc.faces.fill import filled
 from lc.faces.filters import (
     LUMA,
@@ -40,6 +40,7 @@ from lc.faces.masks import smooth_step
 from lc.faces.matte import matted
 from lc.faces.steering import MARGIN, WORN, Parts, Steering
 from lc.faces.tone import Tint, Transfer, tint_of, transfer
+from lc.memory import Kept
 
 __all__ = ["REACH", "paste"]
 
@@ -49,7 +50,6 @@ REACH = 10 / SIDE
 
 _CUT = {"hair", "hat"}  # parts that a crop cuts, and that an edit goes on in beyond it
 
-_CANVASES = Canvases(8)
 _FINEST = 8 * SIDE  # the crop becomes at most so many canvas pixels wide; between those, a straight line is as good
 _STRIP = 256  # rows of the photo in work at a time, to bound the memory that a large face takes
 
@@ -69,6 +69,9 @@ _DEEPER = 1.4  # power of the light that is left: frames of a few pixels come ou
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
+
+# Of the photos used last, what they show under the crop: at most 2 MB each.
+_CANVASES: Kept[_Bytes] = Kept(8)
 
 
 def paste(
@@ -113,7 +116,8 @@ def paste(
     side = round(width * zoom)
     if reconstruction is not None:
         canvas = _CANVASES.get((rgb, aligned), (width, side), lambda: sampled(rgb, matrix, width, side))
-        layers = _layers(canvas.astype(np.float32), new, old, reach, steering)
+        place = Place.of((rgb, aligned), canvas.astype(np.float32), new.shape[0], reach)
+        layers = _layers(place, new, old, steering)
     else:
         cover = fade(side, _FEATHER)[..., None]
         layers = _Layers(enlarged(new, side) * cover, cover)
@@ -146,56 +150,6 @@ class _Layers:
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
-    """Where an edit is put.
-
-    Attributes:
-        canvas: (S, S, 3), the photo under the crop and `reach` of the edit's pixels around it.
-        broad: (W, W, 3), the same at the edit's own resolution.
-        smooth: (S, S, 3), the canvas without its grain.
-        width, reach: of the edit's pixels; W = width + 2 * reach.
-    """
-
-    canvas: _Floats
-    broad: _Floats
-    smooth: _Floats
-    width: int
-    reach: int
-
-    @classmethod
-    def of(cls, canvas: _Floats, width: int, reach: int) -> _Place:
-        side, whole = canvas.shape[0], width + 2 * reach
-        broad = np.asarray(cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA), dtype=np.float32)
-        smooth = blurred(canvas, min(max(0.8, 0.35 * width / SIDE * side / whole), 2.0))
-        return cls(canvas, broad, smooth, width, reach)
-
-    @property
-    def side(self) -> int:
-        """S."""
-        return self.canvas.shape[0]
-
-    @property
-    def unit(self) -> float:
-        """Pixels of the edit to one of the crops that lengths were set by."""
-        return self.width / SIDE
-
-    @property
-    def around(self) -> float:
-        """`reach`, as a part of the canvas's side."""
-        return self.reach / (self.width + 2 * self.reach)
-
-    @property
-    def fine(self) -> float:
-        """Pixels of the canvas to one of those."""
-        return self.unit * self.side / (self.width + 2 * self.reach)
-
-    @property
-    def seen(self) -> _Floats:
-        """(width, width, 3), the photo under the crop, at the edit's resolution."""
-        return self.broad[self.reach : -self.reach, self.reach : -self.reach]
-
-
-@dataclass(frozen=True, eq=False)
 class _Change:
     """What an edit changes, (W, W, ...): the difference, the model's face in the photo's light, where the edit is kept,
     and where it replaces matter."""
@@ -206,18 +160,17 @@ class _Change:
     replaced: _Floats
 
 
-def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: Steering | None) -> _Layers:
+def _layers(place: Place, new: _Floats, old: _Floats, steering: Steering | None) -> _Layers:
     """How to put the change from `old` to `new` onto the photo.
 
     Args:
-        canvas: (S, S, 3), the photo under the crop and `reach` of its pixels around it.
+        place: where.
         new, old: the edited crop and its reconstruction.
-        reach, steering: see `paste`.
+        steering: see `paste`.
     """
-    place = _Place.of(canvas, new.shape[0], reach)
     if steering is None:
         return _blended(place, _change(place, new, old))
-    none = np.zeros_like(canvas)
+    reach, none = place.reach, np.zeros_like(place.canvas)
     if steering.alone and not steering.shades:
         return _laid_on(_Layers(none, none[..., :1], place.smooth, tint=tint_of(place.seen)), steering.laid, place)
     parts = steering.found(place.width, reach)
@@ -241,7 +194,7 @@ def _layers(canvas: _Floats, new: _Floats, old: _Floats, reach: int, steering: S
     return _laid_on(replace(blended, transfer=recoloured, tint=tint_of(place.seen)), steering.laid, place)
 
 
-def _change(place: _Place, new: _Floats, old: _Floats) -> _Change:
+def _change(place: Place, new: _Floats, old: _Floats) -> _Change:
     """What the edit changes in the crop, and beyond it."""
     reach = place.reach
     kept, replaced = _masks(new, old)
@@ -256,7 +209,7 @@ def _change(place: _Place, new: _Floats, old: _Floats) -> _Change:
     )
 
 
-def _steered(place: _Place, change: _Change, steering: Steering, parts: Parts) -> _Change:
+def _steered(place: Place, change: _Change, steering: Steering, parts: Parts) -> _Change:
     """A change, kept to the parts that it may act on."""
     # Beyond the crop, matter would be its last rows and columns, over and over; and nothing but hair is cut there.
     near = np.pad(np.ones((place.width, place.width), np.float32), place.reach)
@@ -269,16 +222,17 @@ def _steered(place: _Place, change: _Change, steering: Steering, parts: Parts) -
     kept, replaced = np.maximum(kept, worn), np.maximum(replaced, worn)
     if steering.recolours is not None:
         kept = kept * (1 - parts.kept(steering.recolours))
-    return _Change(change.shift, _on_background(change.matter, place.broad, parts), _single(kept), _single(replaced))
+    matter = _on_background(place, change.matter, steering, parts)
+    return _Change(change.shift, matter, _single(kept), _single(replaced))
 
 
-def _mask(place: _Place, change: _Change) -> _Floats:
+def _mask(place: Place, change: _Change) -> _Floats:
     """Where an edit is kept, on the canvas, (S, S, 1)."""
     out = place.around + 2 * place.unit / (place.width + 2 * place.reach)
     return _single(enlarged(change.kept, place.side).clip(0, 1) * fade(place.side, out))[..., None]
 
 
-def _blended(place: _Place, change: _Change, over: _Floats | None = None) -> _Layers:
+def _blended(place: Place, change: _Change, over: _Floats | None = None) -> _Layers:
     """Shifts are added, matter is covered; not where something lies `over` it, (S, S, 1)."""
     mask = _mask(place, change)
     if over is not None:
@@ -289,7 +243,7 @@ def _blended(place: _Place, change: _Change, over: _Floats | None = None) -> _La
     return _Layers(_single(mask * ((1 - cover) * shift + cover * matter)), _single(mask * cover), place.smooth)
 
 
-def _laid_on(layers: _Layers, laid: Sequence[_Floats], place: _Place) -> _Layers:
+def _laid_on(layers: _Layers, laid: Sequence[_Floats], place: Place) -> _Layers:
     """What is laid on, lowest first, over an edit."""
     side, added, cover = place.side, layers.added, layers.cover
     for one in laid:
@@ -326,24 +280,23 @@ def _grown(mask: _Floats, unit: float) -> _Floats:
     return blurred(np.asarray(wide, dtype=np.float32), 0.6 * unit)
 
 
-def _on_background(matter: _Floats, photo: _Floats, parts: Parts) -> _Floats:
+def _on_background(place: Place, matter: _Floats, steering: Steering, parts: Parts) -> _Floats:
     """What the edit uncovers is the photo's own background, carried on from around it."""
     uncovered = parts.uncovered
     if uncovered.max() < 0.5 or parts.background.max() < 0.5:
         return matter
-    behind = filled(photo, parts.background > 0.9)
+    behind = place.found(steering.before, "behind", lambda: filled(place.broad, parts.background > 0.9))
     return np.asarray(matter + uncovered[..., None] * (behind - matter), dtype=np.float32)
 
 
-def _recoloured(
-    place: _Place, new: _Floats, old: _Floats, steering: Steering, parts: Parts
-) -> tuple[Transfer, _Floats]:
+def _recoloured(place: Place, new: _Floats, old: _Floats, steering: Steering, parts: Parts) -> tuple[Transfer, _Floats]:
     """Another colour for a part of the photo, and where on the canvas: (S, S, 1)."""
     assert steering.recolours is not None
     inside = parts.kept(steering.recolours)[place.reach : -place.reach, place.reach : -place.reach]
     moved = transfer(place.seen, new, old, inside, steering.colour)
     # Beyond the crop, where the edit was not decoded, the part is the photo's.
-    there = matted(parts.before[steering.recolours], place.broad)
+    part = steering.recolours
+    there = place.found(steering.before, f"{part} matted", lambda: matted(parts.before[part], place.broad))
     where = enlarged(smooth_step(there, *_SURE), place.side).clip(0, 1)
     fine = guided(where[..., None], place.canvas @ LUMA, max(2, round(2.0 * place.side / SIDE)))
     return moved, (fine[..., 0].clip(0, 1) * fade(place.side, place.around / 2))[..., None]

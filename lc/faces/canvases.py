@@ -1,48 +1,85 @@
-"""Photos under a face, as `lc.faces.blend` works on them, and where they lie; kept from one edit to the next."""
+"""Photos under a face, as `lc.faces.blend` works on them, and where they lie."""
 
 from __future__ import annotations
 
 import math
-import threading
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from lc.faces.align import Array, warp
+from lc.faces.filters import SIDE, blurred
+from lc.faces.steering import Maps
+from lc.memory import Kept
 
-__all__ = ["Canvases", "covered", "sampled", "to_canvas"]
+__all__ = ["Place", "covered", "sampled", "to_canvas"]
 
+_Floats: TypeAlias = npt.NDArray[np.float32]
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
 
+# Of the photos used last, what was found out at the edit's own resolution: as a rule 400 kB each.
+_FOUND: Kept[_Floats] = Kept(24)
 
-class Canvases:
-    """The canvases used last: all edits of a face in a photo begin with the same one. Safe to share by threads.
 
-    Args:
-        most: how many are kept, each of at most 2 MB.
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where an edit is put.
+
+    Attributes:
+        photo: what tells it from every other: the picture, and the face in it.
+        canvas: (S, S, 3), the photo under the crop and `reach` of the edit's pixels around it.
+        broad: (W, W, 3), the same at the edit's own resolution.
+        smooth: (S, S, 3), the canvas without its grain.
+        width, reach: of the edit's pixels; W = width + 2 * reach.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most, self._lock = most, threading.Lock()
-        self._known: OrderedDict[tuple[int, ...], tuple[list[weakref.ref[object]], _Bytes]] = OrderedDict()
+    photo: tuple[object, ...]
+    canvas: _Floats
+    broad: _Floats
+    smooth: _Floats
+    width: int
+    reach: int
 
-    def get(self, of: tuple[object, ...], form: tuple[int, ...], make: Callable[[], _Bytes]) -> _Bytes:
-        """A canvas of a photo and a face in it, neither of which is ever changed, in a form; made where it is new."""
-        key = (*map(id, of), *form)
-        with self._lock:
-            refs, canvas = self._known.pop(key, ([], None))
-        if canvas is None or [ref() for ref in refs] != list(of):
-            refs, canvas = [weakref.ref(one) for one in of], make()
-        with self._lock:
-            self._known[key] = refs, canvas
-            while len(self._known) > self._most:
-                self._known.popitem(last=False)
-        return canvas
+    @classmethod
+    def of(cls, photo: tuple[object, ...], canvas: _Floats, width: int, reach: int) -> Place:
+        side, whole = canvas.shape[0], width + 2 * reach
+        broad = np.asarray(cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_AREA), dtype=np.float32)
+        smooth = blurred(canvas, min(max(0.8, 0.35 * width / SIDE * side / whole), 2.0))
+        return cls(photo, canvas, broad, smooth, width, reach)
+
+    def found(self, maps: Maps, name: str, make: Callable[[], _Floats]) -> _Floats:
+        """What the photo alone and its `maps` lead to, whatever the edit is; made once for all edits at this size."""
+        return _FOUND.get((*self.photo, maps), (name, self.side, self.width, self.reach), make)
+
+    @property
+    def side(self) -> int:
+        """S."""
+        return self.canvas.shape[0]
+
+    @property
+    def unit(self) -> float:
+        """Pixels of the edit to one of the crops that lengths were set by."""
+        return self.width / SIDE
+
+    @property
+    def around(self) -> float:
+        """`reach`, as a part of the canvas's side."""
+        return self.reach / (self.width + 2 * self.reach)
+
+    @property
+    def fine(self) -> float:
+        """Pixels of the canvas to one of those."""
+        return self.unit * self.side / (self.width + 2 * self.reach)
+
+    @property
+    def seen(self) -> _Floats:
+        """(width, width, 3), the photo under the crop, at the edit's resolution."""
+        return self.broad[self.reach : -self.reach, self.reach : -self.reach]
 
 
 def sampled(rgb: Image.Image, matrix: Array, width: int, side: int) -> _Bytes:

@@ -17,9 +17,12 @@ from lc.attributes import AttributeSet
 from lc.errors import LatentConstraintsError
 from lc.ui.texts import text
 
-__all__ = ["ASSETS", "component", "given", "stage", "tiles", "warn"]
+__all__ = ["ASSETS", "TILES", "component", "given", "stage", "tiles", "warn"]
 
 ASSETS = Path(__file__).parent / "assets"
+
+#: Tiles have a queue of their own: nobody's tap waits until others' tiles are all made.
+TILES: dict[str, Any] = {"concurrency_id": "tiles"}
 
 
 def given(name: str) -> str:
@@ -143,6 +146,7 @@ def _tile_labels() -> dict[str, str]:
         "identity": text("edit.identity"),
         "identity_low": text("edit.identity_low"),
         "identity_high": text("edit.identity_high"),
+        "identity_still": text("edit.identity_still"),
         "strength": text("edit.strength"),
         "strength_low": text("edit.strength_low"),
         "strength_high": text("edit.strength_high"),

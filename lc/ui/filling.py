@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -45,18 +45,25 @@ class Filling:
         latest = self._running.latest(request)
         latest.reading = session.reading
         made: dict[str, Any] = {}
-        for batch in self.batches(session):
-            if latest.reading is not session.reading:
-                yield None
-                return
+        for batch in self.batches(session, lambda: latest.reading is session.reading):
             made |= batch
             yield {**self.empty(session), "tiles": dict(made)}
+        if latest.reading is not session.reading:
+            yield None
 
-    def batches(self, session: Session) -> Iterator[dict[str, Any]]:
-        """Attribute name -> its picture as data, and a word where the change may not look real."""
+    def batches(self, session: Session, wanted: Callable[[], bool] = lambda: True) -> Iterator[dict[str, Any]]:
+        """Attribute name -> its picture as data, and a word where the change may not look real.
+
+        Args:
+            session: the visitor's.
+            wanted: asked before each tile; False ends them.
+        """
         attributes, reading, seen = self._quick.attributes, session.reading, session.moments[0].boxes
         batch: dict[str, Any] = {}
         for name in attributes.names:
+            self._running.give_way()
+            if not wanted():
+                return
             changes = changes_of(attributes, reading, tick(attributes, seen, toggled(seen, name)))
             edit = self._quick.edit(reading, changes, 0.5)
             image, read = self._stage.tile(edit)

@@ -89,21 +89,32 @@ class EditHandlers(PhotoHandlers):
         ):
             yield from self._walk(session, wish, latest, mine)
         else:
-            moment = self._moment(
-                session.reading,
-                wish.boxes,
-                wish.identity,
-                wish.strength,
-                wish.method,
-                wish.more,
-                wish.taught,
-                wish.style,
-            )
-            # Whoever asked for something else meanwhile does not see this, nor find it in the history.
-            if mine >= latest.asked:
-                yield from self._showing.answer(session.add(moment), mine, latest)
-            else:
-                yield Shown()
+            with self.running.editing():
+                moment = self._made(session, wish)
+                # Whoever asked for something else meanwhile does not see this, nor find it in the history.
+                if mine < latest.asked:
+                    answers = iter([Shown()])
+                else:
+                    answers = self._showing.answer(session.add(moment), mine, latest)
+                first = next(answers)
+            yield first
+            yield from answers
+
+    def _made(self, session: Session, wish: Moment) -> Moment:
+        """A wish with its edit: the one that the history has of it, or a new one."""
+        for moment in session.moments:
+            if moment.settings() == wish.settings() and moment.taught == wish.taught:
+                return moment
+        return self._moment(
+            session.reading,
+            wish.boxes,
+            wish.identity,
+            wish.strength,
+            wish.method,
+            wish.more,
+            wish.taught,
+            wish.style,
+        )
 
     def _walk(self, session: Session, wish: Moment, latest: Latest, mine: float) -> Iterator[Shown]:
         """One picture per step. A walk that was cancelled leaves nothing behind."""

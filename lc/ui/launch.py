@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from importlib import import_module
+
 import gradio as gr
 from starlette.middleware import Middleware
 
@@ -30,6 +33,9 @@ def launch(page: gr.Blocks, folder: Folder, settings: Settings) -> str:
     most = bytes_of(settings.max_upload_size)
     hosts = Hosts(settings.host, settings.allow_host, settings.root_path, settings.share)
     door = Middleware(Door, page=page, folder=folder, hosts=hosts, max_upload=most)
+    # Gradio imports it at the first call of all, where it is installed, and somebody would wait for that.
+    with contextlib.suppress(ImportError):
+        import_module("matplotlib")
     page.queue(max_size=64, api_open=False)
     _, address, public = page.launch(
         server_name=settings.host,

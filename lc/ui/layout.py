@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import gradio as gr
 
 from lc.editor import FaceEditor
 from lc.ui import desk, random_tab, teach_tab
-from lc.ui.card import figures, model_card
+from lc.ui.card import changes, curve, figures, model_card
 from lc.ui.events import Events
 from lc.ui.handlers import EditHandlers
 from lc.ui.making import Endpoints, MakingHandlers
@@ -19,7 +20,7 @@ from lc.ui.settings import Settings, bytes_of
 from lc.ui.shown import Shown, failed
 from lc.ui.storage import Folder
 from lc.ui.teaching import TeachingHandlers
-from lc.ui.texts import text, use
+from lc.ui.texts import text, titled, use
 from lc.ui.visitors import Visitors
 
 __all__ = ["build_page"]
@@ -53,6 +54,8 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
         LatentConstraintsError: the page does not speak the language.
     """
     use(settings.language)
+    model = replace(editor.model, attributes=titled(editor.attributes))
+    editor = FaceEditor(model, editor.inversion_steps, editor.correction_steps)
     gr.set_static_paths(EXAMPLES)  # else Gradio serves them only where they lie below the working directory
     editing = EditHandlers(editor, folder)
     making, teaching = MakingHandlers(editor, editing), TeachingHandlers(editing)
@@ -60,25 +63,26 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
     visitors = Visitors(session, bytes_of(settings.session_memory))
     events = Events(visitors)
     # What is slow shares the model's queue; what is quick must not wait behind it.
-    model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": settings.concurrency}
+    slow: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": settings.concurrency}
     page = gr.Blocks(title=text("page.title"), analytics_enabled=False)
     with page:
         gr.Markdown(text("page.intro"), elem_classes="lc-intro")
         with gr.Tabs() as tabs:
             with gr.Tab(text("page.edit_tab"), id="edit"):
-                shown, more = _edit_tab(editing, teaching, events, session, first, model)
+                shown, more = _edit_tab(editing, teaching, events, session, first, slow)
             with gr.Tab(text("page.random_tab"), id="random"):
                 random = random_tab.random_tab(editor.attributes)
             with gr.Tab(text("page.teach_tab"), id="teach"):
                 teach = teach_tab.teach_tab()
             with gr.Tab(text("page.card_tab"), id="card"):
                 gr.HTML(figures(weights), elem_id="figures", padding=False)
+                gr.HTML(changes(weights, editor.attributes, folder) + curve(weights), elem_id="shows", padding=False)
                 with gr.Accordion(text("card.whole"), open=False):
                     gr.Markdown(model_card(weights), elem_classes="lc-card")
-        random_tab.wire(making, events, random, tabs, shown, _EVENT, model, _SAVE)
-        teach_tab.wire(teaching, events, teach, more, tabs, _EVENT, model, _SAVE)
+        random_tab.wire(making, events, random, tabs, shown, _EVENT, slow, _SAVE)
+        teach_tab.wire(teaching, events, teach, more, tabs, _EVENT, slow, _SAVE)
         gr.Markdown(text("page.footer"), elem_classes="lc-footer")
-        _endpoints(Endpoints(editor, folder), model)
+        _endpoints(Endpoints(editor, folder), slow)
         _on_closing(page, events.wrap(editing.running.close, desk.warn))
     folder.keep_all()
     return page, visitors
@@ -149,7 +153,7 @@ def _wire_edits(
     stage.stop(wrap(handlers.running.stop, warn), None, None, api_name="stop", **quick)
     change = wrap(handlers.change, failed)
     stage.change_wish(change, values, shown, js=desk.given("change"), api_name="change", **_EVENT, **model)
-    tiles.fill(wrap(handlers.fill, failed), None, shown, api_name="fill", **_EVENT, **model)
+    tiles.fill(wrap(handlers.fill, failed), None, shown, api_name="fill", **_EVENT, **{**model, **desk.TILES})
     for listen, handler in (
         (stage.undo, handlers.undo),
         (stage.redo, handlers.redo),

@@ -24,7 +24,7 @@ from lc.ui.pictures import Pictures
 from lc.ui.session import enlarge, reading_of
 from lc.ui.shown import Shown, Update
 from lc.ui.storage import Folder
-from lc.ui.texts import text
+from lc.ui.texts import in_sentence, text
 from lc.ui.wishes import Mode
 
 __all__ = ["MOST", "MOST_SHOWN", "Endpoints", "Faces", "MakingHandlers", "failed"]
@@ -132,7 +132,7 @@ class MakingHandlers:
         attributes = self.editor.attributes
         said = []
         for name, value in changes.items():
-            title = attributes[name].title.lower()
+            title = in_sentence(attributes[name].title)
             said.append(title if bool(value) != attributes[name].inverted else text("random.without", title=title))
         return said + self.wishes.words(more)
 

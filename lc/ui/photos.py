@@ -74,7 +74,9 @@ class PhotoHandlers:
             tiles |= batch
         shown = self._showing.full(session)
         loops = [[self.stage.after(one.now.edit), self._showing.said(one)] for one in turns]
-        return session, shown._replace(stage={**shown.stage, "loop": loops}, tiles={**shown.tiles, "tiles": tiles})
+        # A file, as is all that every visitor's browser may keep.
+        stage = {**shown.stage, "after": loops[0][0], "loop": loops}
+        return session, shown._replace(stage=stage, tiles={**shown.tiles, "tiles": tiles})
 
     def open_upload(self, upload: dict[str, Any] | None, request: gr.Request) -> Shown:
         """Read an uploaded, snapped, dropped or pasted photo.

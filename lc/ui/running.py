@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import gradio as gr
@@ -14,6 +16,7 @@ from lc.ui import inputs
 __all__ = ["Latest", "Running"]
 
 _VISITORS = 1000  # of whom is known what they asked for last
+_PATIENCE = 1.0  # seconds that a tile waits for edits, at most: where many people edit, tiles come too
 
 
 @dataclass(eq=False)
@@ -30,6 +33,24 @@ class Running:
 
     def __init__(self) -> None:
         self._visitors: OrderedDict[str, Latest] = OrderedDict()
+        self._editing, self._idle = 0, threading.Condition()
+
+    @contextmanager
+    def editing(self) -> Iterator[None]:
+        """Somebody waits for an edit for the length of a `with` block."""
+        with self._idle:
+            self._editing += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._editing -= 1
+                self._idle.notify_all()
+
+    def give_way(self) -> None:
+        """Wait while somebody's edit is being made: it comes before what nobody has tapped yet."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._editing, _PATIENCE)
 
     def latest(self, request: gr.Request) -> Latest:
         """What the visitor asked for last."""

@@ -20,7 +20,7 @@ __all__ = ["Moment", "Session", "boxes_seen", "changes_of", "enlarge", "reading_
 
 HISTORY = 60  # edits kept per visitor, a few dozen kB each
 # Bytes: of a photo as read, with what Gradio remembers of a page; of an edit; of a 64x64 picture.
-_READING, _EDIT, _FACE = 300_000, 25_000, 17_000
+_READING, _EDIT, _FACE = 600_000, 60_000, 17_000
 SHOWN = 256  # side at which a 64x64 picture is shown
 
 
@@ -73,9 +73,13 @@ class Session:
 
     @property
     def nbytes(self) -> int:
-        """Memory that this session takes, in bytes: the photo's file, and a few dozen kB for each edit."""
+        """Memory that this session takes, in bytes: the photo's file, a few dozen kB for each edit, and what is laid
+        onto the photo, glasses or a hat, which edits share and which takes megabytes."""
         faces = [self, *self.parked.values()]
-        return self.photo.nbytes + sum(_READING + _EDIT * len(face.moments) + _FACE * len(face.walk) for face in faces)
+        steering = [moment.edit.steering for face in faces for moment in face.moments]
+        laid = {id(layer): layer.nbytes for one in steering if one for layer in one.laid}
+        edits = sum(_READING + _EDIT * len(face.moments) + _FACE * len(face.walk) for face in faces)
+        return self.photo.nbytes + edits + sum(laid.values())
 
     @property
     def photo(self) -> Photo:

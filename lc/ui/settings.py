@@ -30,7 +30,7 @@ class Settings:
         device: auto, cpu, cuda or mps.
         share: ask gradio.live for a public link. The only setting that lets the page reach outside.
         root_path: where a reverse proxy puts the page, such as /faces.
-        concurrency: how many requests the model works on at once.
+        concurrency: how many requests the model works on at once, and how many visitors' tiles, which make way.
         max_upload_size: of one photo, as gradio takes it, such as 20mb.
         session_memory: for what is remembered of all visitors, written likewise; the latest visitors are kept.
         file_age: seconds after which uploads and results are deleted.

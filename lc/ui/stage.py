@@ -28,6 +28,7 @@ __all__ = ["Box", "Stage", "finished", "head"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the photo
 
 _LARGE, _WHOLE, _TILE = 760, 1280, 144  # pixels of a side: the face, the longer side of the whole photo, a tile
+_FINE = 92  # quality of JPEG for what is shown large
 _ROOM, _CLOSE, _UP = 2.1, 1.75, 0.1  # of the face's side: around it on the stage and on a tile; further up, for hair
 
 
@@ -96,7 +97,7 @@ class Stage:
             before = self._photo(session.reading)
             box = head(session.reading)
             shown = {
-                "after": self._cut(after, box, _LARGE),
+                "after": _as_data(_resized(after, box, _LARGE), _FINE),
                 "whole_after": self._whole(after),
                 "history": [self.thumbnail(moment.edit) for moment in session.moments],
             }
@@ -123,11 +124,11 @@ class Stage:
         self, session: Session, preview: Image.Image, energies: Sequence[Mapping[str, float]], asked: float
     ) -> dict[str, Any]:
         """What changes with each step of the optimiser: the face and its energies."""
-        after = self._pictures.jpeg(self.blended(session.reading, preview, _ROOM, 480))
+        after = _as_data(self.blended(session.reading, preview, _ROOM, 480), _FINE)
         return {"step": len(energies) - 1, "after": after, "asked": asked, "energies": views.trace(energies)}
 
     def after(self, edit: Edit) -> str:
-        """The face of an edit as large as on the stage."""
+        """The face of an edit as large as on the stage, as a file: what all visitors see."""
         photo = edit.reading.photo
         return self._cut(photo.to_srgb(on_white(edit.result)), head(edit.reading), _LARGE)
 
@@ -222,8 +223,9 @@ class Stage:
         return self._pictures.jpeg(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
 
 
-def _as_data(image: Image.Image) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(encoded(image, "JPEG", quality=82)).decode()
+def _as_data(image: Image.Image, quality: int = 82) -> str:
+    """A picture inside the answer itself: what somebody waits for need not be asked for once more."""
+    return "data:image/jpeg;base64," + base64.b64encode(encoded(image, "JPEG", quality=quality)).decode()
 
 
 def _resized(image: Image.Image, box: Box, side: int) -> Image.Image:

@@ -89,10 +89,10 @@ def wire(
     place, name, names = gr.Number(visible=False), gr.Textbox(visible=False), gr.JSON(visible=False)
     shown = [teach, more]
 
-    def on(listen: Any, handler: Any, inputs: Any = None, slow: bool = False) -> None:
+    def on(listen: Any, handler: Any, inputs: Any = None, slow: bool = False, **queue: Any) -> None:
         function = events.wrap(handler, failed, begins=True)
         js = desk.given(handler.__name__) if inputs else None
-        options = {"api_name": handler.__name__, "js": js, **private, **(model if slow else {})}
+        options = {"api_name": handler.__name__, "js": js, **private, **(model if slow else {}), **queue}
         listen(function, inputs, shown, **options)
 
     on(teach.look_at, handlers.look_at, [files, side], slow=True)
@@ -101,7 +101,7 @@ def wire(
     on(teach.teach, handlers.teach, [name], slow=True)
     on(teach.forget_taught, handlers.forget_taught, [name])
     on(more.use_taught, handlers.use_taught, [files], slow=True)
-    on(more.fill_more, handlers.fill_more, [names], slow=True)
+    on(more.fill_more, handlers.fill_more, [names], slow=True, **desk.TILES)
     cancel = events.wrap(handlers.cancel_teaching, desk.warn)
     teach.cancel_teaching(cancel, None, None, api_name="cancel_teaching", queue=False, **private)
     teach.try_taught(events.wrap(handlers.try_taught, desk.warn), None, tabs, api_name="try_taught", **private)

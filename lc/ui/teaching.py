@@ -240,6 +240,7 @@ class TeachingHandlers:
         wanted = self.wishes.checked(dict.fromkeys(map(str, names[:40]), "require"), taught, lenient=True)
         tiles: dict[str, Any] = {}
         for name in wanted:
+            self.editing.running.give_way()
             edit, shows = self.wishes.alone(session.reading, name, taught)
             image, _ = self.editing.stage.tile(edit)
             tiles[name] = {"image": image, "note": "" if shows else text("tiles.faint")}

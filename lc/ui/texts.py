@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from lc.attributes import AttributeSet
 from lc.errors import LatentConstraintsError
 
-__all__ = ["ENGLISH", "fields", "languages", "text", "texts", "use"]
+__all__ = ["ENGLISH", "fields", "in_sentence", "languages", "text", "texts", "titled", "use"]
 
 FOLDER = Path(__file__).with_name("texts")
 ENGLISH = "en"
+_TITLES = "attributes."  # a table that a language need not have: weights bring English titles
+_PARTS = ("title", "on", "off")  # of an attribute, see `lc.attributes.Attribute`
 
 
 def text(name: str, /, **values: object) -> str:
@@ -28,6 +32,20 @@ def text(name: str, /, **values: object) -> str:
         values: for the fields in the text, no more and no fewer.
     """
     return _in_use[name].format(**values)
+
+
+def titled(attributes: AttributeSet) -> AttributeSet:
+    """The attributes with the titles that the language in use has for them; those of the weights where it has none."""
+    entries = (
+        replace(one, **{part: _in_use.get(f"{_TITLES}{one.name}.{part}", getattr(one, part)) for part in _PARTS})
+        for one in attributes.attributes
+    )
+    return replace(attributes, attributes=tuple(entries))
+
+
+def in_sentence(title: str) -> str:
+    """A title amid a sentence, where English writes it small."""
+    return title.lower() if text("page.language") == ENGLISH else title
 
 
 def use(language: str) -> None:
@@ -61,6 +79,7 @@ def texts(language: str) -> dict[str, str]:
     if language != ENGLISH:
         # Checked here, where the server starts: a text that is missing would be found out by a visitor.
         known = {name: fields(sentence) for name, sentence in _english.items()}
+        asked = {name: names for name, names in asked.items() if not name.startswith(_TITLES)}
         if wrong := sorted(name for name in {*known, *asked} if known.get(name) != asked.get(name)):
             raise LatentConstraintsError(
                 f"The texts of {language!r} do not fit those of {ENGLISH!r}: see {', '.join(wrong)}."

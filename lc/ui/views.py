@@ -8,9 +8,9 @@ from html import escape
 from lc.attributes import AttributeSet, Strength
 from lc.editor import Edit
 from lc.ui.session import Moment
-from lc.ui.texts import text
+from lc.ui.texts import in_sentence, text
 
-__all__ = ["bars", "details", "fault", "made", "status", "trace", "walking"]
+__all__ = ["bars", "change", "details", "fault", "made", "status", "trace", "walking"]
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -63,7 +63,7 @@ def status(
     seen = edit.seen
     read = seen.after if seen else edit.after
     met = {name: (read[name] >= 0.5) == (value >= 0.5) for name, value in wanted.items() if name in read}
-    said = {_change(attributes, name, wanted[name] >= 0.5): good for name, good in met.items()} | dict(wishes or {})
+    said = {change(attributes, name, wanted[name] >= 0.5): good for name, good in met.items()} | dict(wishes or {})
     shows, missing = (", ".join(words for words, good in said.items() if good == side) for side in (True, False))
     sentences = []
     if shows:
@@ -71,7 +71,9 @@ def status(
     if missing:
         sentences.append(text("status.faint", changes=missing))
     turned = edit.also_changed if seen else [name for name in attributes.names if _turned(edit, name)]
-    if also := [attributes[name].title.lower() for name in turned if name not in wanted and name not in moment.more]:
+    if also := [
+        in_sentence(attributes[name].title) for name in turned if name not in wanted and name not in moment.more
+    ]:
         sentences.append(text("status.also", names=", ".join(also)))
     if edit.warning:
         sentences.append(edit.warning)
@@ -80,7 +82,7 @@ def status(
     return _line(kind, " ".join(sentences))
 
 
-def _change(attributes: AttributeSet, name: str, wanted: bool) -> str:
+def change(attributes: AttributeSet, name: str, wanted: bool) -> str:
     """A change in a visitor's words, such as "Older" or "Beard: yes"."""
     attribute = attributes[name]
     if words := attribute.on if wanted else attribute.off:

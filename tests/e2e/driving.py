@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ def entry(page: sync_api.Page) -> list[object]:
 
 
 def after(page: sync_api.Page) -> str:
-    """The address of the edited picture: it holds a hash of the content."""
+    """The address of the edited picture: it is the picture itself, or holds a hash of it."""
     return str(page.evaluate("lc.state.after"))
 
 
@@ -32,6 +33,17 @@ def act(page: sync_api.Page, do: Callable[[], object]) -> str:
     do()
     page.wait_for_function("old => lc.state.serial !== old && !lc.state.walking", arg=old)
     return after(page)
+
+
+def picture(page: sync_api.Page, name: str = "after") -> np.ndarray:
+    """One of the stage's pictures, "before" or "after", as the browser has it: (h, w, 3)."""
+    script = """async (picture) => {
+      const reader = new FileReader(), blob = await (await fetch(picture.src)).blob();
+      return new Promise((resolve) => { reader.onload = () => resolve(reader.result); reader.readAsDataURL(blob); });
+    }"""
+    data = page.locator(f".lc-{name}").first.evaluate(script)
+    with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGB"), dtype=float)
 
 
 def tile(page: sync_api.Page, name: str) -> sync_api.Locator:

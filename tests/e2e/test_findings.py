@@ -18,15 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving import act, differs, sync_api, tile, upload
+from driving import act, differs, picture, sync_api, tile, upload
 from PIL import Image
-
-
-def pixels(page: sync_api.Page, name: str) -> np.ndarray:
-    """A picture of the stage's: "before" or "after"."""
-    source = page.locator(f".lc-{name}").first.get_attribute("src") or ""
-    answer = page.request.get(source if source.startswith("http") else page.url.rstrip("/") + source)
-    return np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB"), dtype=float)
 
 
 @pytest.mark.slow
@@ -38,7 +31,7 @@ def test_more_strength_is_more_change(page: sync_api.Page) -> None:
     for value in ("0.55", "0.7", "0.85", "1"):
         if slider.input_value() != value:
             act(page, lambda value=value: slider.fill(value))  # type: ignore[misc]
-        moved.append(float(np.abs(pixels(page, "after") - pixels(page, "before")).mean()))
+        moved.append(float(np.abs(picture(page) - picture(page, "before")).mean()))
     assert moved[-1] > 1.05 * moved[0]
     assert all(more >= 0.97 * less for less, more in itertools.pairwise(moved)), moved
 
@@ -68,10 +61,10 @@ def test_a_new_photo_keeps_method_and_sliders(page: sync_api.Page, astronaut: Pa
     upload(page, astronaut)
     assert page.locator("[data-slider=identity]").input_value() == "0.8"
     assert page.locator("[data-slider=strength]").input_value() == "0.8"
-    old = pixels(page, "after")
+    old = picture(page)
     act(page, lambda: tile(page, "Eyeglasses").click())
     assert page.evaluate("[lc.state.identity, lc.state.strength]") == [0.2, 0.8]
-    assert np.abs(pixels(page, "after") - old).mean() > 0.1
+    assert np.abs(picture(page) - old).mean() > 0.1
 
 
 def test_no_word_is_jargon_and_the_figures_are_few(page: sync_api.Page) -> None:
@@ -87,5 +80,10 @@ def test_no_word_is_jargon_and_the_figures_are_few(page: sync_api.Page) -> None:
     assert page.locator("#figures li").count() <= 3
     shown = page.locator("[role=tabpanel]:visible").first
     assert len(shown.inner_text().split()) < 150
+    pictures = page.locator(".lc-pairs img")
+    assert pictures.count() == 20  # typical and worst, of each attribute
+    pictures.last.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.querySelectorAll('.lc-pairs img')].at(-1).naturalWidth === 400")
+    assert page.locator(".lc-curve circle").count() >= 3
     figures = page.locator("#figures").screenshot()
     assert np.asarray(Image.open(io.BytesIO(figures)).convert("L"), dtype=float).std() > 5  # large figures, to be seen

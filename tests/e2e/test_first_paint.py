@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from driving import PATIENCE, PHONE, sync_api, tile
+from driving import PATIENCE, PHONE, picture, sync_api, tile
 
 DESK = {"width": 1280, "height": 900}
 
@@ -25,6 +26,25 @@ def test_an_edited_face_is_seen_before_any_program_has_run(browser: sync_api.Bro
     stage = page.evaluate("gradio_config.components.find((one) => one.props.elem_id === 'stage').props.value")
     assert shown.endswith(stage["after"])
     assert stage["after"] != stage["before"]
+    page.close()
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_the_first_face_goes_through_changes_unless_somebody_wants_no_motion(
+    browser: sync_api.Browser, address: str, motion: str
+) -> None:
+    page = browser.new_page(viewport=DESK, reduced_motion=motion)  # type: ignore[arg-type]
+    page.goto(address)
+    page.wait_for_selector("#lc-first", state="detached", timeout=PATIENCE)
+    first = picture(page)
+    page.wait_for_timeout(4000)
+    changed = np.abs(picture(page) - first).mean()
+    assert changed > 0.5 if motion == "no-preference" else changed == 0
+    tile(page, "Male").click()  # and stops as soon as somebody does something
+    page.wait_for_function("lc.state.boxes.includes('Male')", timeout=PATIENCE)
+    edited = picture(page)
+    page.wait_for_timeout(4000)
+    assert np.array_equal(picture(page), edited)
     page.close()
 
 

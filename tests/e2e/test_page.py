@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from driving import PHONE, act, after, differs, sync_api, tile, upload
+from driving import PHONE, act, after, differs, picture, sync_api, tile, upload
 from PIL import Image
 
 
@@ -53,6 +52,33 @@ def test_before_is_seen_while_the_picture_is_held(page: sync_api.Page) -> None:
     assert differs(frame.screenshot(), edited) > 1
 
 
+def test_space_shows_before_the_divider_is_dragged_and_the_whole_photo_is_one_click_away(page: sync_api.Page) -> None:
+    frame, divider, inset = (page.locator(one) for one in (".lc-frame", ".lc-divider", ".lc-inset"))
+    act(page, lambda: tile(page, "Black_Hair").click())
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(900)  # the wipe
+    edited = frame.screenshot()
+    page.keyboard.down("Space")
+    assert differs(edited, frame.screenshot()) > 1
+    page.keyboard.up("Space")
+    box, handle = frame.bounding_box(), divider.bounding_box()
+    assert box
+    assert handle
+    page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2, steps=3)
+    page.mouse.up()
+    assert 85 < int(divider.get_attribute("aria-valuenow") or 0) < 95
+    assert differs(edited, frame.screenshot()) > 1  # nearly all of it is before
+    inset.click()
+    page.wait_for_function("document.querySelector('.lc-after').naturalWidth === 512")  # the example's own size
+    sync_api.expect(inset).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(300)
+    assert differs(edited, frame.screenshot()) > 5
+    inset.click()
+    sync_api.expect(inset).to_have_attribute("aria-pressed", "false")
+
+
 def test_an_upload_is_read_and_a_tile_edits_it(page: sync_api.Page, astronaut: Path, tmp_path: Path) -> None:
     photo = tmp_path / "mine.png"
     with Image.open(astronaut) as image:
@@ -90,6 +116,25 @@ def test_keys_and_quick_taps_change_the_picture(page: sync_api.Page) -> None:
         ),
     )
     page.wait_for_function("lc.state.boxes.includes('Male') && lc.state.boxes.includes('Black_Hair')")
+
+
+def test_a_tile_says_what_is_asked_for_and_a_slider_when_it_moves_nothing(page: sync_api.Page) -> None:
+    small, drawn = tile(page, "Smiling").locator("small"), page.locator("#lc-drawn")
+    act(page, lambda: page.locator("[data-do=reset]").click())
+    sync_api.expect(small).to_have_text("now: yes")
+    act(page, lambda: tile(page, "Smiling").click())
+    sync_api.expect(small).to_have_text("now: no")
+    sync_api.expect(drawn).to_be_hidden()
+    act(page, lambda: tile(page, "Smiling").click())
+    act(page, lambda: tile(page, "Eyeglasses").click())
+    sync_api.expect(drawn).to_be_visible()
+    slider = page.locator("[data-slider=identity]")
+    assert slider.get_attribute("aria-describedby") == "lc-drawn"
+    shown = picture(page)
+    act(page, lambda: slider.fill("0.8"))
+    assert np.array_equal(picture(page), shown)  # as it says
+    act(page, lambda: tile(page, "Black_Hair").click())
+    sync_api.expect(drawn).to_be_hidden()
 
 
 def test_the_stage_takes_what_is_dropped_and_pasted(page: sync_api.Page, astronaut: Path) -> None:
@@ -155,13 +200,11 @@ def test_a_link_carries_the_settings_and_no_photo(page: sync_api.Page, address: 
 
 def pixels(page: sync_api.Page, rows: slice) -> np.ndarray:
     """The edited picture between two heights of the face's box, in parts of it."""
-    address = page.evaluate("new URL(document.querySelector('.lc-after').src).href")
-    with Image.open(io.BytesIO(page.request.get(address).body())) as image:
-        picture = np.asarray(image.convert("L"), dtype=float)
+    shown = picture(page).mean(2)
     (left, top, right, bottom), (a, b, c, d) = page.evaluate("[lc.state.faces[0].box, lc.state.crop]")
-    x, y = len(picture) / (c - a), len(picture) / (d - b)
+    x, y = len(shown) / (c - a), len(shown) / (d - b)
     first, last = (int(y * (top + part * (bottom - top) - b)) for part in (rows.start, rows.stop))
-    return picture[first:last, int(x * (left - a)) : int(x * (right - a))]
+    return shown[first:last, int(x * (left - a)) : int(x * (right - a))]
 
 
 def test_another_one_has_other_glasses_and_they_are_kept(page: sync_api.Page, address: str) -> None:

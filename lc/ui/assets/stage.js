@@ -60,7 +60,8 @@ lc.ask = (name, values = [], index = null) => {
   lc.latest = Math.max(Date.now(), lc.latest + 1);
   stopTurning();
   lc.given.cancel = [lc.latest];
-  trigger("cancel", { index: null });
+  if (lc.running) trigger("cancel", { index: null });
+  lc.running = true;
   lc.given[name] = typeof values === "function" ? values(lc.latest) : values;
   lc.touched = true;
   say("");
@@ -212,6 +213,7 @@ function show() {
   const view = props.value;
   if (!view || (view.asked && view.asked < lc.latest)) return; // somebody has asked for something else by now
   if (view.failed) {
+    lc.running = false;
     arriving = null;
     lc.busy(false);
     say(view.failed);
@@ -224,6 +226,7 @@ function show() {
   if (step) whole = false;
   const fresh = old.face_key !== lc.state.face_key;
   if (!step) {
+    lc.running = false;
     lc.settled = lc.state;
     lc.busy(false);
     if (fresh && !(old.name === view.name && old.size?.join() === view.size.join())) {

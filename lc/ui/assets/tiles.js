@@ -1,9 +1,9 @@
 // The tiles' program: Gradio calls it with element, trigger, props, server, upload and watch.
 const t = props.labels;
-const slider = (name, low, high, from, to) => `
+const slider = (name, low, high, from, to, note = "") => `
   <label class="lc-slider"><b>${escaped(t[name])}</b>
     <input type="range" data-slider="${name}" min="${from}" max="${to}" step="0.05" aria-label="${escaped(t[name])}">
-    <span><small>${escaped(low)}</small><small>${escaped(high)}</small></span></label>`;
+    <span><small>${escaped(low)}</small><small>${escaped(high)}</small></span>${note}</label>`;
 
 element.firstElementChild.innerHTML = `
   <div class="lc-tiles" role="group" aria-label="${escaped(t.tiles)}">
@@ -11,7 +11,8 @@ element.firstElementChild.innerHTML = `
       aria-pressed="false"><span class="lc-thumb"><img alt="" hidden></span><b></b><small></small></button>`).join("")}
   </div>
   <div class="lc-tune">
-    ${slider("identity", t.identity_low, t.identity_high, 0, 1)}
+    ${slider("identity", t.identity_low, t.identity_high, 0, 1,
+      `<small class="lc-still-drawn" id="lc-drawn" hidden>${escaped(t.identity_still)}</small>`)}
     ${slider("strength", t.strength_low, t.strength_high, 0.55, 1)}
     <fieldset class="lc-method"><legend>${escaped(t.method)}</legend>
       ${["actor", "optimise"].map((way) => `<label><input type="radio" name="lc-method" value="${way}"
@@ -45,15 +46,21 @@ function show() {
       && !seen.includes(other.name) && other.excludes.includes(name));
     const words = has ? off : on, note = made[name]?.note ?? "";
     tile.querySelector("b").textContent = words || title;
-    tile.querySelector("small").textContent = note || (words ? "" : has ? t.yes : t.no);
-    tile.setAttribute("aria-pressed", has !== now && !byTheWay);
+    const asked = has !== now && !byTheWay;
+    tile.querySelector("small").textContent = note && !asked ? note : words ? "" : (asked ? now : has) ? t.yes : t.no;
+    tile.setAttribute("aria-pressed", asked);
     tile.classList.toggle("lc-dim", Boolean(note));
     const picture = tile.querySelector("img");
     picture.hidden = !made[name];
     if (made[name] && picture.src !== made[name].image) picture.src = made[name].image;
   }
   const { identity = 0.5, strength = 1, method = "actor" } = lc.wish ?? {};
-  find("[data-slider=identity]").value = 1 - identity;
+  const tune = find("[data-slider=identity]"), drawn = Boolean(lc.state.drawn) && !lc.state.walking;
+  tune.value = 1 - identity;
+  tune.closest("label").classList.toggle("lc-faint", drawn);
+  find("#lc-drawn").hidden = !drawn;
+  if (drawn) tune.setAttribute("aria-describedby", "lc-drawn");
+  else tune.removeAttribute("aria-describedby");
   find("[data-slider=strength]").value = strength;
   find(`[value=${method}]`).checked = true;
   find("[data-live=stop]").hidden = !lc.state.walking;
