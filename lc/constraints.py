@@ -191,6 +191,8 @@ class Taught:
         wanted, tolerance: see `Attribute`.
         direction: (latent,), where an edit moves first; None leaves everything to descent.
         target: how many logits beyond the threshold that first move leads; > 0.
+        actor: what the first move becomes where one was trained, see `lc.actor.TaughtActor`: z (B, latent), where the
+            direction leads (B, latent), and 1 or -1, whether it is to come or to go, (B,) -> (B, latent).
         name: what messages call it.
         acts_on: the parts of a face that it is of; empty: all of the person.
         measured: z (B, latent) -> (B,), what the critic stands in for: met where that is at least `level`, whatever the
@@ -206,6 +208,7 @@ class Taught:
     tolerance: float = 0.05
     direction: Tensor | None = None
     target: float = 1.0
+    actor: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     name: str = ""
     acts_on: tuple[str, ...] = ()
     measured: Net | None = None
@@ -223,7 +226,8 @@ class Taught:
         return Evaluation(attribute_loss(logit[:, None], target[:, None]), met, refuted)
 
     def propose(self, z: Tensor, scale: float = 1.0) -> Tensor:
-        """Along the direction to where a critic that is linear reads what is wanted, or a part `scale` of that way.
+        """By the actor, or along the direction, to where a critic that is linear reads what is wanted, or a part
+        `scale` of that way.
 
         (B, latent) -> (B, latent). Rows that are as wanted stay.
         """
@@ -231,11 +235,16 @@ class Taught:
             return z
         logit = self.critic(z).flatten() - self.threshold
         slope = self.critic(z + self.direction).flatten() - self.threshold - logit
-        if self.wanted in (0, 1):
-            step = self._sign * (self.target - self._sign * logit).clamp_min(0)
-        else:
-            step = torch.logit(torch.full_like(logit, self.wanted)) - logit
-        move = scale * (step / slope)[:, None] * self.direction
+        whole, goal = self.wanted in (0, 1), torch.logit(logit * 0 + self.wanted)
+        up = torch.full_like(logit, self._sign) if whole else torch.where(goal > logit, 1.0, -1.0)
+        left = (self.target - up * logit).clamp_min(0)  # logits to where the first move ends
+        move = (up * left / slope)[:, None] * self.direction
+        if self.actor is not None:
+            move = (left > 0)[:, None] * (self.actor(z, z + move, up) - z)
+        if not whole:  # as far as the critic, which is linear, says
+            gained = up * (self.critic(z + move).flatten() - self.threshold - logit)
+            move = (up * (goal - logit) / gained.clamp_min(0.1 * left)).nan_to_num()[:, None] * move
+        move = scale * move
         if self.measured is None:
             return z + move
         shares, open_ = z.new_zeros(len(z)), torch.ones(len(z), dtype=torch.bool, device=z.device)
