@@ -35,6 +35,7 @@ from lc.results import Edit, Located, Progress, Reading, Sample
 from lc.sampling import generated
 from lc.steer import Steerer
 from lc.taught import TaughtAttribute
+from lc.taught_actor import train_actor
 from lc.teach import learn
 from lc.weights import Model, load_model
 from lc.witness import Witness
@@ -352,6 +353,26 @@ class FaceEditor:
             return self.locate(photo, aligned=aligned).aligned.crop
 
         return learn(self.space, name, with_, without, crop=crop, progress=progress, stop=stop)
+
+    def train_actor(
+        self,
+        taught: TaughtAttribute,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> TaughtAttribute:
+        """The taught attribute with an actor of its own, which edits of it then begin with; see `lc.taught_actor`.
+
+        Args:
+            taught: to this model; an actor that it has makes room.
+            progress: told how many steps are done, and how many there are.
+            stop: asked before each step; True ends it.
+
+        Raises:
+            OtherGeneratorError: it was taught to another generator.
+            Cancelled: `stop` said so.
+        """
+        return train_actor(self.space, taught, progress, stop)
 
     # --- generated faces -------------------------------------------------------------------------------------------
 

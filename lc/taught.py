@@ -25,6 +25,7 @@ from lc.constraints import Taught
 from lc.errors import LatentConstraintsError, OtherGeneratorError, WeightsError
 from lc.files import write_bytes
 from lc.learned import checksum_of
+from lc.parts import parts_of
 from lc.tensors import check_finite, parse_tensors
 from lc.weights import Model
 
@@ -144,6 +145,7 @@ class TaughtAttribute:
             target=self.target,
             actor=self.actor,
             name=self.name,
+            acts_on=parts_of(self.name),
         )
 
     @torch.no_grad()
@@ -185,7 +187,9 @@ class TaughtAttribute:
             "report": asdict(self.report),
         }
         if self.actor is not None:
-            tensors |= {_ACTOR + key: one.half().cpu().contiguous() for key, one in self.actor.body.state_dict().items()}
+            tensors |= {
+                _ACTOR + key: one.half().cpu().contiguous() for key, one in self.actor.body.state_dict().items()
+            }
             facts |= {"format": _FORMATS[1], "width": self.actor.width}
         facts["checksum"] = _checksum(tensors)
         return safetensors.torch.save(tensors, {_KEY: json.dumps(facts)})
