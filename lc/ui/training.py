@@ -52,7 +52,7 @@ class TrainingHandlers:
             request: tells visitors apart.
         """
         one, since = named(name, now()), inputs.moment(asked)
-        last = time.monotonic()
+        said = 0.0
         for step in training(self._teaching.editor.space, one):
             if self._is_cancelled(request, since) or not any(other is one for other in now()):
                 break
@@ -60,8 +60,8 @@ class TrainingHandlers:
                 kept = [step.taught if other is one else other for other in now()]
                 yield self._teaching.with_actor(kept, _progress(name))
                 return
-            if time.monotonic() - last > _SAID:
-                last = time.monotonic()
+            if time.monotonic() - said > _SAID:
+                said = time.monotonic()
                 yield Teaching(view=_progress(name, step.done, step.total))
             self._busy.wait(_YIELDS)
         yield Teaching(view=_progress(name))
@@ -90,11 +90,11 @@ class TrainingHandlers:
 _LATE = 1e14  # milliseconds, after every question
 
 
-def _progress(name: str, done: int = 0, count: int = 0) -> dict[str, Any]:
-    """How far a training is; at its end, `count` is 0."""
-    return {"training": {"name": name, "done": done, "count": count}, "serial": time.monotonic()}
+def _progress(name: str, done: int = 0, total: int = 0) -> dict[str, Any]:
+    """How far a training is; at its end, `total` is 0."""
+    return {"training": {"name": name, "done": done, "total": total}, "serial": time.monotonic()}
 
 
 def failed_training(error: LatentConstraintsError) -> Teaching:
     """A sentence, and no training goes on."""
-    return Teaching(view={"training": {"name": "", "done": 0, "count": 0}, "failed": str(error)})
+    return Teaching(view={**_progress(""), "failed": str(error)})

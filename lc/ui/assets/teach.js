@@ -152,18 +152,20 @@ function showTraining() {
     const place = card.querySelector(".lc-training"), mine = training?.name === card.dataset.taught;
     if (!place) continue;
     place.querySelector("span").textContent = mine ? t.training : t.turn;
-    if (mine) place.querySelector("progress").value = training.done / training.count;
+    if (mine) place.querySelector("progress").value = training.done / training.total;
     else place.querySelector("progress").removeAttribute("value");
   }
 }
 // Of a training, which is no answer to what somebody waits for.
 function hearTraining(value) {
-  const { name, count: going } = value.training;
+  const { name, total } = value.training;
   if (value.failed) say(value.failed);
-  if (!going) waiting.delete(name);
+  if (name) {
+    if (!total) waiting.delete(name);
+  } else waiting.clear(); // it could not be
   training = waiting.has(name) ? value.training : null;
   if (value.taught) view.taught = value.taught;
-  if (value.taught || !going) show();
+  if (value.taught || !total) show();
   else showTraining();
 }
 
