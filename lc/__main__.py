@@ -220,6 +220,11 @@ def _add_teach(commands: _Commands, parents: list[_Parser]) -> None:
         "--aligned", action="store_true", help="the photos are CelebA crops (178x218, 89x109): look for no face"
     )
     teach.add_argument(
+        "--part",
+        choices=("face", "hair", "hairline", "any"),
+        help="what edits of it may touch (default: what the name says, as Bangs says hair)",
+    )
+    teach.add_argument(
         "--actor", action="store_true", help="train an actor for it too, which takes a minute or two; see README"
     )
     teach.add_argument("--out", required=True, type=Path, metavar="FILE", help="a .safetensors file")

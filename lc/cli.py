@@ -170,14 +170,15 @@ def _teach(arguments: argparse.Namespace) -> int:
         gather(arguments.without)
     editor = _load(arguments)
     with tqdm(unit="photo", leave=False) as bar:
-        taught = editor.teach(
-            arguments.name, arguments.with_, arguments.without, aligned=arguments.aligned, progress=_shown_by(bar)
-        )
+        given = {"aligned": arguments.aligned, "part": arguments.part, "progress": _shown_by(bar)}
+        taught = editor.teach(arguments.name, arguments.with_, arguments.without, **given)
     out.parent.mkdir(parents=True, exist_ok=True)
     taught.save(out)  # before its actor is trained: an interruption loses nothing
     print(f"{taught.name}: {taught.report}", flush=True)
     for note in taught.report.notes:
         print(note, flush=True)
+    if taught.part != "any":
+        print(f"Edits of it touch the {taught.part} only, and those with --part any all of the person.", flush=True)
     if arguments.actor:
         with tqdm(desc="actor", unit="step", leave=False) as bar:
             editor.train_actor(taught, progress=_shown_by(bar)).save(out)

@@ -331,6 +331,7 @@ class FaceEditor:
         without: str | Path | Sequence[Source] | None = None,
         *,
         aligned: bool = False,
+        part: str | None = None,
         progress: Callable[[int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> TaughtAttribute:
@@ -341,6 +342,8 @@ class FaceEditor:
             with_, without: a folder of 5 to 200 photos, or such photos, with the attribute and without it. None: faces
                 in general are the contrast.
             aligned: see `read`.
+            part: what edits of it may touch, one of `lc.parts.PARTS`: "face", "hair", "hairline" or "any". None: what
+                the name says.
             progress: told how many photos are read, and how many there are.
             stop: asked before each photo; True ends it.
 
@@ -352,7 +355,7 @@ class FaceEditor:
         def crop(photo: Source) -> Image.Image:
             return self.locate(photo, aligned=aligned).aligned.crop
 
-        return learn(self.space, name, with_, without, crop=crop, progress=progress, stop=stop)
+        return learn(self.space, name, with_, without, crop=crop, part=part, progress=progress, stop=stop)
 
     def train_actor(
         self,

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError
 from lc.generator import EncodingGenerator, Posterior, from_prior
 from lc.invert import invert
+from lc.parts import part_of
 from lc.taught import TaughtAttribute, TeachingReport, checked_name, generator_digest
 
 __all__ = ["contrast_of", "encode", "fit", "fit_labelled", "reserved"]
@@ -86,6 +88,7 @@ def fit(
     negatives: Posterior | None = None,
     *,
     taken: dict[str, str] | None = None,
+    part: str | None = None,
     notes: tuple[str, ...] = (),
     begun: float | None = None,
 ) -> TaughtAttribute:
@@ -99,6 +102,7 @@ def fit(
         positives: of photos with it, (P, latent) each, P >= 2.
         negatives: of photos without it; None: the contrast of `contrast_of`.
         taken: further names in lower case that are taken -> by what.
+        part: one of `lc.parts.PARTS`, which edits touch alone; None: that of the name.
         notes: sentences that the report is to have first.
         begun: `time.perf_counter()` when teaching began.
 
@@ -114,7 +118,7 @@ def fit(
     if not weight.abs().max() > 1e-9:
         raise LatentConstraintsError("The photos with it and without it are the same to this model: take others.")
     scores = _cross_validated(faces, given, against)
-    return _taught(
+    found = _taught(
         space,
         name,
         weight,
@@ -126,6 +130,7 @@ def fit(
         notes=notes,
         begun=begun,
     )
+    return replace(found, part=part_of(name) if part is None else part)
 
 
 def fit_labelled(space: LatentSpace, names: Sequence[str], z: Tensor, labels: Tensor) -> list[TaughtAttribute]:

@@ -25,7 +25,7 @@ from lc.constraints import Taught
 from lc.errors import LatentConstraintsError, OtherGeneratorError, WeightsError
 from lc.files import write_bytes
 from lc.learned import checksum_of
-from lc.parts import parts_of
+from lc.parts import PARTS
 from lc.tensors import check_finite, parse_tensors
 from lc.weights import Model
 
@@ -113,6 +113,7 @@ class TaughtAttribute:
         generator: what it was fitted on, see `generator_digest`.
         report: how well it was learned.
         actor: where an edit moves first instead, once one was trained, see `lc.taught_actor`.
+        part: one of `lc.parts.PARTS`, which an edit of it touches alone.
     """
 
     name: str
@@ -123,6 +124,7 @@ class TaughtAttribute:
     generator: str
     report: TeachingReport
     actor: TaughtActor | None = None
+    part: str = "any"
 
     @cached_property
     def critic(self) -> LinearCritic:
@@ -145,7 +147,7 @@ class TaughtAttribute:
             target=self.target,
             actor=self.actor,
             name=self.name,
-            acts_on=parts_of(self.name),
+            acts_on=PARTS[self.part],
         )
 
     @torch.no_grad()
@@ -184,6 +186,7 @@ class TaughtAttribute:
             "bias": self.bias,
             "target": self.target,
             "generator": self.generator,
+            "part": self.part,
             "report": asdict(self.report),
         }
         if self.actor is not None:
@@ -264,9 +267,12 @@ def parse_taught(data: bytes, path: str | Path, model: Model) -> TaughtAttribute
             target=float(facts["target"]),
             generator=str(facts["generator"]),
             report=report,
+            part=str(facts.get("part", "any")),  # files from before have none
         )
         own = {key: tensor for key, tensor in tensors.items() if not key.startswith(_ACTOR)}
         if facts["checksum"] != _checksum(tensors) or set(own) != {"weight", "direction"} or found.target <= 0:
+            raise ValueError("not as it was written")
+        if found.part not in PARTS:
             raise ValueError("not as it was written")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged: teach it again, or fetch it again.") from error

@@ -29,13 +29,13 @@ from lc.teach import Cancelled
 
 __all__ = ["STEPS", "Step", "train_actor", "training"]
 
-STEPS = 150
+STEPS = 120
 _ROWS = 16  # of a step
 _FACES = 480  # that it learns on
 _WIDTH = 128
-_RATE, _WARMUP = 1e-3, 10  # Adam's step at its largest, after so many steps
+_RATE, _WARMUP = 3e-3, 10  # Adam's step at its largest, after so many steps
 _MORE = 0.15  # of the faces are asked for more of what they show already
-_PRESERVE = 3.0  # times what an unasked change counts in a correction: here it is one step of few
+_PRESERVE = 10.0  # times what an unasked change counts in a correction: here it is one step of few
 _REACH = 1.0  # weight of the way along the line that is lost
 _REALISM = 5.0  # weight of -log D
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError, OtherGeneratorError, WeightsError
 from lc.few_shot import contrast_of, fit
 from lc.generator import Posterior
-from lc.parts import parts_of
+from lc.parser import CLASSES
+from lc.parts import PARTS, part_of
 from lc.taught import TaughtAttribute, load_taught, parse_taught
 from lc.taught_actor import training
 from lc.teach import Cancelled
@@ -215,9 +217,35 @@ def test_with_an_actor_another_generators_is_refused_too(taught: TaughtAttribute
 # --- where in a face it is -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Pony", "Warm_light", "Beard_and_hair", "Chair", "Lippizaner"])
-def test_a_name_that_says_no_part_may_be_of_any(name: str) -> None:
-    assert parts_of(name) == ()
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("Bangs", "hair"),
+        ("Red hair", "hair"),
+        ("Sideburns", "hairline"),
+        ("Freckles", "face"),
+        ("5_o_Clock_Shadow", "face"),
+        ("Warm_light", "any"),
+        ("Beard_and_hair", "any"),
+        ("Chair", "any"),
+        ("Lippizaner", "any"),
+    ],
+)
+def test_a_name_says_what_edits_may_touch(contrasted_editor: FaceEditor, name: str, part: str) -> None:
+    assert part_of(name) == part
+    assert set(PARTS[part]) <= set(CLASSES)
+    sides = [Posterior(z, torch.full_like(z, 0.3)) for z in (latents(1, 20, 4.0), latents(2, 20))]
+    found = fit(contrasted_editor.space, name, *sides)
+    assert found.constraint().acts_on == PARTS[part]
+    assert parse_taught(found.to_bytes(), "mine.safetensors", contrasted_editor.model).part == part
+    assert fit(contrasted_editor.space, name, *sides, part="any").constraint().acts_on == ()
+
+
+def test_a_part_that_there_is_not_is_refused(contrasted_editor: FaceEditor, taught: TaughtAttribute) -> None:
+    with pytest.raises(LatentConstraintsError, match="choose from face, hair"):
+        contrasted_editor.teach("Something", ["a.png"] * 5, part="elbow")
+    with pytest.raises(WeightsError, match="damaged"):
+        parse_taught(replace(taught, part="elbow").to_bytes(), "mine.safetensors", contrasted_editor.model)
 
 
 def test_training_can_be_left_at_any_step(contrasted_editor: FaceEditor, plain: TaughtAttribute) -> None:
