@@ -235,16 +235,14 @@ class Taught:
             return z
         logit = self.critic(z).flatten() - self.threshold
         slope = self.critic(z + self.direction).flatten() - self.threshold - logit
-        whole, goal = self.wanted in (0, 1), torch.logit(logit * 0 + self.wanted)
-        up = torch.full_like(logit, self._sign) if whole else torch.where(goal > logit, 1.0, -1.0)
-        left = (self.target - up * logit).clamp_min(0)  # logits to where the first move ends
-        move = (up * left / slope)[:, None] * self.direction
-        if self.actor is not None:
-            move = (left > 0)[:, None] * (self.actor(z, z + move, up) - z)
-        if not whole:  # as far as the critic, which is linear, says
-            gained = up * (self.critic(z + move).flatten() - self.threshold - logit)
-            move = (up * (goal - logit) / gained.clamp_min(0.1 * left)).nan_to_num()[:, None] * move
-        move = scale * move
+        if self.wanted in (0, 1):
+            step = self._sign * (self.target - self._sign * logit).clamp_min(0)
+        else:
+            step = torch.logit(torch.full_like(logit, self.wanted)) - logit
+        if self.actor is None:
+            move = scale * (step / slope)[:, None] * self.direction
+        else:
+            move = scale * self._by_actor(z, logit, slope, step)
         if self.measured is None:
             return z + move
         shares, open_ = z.new_zeros(len(z)), torch.ones(len(z), dtype=torch.bool, device=z.device)
@@ -252,6 +250,21 @@ class Taught:
             open_ &= ~self._holds(Point(z + shares[:, None] * move))
             shares[open_] = share
         return z + shares[:, None] * move
+
+    def _by_actor(self, z: Tensor, logit: Tensor, slope: Tensor, step: Tensor) -> Tensor:
+        """The actor's move of z, (B, latent), or as much of it as takes the critic's logit (B,) a `step` (B,) further.
+
+        `slope` (B,) is how much further a direction's length takes it.
+        """
+        assert self.actor is not None
+        assert self.direction is not None
+        up = torch.where(step < 0, -1.0, 1.0)
+        left = (self.target - up * logit).clamp_min(0)  # logits to where the direction ends
+        move = self.actor(z, z + (up * left / slope)[:, None] * self.direction, up) - z
+        if self.wanted in (0, 1):
+            return (left > 0)[:, None] * move
+        gained = up * (self.critic(z + move).flatten() - self.threshold - logit)
+        return (up * step / gained.clamp_min(0.1 * left)).nan_to_num()[:, None] * move
 
     @property
     def _sign(self) -> float:

@@ -294,7 +294,7 @@ class FaceEditor:
         served, _ = changes_of(self.space, constraints)
         changes = dict(wanted_changes(self.space, served).wanted)
         laid_only = not problem.others and bool(changes) and all(changes.keys() == one.keys() for one in layers)
-        under = self._show(_without(step.z, problem)) if problem.laid and not laid_only else None
+        under = self._show(problem.without_laid(step.z)) if problem.laid and not laid_only else None
         images = None if laid_only else to_tensor(under or pictures, self.device)
         steering = self.steerer.steering(readings, changes, images, layers, problem.others.values())
         seconds = (time.perf_counter() - begun) / len(readings)
@@ -435,14 +435,6 @@ class FaceEditor:
     def _probabilities(self, z: Tensor) -> list[list[float]]:
         values: list[list[float]] = torch.sigmoid(self.space.attribute_critic(z)).tolist()
         return values
-
-
-def _without(z: Tensor, problem: Problem) -> Tensor:
-    """Edited latents, (B, latent), less what of their move is along that of what is laid onto the photo itself."""
-    for shift in problem.laid.values():
-        part = ((z - problem.z) * shift).sum(1) / shift.square().sum(1).clamp_min(1e-6)
-        z = z - part.clamp_min(0)[:, None] * shift
-    return z
 
 
 def _check(identity: float, method: str) -> float:

@@ -278,7 +278,13 @@ class TeachingHandlers:
         """How well something was learned, in plain words; and whether that is good enough to rely on."""
         report = one.report
         right, give = round(100 * report.accuracy), max(1, round(100 * report.spread))
-        said = [text("teach.score", right=right, give=give)]
+        parts = {
+            "face": text("teach.part_face"),
+            "hair": text("teach.part_hair"),
+            "hairline": text("teach.part_hairline"),
+            "any": "",
+        }
+        said = [text("teach.score", right=right, give=give), *filter(None, [parts[one.part]])]
         if doubts := self._doubts(report):
             return {"said": " ".join([*said, *doubts]), "good": False, "figures": str(report)}
         return {"said": " ".join([*said, text("teach.ready")]), "good": True, "figures": str(report)}
