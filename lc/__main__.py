@@ -221,8 +221,9 @@ def _add_teach(commands: _Commands, parents: list[_Parser]) -> None:
     )
     teach.add_argument(
         "--part",
-        choices=("face", "hair", "hairline", "any"),
-        help="what edits of it may touch (default: what the name says, as Bangs says hair)",
+        choices=("any", "face", "hair", "hairline"),
+        default="any",
+        help="what edits of it may touch (default: any of the person)",
     )
     teach.add_argument(
         "--actor", action="store_true", help="train an actor for it too, which takes a minute or two; see README"

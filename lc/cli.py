@@ -177,8 +177,6 @@ def _teach(arguments: argparse.Namespace) -> int:
     print(f"{taught.name}: {taught.report}", flush=True)
     for note in taught.report.notes:
         print(note, flush=True)
-    if taught.part != "any":
-        print(f"Edits of it touch the {taught.part} only, and those with --part any all of the person.", flush=True)
     if arguments.actor:
         with tqdm(desc="actor", unit="step", leave=False) as bar:
             editor.train_actor(taught, progress=_shown_by(bar)).save(out)

@@ -331,7 +331,7 @@ class FaceEditor:
         without: str | Path | Sequence[Source] | None = None,
         *,
         aligned: bool = False,
-        part: str | None = None,
+        part: str = "any",
         progress: Callable[[int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> TaughtAttribute:
@@ -342,8 +342,7 @@ class FaceEditor:
             with_, without: a folder of 5 to 200 photos, or such photos, with the attribute and without it. None: faces
                 in general are the contrast.
             aligned: see `read`.
-            part: what edits of it may touch, one of `lc.parts.PARTS`: "face", "hair", "hairline" or "any". None: what
-                the name says.
+            part: what edits of it may touch: "face", "hair", "hairline" or "any".
             progress: told how many photos are read, and how many there are.
             stop: asked before each photo; True ends it.
 

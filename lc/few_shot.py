@@ -33,7 +33,6 @@ from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError
 from lc.generator import EncodingGenerator, Posterior, from_prior
 from lc.invert import invert
-from lc.parts import part_of
 from lc.taught import TaughtAttribute, TeachingReport, checked_name, generator_digest
 
 __all__ = ["contrast_of", "encode", "fit", "fit_labelled", "reserved"]
@@ -88,7 +87,7 @@ def fit(
     negatives: Posterior | None = None,
     *,
     taken: dict[str, str] | None = None,
-    part: str | None = None,
+    part: str = "any",
     notes: tuple[str, ...] = (),
     begun: float | None = None,
 ) -> TaughtAttribute:
@@ -102,7 +101,7 @@ def fit(
         positives: of photos with it, (P, latent) each, P >= 2.
         negatives: of photos without it; None: the contrast of `contrast_of`.
         taken: further names in lower case that are taken -> by what.
-        part: one of `lc.parts.PARTS`, which edits touch alone; None: that of the name.
+        part: one of `lc.taught.PARTS`, which edits touch alone.
         notes: sentences that the report is to have first.
         begun: `time.perf_counter()` when teaching began.
 
@@ -130,7 +129,7 @@ def fit(
         notes=notes,
         begun=begun,
     )
-    return replace(found, part=part_of(name) if part is None else part)
+    return replace(found, part=part)
 
 
 def fit_labelled(space: LatentSpace, names: Sequence[str], z: Tensor, labels: Tensor) -> list[TaughtAttribute]:

@@ -25,12 +25,12 @@ from lc.constraints import Taught
 from lc.errors import LatentConstraintsError, OtherGeneratorError, WeightsError
 from lc.files import write_bytes
 from lc.learned import checksum_of
-from lc.parts import PARTS
 from lc.tensors import check_finite, parse_tensors
 from lc.weights import Model
 
 __all__ = [
     "MOST_BYTES",
+    "PARTS",
     "LinearCritic",
     "TaughtAttribute",
     "TeachingReport",
@@ -45,6 +45,13 @@ __all__ = [
 _KEY, _FORMATS = "latent_constraints.taught", (1, 2)  # without an actor, and with one
 _ACTOR = "actor."  # before the names of its tensors
 MOST_BYTES = 4_000_000  # of a file
+#: What part of a face edits may touch -> classes of the face parser that they may change or make; none: any.
+PARTS: dict[str, tuple[str, ...]] = {
+    "any": (),
+    "face": ("skin", "mouth", "brows", "eyes"),
+    "hair": ("hair",),
+    "hairline": ("hair", "skin"),
+}
 _WIDEST = 1024  # an actor's hidden layers
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -113,7 +120,7 @@ class TaughtAttribute:
         generator: what it was fitted on, see `generator_digest`.
         report: how well it was learned.
         actor: where an edit moves first instead, once one was trained, see `lc.taught_actor`.
-        part: one of `lc.parts.PARTS`, which an edit of it touches alone.
+        part: one of `PARTS`, which an edit of it touches alone.
     """
 
     name: str

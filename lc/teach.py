@@ -19,8 +19,7 @@ from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, PhotoError
 from lc.faces import Photo, find_photos
 from lc.few_shot import encode, fit, reserved
-from lc.parts import PARTS
-from lc.taught import TaughtAttribute, checked_name
+from lc.taught import PARTS, TaughtAttribute, checked_name
 
 __all__ = [
     "FEWEST",
@@ -152,7 +151,7 @@ def learn(
     without: str | Path | Sequence[Source] | None,
     *,
     crop: Callable[[Source], Image.Image],
-    part: str | None = None,
+    part: str = "any",
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> TaughtAttribute:
@@ -167,7 +166,7 @@ def learn(
     """
     begun = time.perf_counter()
     checked_name(name, reserved(space.attributes))  # before the photos are read
-    if part is not None and part not in PARTS:
+    if part not in PARTS:
         raise LatentConstraintsError(f"There is no part {part!r}: choose from {', '.join(PARTS)}.")
     sides = [gather(with_)] + ([] if without is None else [gather(without)])
     total, done = sum(map(len, sides)), count()
