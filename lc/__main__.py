@@ -4,7 +4,7 @@
     python -m lc edit photos/ --set Young=0 --method optimise --stages --out edited/
     python -m lc sample --count 64 --set Male=0 --seed 7 --out faces.png
     python -m lc describe photo.jpg
-    python -m lc teach Bangs --with photos/bangs --without photos/none --out bangs.safetensors
+    python -m lc teach Bangs --with photos/bangs --without photos/none --actor --out bangs.safetensors
     python -m lc edit photo.jpg --use bangs.safetensors --set Bangs=1 --require warmer --out edited.png
 
 Exit codes: 0 all done; 2 the command cannot be carried out as given; 3 some photos could not be used, and the others
@@ -218,6 +218,15 @@ def _add_teach(commands: _Commands, parents: list[_Parser]) -> None:
     teach.add_argument("--without", type=Path, metavar="FOLDER", help="photos without it")
     teach.add_argument(
         "--aligned", action="store_true", help="the photos are CelebA crops (178x218, 89x109): look for no face"
+    )
+    teach.add_argument(
+        "--part",
+        choices=("any", "face", "hair", "hairline"),
+        default="any",
+        help="what edits of it may touch (default: any of the person)",
+    )
+    teach.add_argument(
+        "--actor", action="store_true", help="train an actor for it too, which takes a minute or two; see README"
     )
     teach.add_argument("--out", required=True, type=Path, metavar="FILE", help="a .safetensors file")
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import torch
 from tqdm import tqdm
@@ -170,20 +170,27 @@ def _teach(arguments: argparse.Namespace) -> int:
         gather(arguments.without)
     editor = _load(arguments)
     with tqdm(unit="photo", leave=False) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total, bar.n = total, done
-            bar.refresh()
-
-        taught = editor.teach(
-            arguments.name, arguments.with_, arguments.without, aligned=arguments.aligned, progress=progress
-        )
+        given = {"aligned": arguments.aligned, "part": arguments.part, "progress": _shown_by(bar)}
+        taught = editor.teach(arguments.name, arguments.with_, arguments.without, **given)
     out.parent.mkdir(parents=True, exist_ok=True)
-    taught.save(out)
-    print(f"{taught.name}: {taught.report}")
+    taught.save(out)  # before its actor is trained: an interruption loses nothing
+    print(f"{taught.name}: {taught.report}", flush=True)
     for note in taught.report.notes:
-        print(note)
+        print(note, flush=True)
+    if arguments.actor:
+        with tqdm(desc="actor", unit="step", leave=False) as bar:
+            editor.train_actor(taught, progress=_shown_by(bar)).save(out)
     return 0
+
+
+def _shown_by(bar: tqdm[NoReturn]) -> Callable[[int, int], None]:
+    """A callback that shows how much of how much is done."""
+
+    def progress(done: int, total: int) -> None:
+        bar.total, bar.n = total, done
+        bar.refresh()
+
+    return progress
 
 
 def _say(text: str) -> None:

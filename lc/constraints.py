@@ -191,6 +191,8 @@ class Taught:
         wanted, tolerance: see `Attribute`.
         direction: (latent,), where an edit moves first; None leaves everything to descent.
         target: how many logits beyond the threshold that first move leads; > 0.
+        actor: what the first move becomes where one was trained, see `lc.actor.TaughtActor`: z (B, latent), where the
+            direction leads (B, latent), and 1 or -1, whether it is to come or to go, (B,) -> (B, latent).
         name: what messages call it.
         acts_on: the parts of a face that it is of; empty: all of the person.
         measured: z (B, latent) -> (B,), what the critic stands in for: met where that is at least `level`, whatever the
@@ -206,6 +208,7 @@ class Taught:
     tolerance: float = 0.05
     direction: Tensor | None = None
     target: float = 1.0
+    actor: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     name: str = ""
     acts_on: tuple[str, ...] = ()
     measured: Net | None = None
@@ -223,7 +226,8 @@ class Taught:
         return Evaluation(attribute_loss(logit[:, None], target[:, None]), met, refuted)
 
     def propose(self, z: Tensor, scale: float = 1.0) -> Tensor:
-        """Along the direction to where a critic that is linear reads what is wanted, or a part `scale` of that way.
+        """By the actor, or along the direction, to where a critic that is linear reads what is wanted, or a part
+        `scale` of that way.
 
         (B, latent) -> (B, latent). Rows that are as wanted stay.
         """
@@ -235,7 +239,10 @@ class Taught:
             step = self._sign * (self.target - self._sign * logit).clamp_min(0)
         else:
             step = torch.logit(torch.full_like(logit, self.wanted)) - logit
-        move = scale * (step / slope)[:, None] * self.direction
+        if self.actor is None:
+            move = scale * (step / slope)[:, None] * self.direction
+        else:
+            move = scale * self._by_actor(z, logit, slope, step)
         if self.measured is None:
             return z + move
         shares, open_ = z.new_zeros(len(z)), torch.ones(len(z), dtype=torch.bool, device=z.device)
@@ -243,6 +250,21 @@ class Taught:
             open_ &= ~self._holds(Point(z + shares[:, None] * move))
             shares[open_] = share
         return z + shares[:, None] * move
+
+    def _by_actor(self, z: Tensor, logit: Tensor, slope: Tensor, step: Tensor) -> Tensor:
+        """The actor's move of z, (B, latent), or as much of it as takes the critic's logit (B,) a `step` (B,) further.
+
+        `slope` (B,) is how much further a direction's length takes it.
+        """
+        assert self.actor is not None
+        assert self.direction is not None
+        up = torch.where(step < 0, -1.0, 1.0)
+        left = (self.target - up * logit).clamp_min(0)  # logits to where the direction ends
+        move = self.actor(z, z + (up * left / slope)[:, None] * self.direction, up) - z
+        if self.wanted in (0, 1):
+            return (left > 0)[:, None] * move
+        gained = up * (self.critic(z + move).flatten() - self.threshold - logit)
+        return (up * step / gained.clamp_min(0.1 * left)).nan_to_num()[:, None] * move
 
     @property
     def _sign(self) -> float:

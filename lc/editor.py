@@ -34,6 +34,7 @@ from lc.results import Edit, Located, Progress, Reading, Sample
 from lc.sampling import generated
 from lc.steer import Steerer
 from lc.taught import TaughtAttribute
+from lc.taught_actor import train_actor
 from lc.teach import learn
 from lc.weights import Model, load_model
 from lc.witness import Witness
@@ -334,6 +335,7 @@ class FaceEditor:
         without: str | Path | Sequence[Source] | None = None,
         *,
         aligned: bool = False,
+        part: str = "any",
         progress: Callable[[int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> TaughtAttribute:
@@ -344,6 +346,7 @@ class FaceEditor:
             with_, without: a folder of 5 to 200 photos, or such photos, with the attribute and without it. None: faces
                 in general are the contrast.
             aligned: see `read`.
+            part: what edits of it may touch: "face", "hair", "hairline" or "any".
             progress: told how many photos are read, and how many there are.
             stop: asked before each photo; True ends it.
 
@@ -355,7 +358,27 @@ class FaceEditor:
         def crop(photo: Source) -> Image.Image:
             return self.locate(photo, aligned=aligned).aligned.crop
 
-        return learn(self.space, name, with_, without, crop=crop, progress=progress, stop=stop)
+        return learn(self.space, name, with_, without, crop=crop, part=part, progress=progress, stop=stop)
+
+    def train_actor(
+        self,
+        taught: TaughtAttribute,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> TaughtAttribute:
+        """The taught attribute with an actor of its own, which edits of it then begin with; see `lc.taught_actor`.
+
+        Args:
+            taught: to this model; an actor that it has makes room.
+            progress: told how many steps are done, and how many there are.
+            stop: asked before each step; True ends it.
+
+        Raises:
+            OtherGeneratorError: it was taught to another generator.
+            Cancelled: `stop` said so.
+        """
+        return train_actor(self.space, taught, progress, stop)
 
     # --- generated faces -------------------------------------------------------------------------------------------
 

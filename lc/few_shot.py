@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,7 @@ def fit(
     negatives: Posterior | None = None,
     *,
     taken: dict[str, str] | None = None,
+    part: str = "any",
     notes: tuple[str, ...] = (),
     begun: float | None = None,
 ) -> TaughtAttribute:
@@ -99,6 +101,7 @@ def fit(
         positives: of photos with it, (P, latent) each, P >= 2.
         negatives: of photos without it; None: the contrast of `contrast_of`.
         taken: further names in lower case that are taken -> by what.
+        part: one of `lc.taught.PARTS`, which edits touch alone.
         notes: sentences that the report is to have first.
         begun: `time.perf_counter()` when teaching began.
 
@@ -114,7 +117,7 @@ def fit(
     if not weight.abs().max() > 1e-9:
         raise LatentConstraintsError("The photos with it and without it are the same to this model: take others.")
     scores = _cross_validated(faces, given, against)
-    return _taught(
+    found = _taught(
         space,
         name,
         weight,
@@ -126,6 +129,7 @@ def fit(
         notes=notes,
         begun=begun,
     )
+    return replace(found, part=part)
 
 
 def fit_labelled(space: LatentSpace, names: Sequence[str], z: Tensor, labels: Tensor) -> list[TaughtAttribute]:

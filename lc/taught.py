@@ -1,4 +1,4 @@
-"""A taught attribute: a critic of latents that was fitted to a few photos, on its own in one file.
+"""A taught attribute: a critic of latents that was fitted to a few photos, and its actor, on their own in one file.
 
 The file is safetensors with JSON in its header, and says by checksum for which generator it was fitted: on another
 one's latents it would read nonsense.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from lc.actor import TaughtActor
 from lc.checksums import digest, parse_json
 from lc.constraints import Taught
 from lc.errors import LatentConstraintsError, OtherGeneratorError, WeightsError
@@ -28,6 +30,7 @@ from lc.weights import Model
 
 __all__ = [
     "MOST_BYTES",
+    "PARTS",
     "LinearCritic",
     "TaughtAttribute",
     "TeachingReport",
@@ -39,8 +42,17 @@ __all__ = [
     "taught_files",
 ]
 
-_KEY, _FORMAT = "latent_constraints.taught", 1
+_KEY, _FORMATS = "latent_constraints.taught", (1, 2)  # without an actor, and with one
+_ACTOR = "actor."  # before the names of its tensors
 MOST_BYTES = 4_000_000  # of a file
+#: What part of a face edits may touch -> classes of the face parser that they may change or make; none: any.
+PARTS: dict[str, tuple[str, ...]] = {
+    "any": (),
+    "face": ("skin", "mouth", "brows", "eyes"),
+    "hair": ("hair",),
+    "hairline": ("hair", "skin"),
+}
+_WIDEST = 1024  # an actor's hidden layers
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
@@ -107,6 +119,8 @@ class TaughtAttribute:
         target: the logit that this first move leads to; > 0.
         generator: what it was fitted on, see `generator_digest`.
         report: how well it was learned.
+        actor: where an edit moves first instead, once one was trained, see `lc.taught_actor`.
+        part: one of `PARTS`, which an edit of it touches alone.
     """
 
     name: str
@@ -116,6 +130,8 @@ class TaughtAttribute:
     target: float
     generator: str
     report: TeachingReport
+    actor: TaughtActor | None = None
+    part: str = "any"
 
     @cached_property
     def critic(self) -> LinearCritic:
@@ -136,7 +152,9 @@ class TaughtAttribute:
             wanted=float(wanted),
             direction=self.direction,
             target=self.target,
+            actor=self.actor,
             name=self.name,
+            acts_on=PARTS[self.part],
         )
 
     @torch.no_grad()
@@ -146,7 +164,14 @@ class TaughtAttribute:
 
     def to(self, device: torch.device) -> TaughtAttribute:
         """The same on another device."""
-        return replace(self, weight=self.weight.to(device), direction=self.direction.to(device))
+        actor = None if self.actor is None else deepcopy(self.actor).to(device)
+        return replace(self, weight=self.weight.to(device), direction=self.direction.to(device), actor=actor)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory, in bytes."""
+        actor = () if self.actor is None else self.actor.parameters()
+        return 1000 + sum(one.nbytes for one in (self.weight, self.direction, *actor))
 
     def save(self, path: str | Path) -> None:
         """Write it to a file that ends with .safetensors.
@@ -162,15 +187,21 @@ class TaughtAttribute:
     def to_bytes(self) -> bytes:
         """What `save` writes."""
         tensors = {key: getattr(self, key).float().cpu().contiguous() for key in ("weight", "direction")}
-        facts = {
-            "format": _FORMAT,
+        facts: dict[str, Any] = {
+            "format": _FORMATS[0],
             "name": self.name,
             "bias": self.bias,
             "target": self.target,
             "generator": self.generator,
+            "part": self.part,
             "report": asdict(self.report),
-            "checksum": _checksum(tensors),
         }
+        if self.actor is not None:
+            tensors |= {
+                _ACTOR + key: one.half().cpu().contiguous() for key, one in self.actor.body.state_dict().items()
+            }
+            facts |= {"format": _FORMATS[1], "width": self.actor.width}
+        facts["checksum"] = _checksum(tensors)
         return safetensors.torch.save(tensors, {_KEY: json.dumps(facts)})
 
 
@@ -243,20 +274,40 @@ def parse_taught(data: bytes, path: str | Path, model: Model) -> TaughtAttribute
             target=float(facts["target"]),
             generator=str(facts["generator"]),
             report=report,
+            part=str(facts.get("part", "any")),  # files from before have none
         )
-        if facts["checksum"] != _checksum(tensors) or set(tensors) != {"weight", "direction"} or found.target <= 0:
+        own = {key: tensor for key, tensor in tensors.items() if not key.startswith(_ACTOR)}
+        if facts["checksum"] != _checksum(tensors) or set(own) != {"weight", "direction"} or found.target <= 0:
+            raise ValueError("not as it was written")
+        if found.part not in PARTS:
             raise ValueError("not as it was written")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged: teach it again, or fetch it again.") from error
     for key, tensor in tensors.items():
         check_finite(tensor, f"{path} ({key})")
-    shapes = {tuple(tensor.shape) for tensor in tensors.values()}
+    shapes = {tuple(tensor.shape) for tensor in own.values()}
     if found.generator != generator_digest(model) or shapes != {(latent,)}:
         raise OtherGeneratorError(
             f"{path} was taught to another generator than that of these weights: give those with --weights, or teach "
             f"{found.name} again."
         )
+    if facts["format"] == _FORMATS[1]:
+        found = replace(found, actor=_actor(tensors, facts, model, path))
     return found.to(model.statistics.mean.device)
+
+
+def _actor(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], model: Model, path: str | Path) -> TaughtActor:
+    """The actor in a file; raises WeightsError."""
+    state = {key.removeprefix(_ACTOR): tensor for key, tensor in tensors.items() if key.startswith(_ACTOR)}
+    try:
+        width = int(facts["width"])
+        if not 1 <= width <= _WIDEST:
+            raise ValueError("not as it was written")
+        actor = TaughtActor(model.statistics, width)
+        actor.body.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} is damaged: teach it again, or fetch it again.") from error
+    return actor.eval().requires_grad_(False)
 
 
 def _read(path: Path) -> bytes:
@@ -279,7 +330,7 @@ def _parts(data: bytes, path: str | Path) -> tuple[dict[str, Tensor], dict[str, 
         tensors = parse_tensors(data, path)
         header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
         facts = parse_json(header["__metadata__"][_KEY].encode())
-        if facts["format"] != _FORMAT:
+        if facts["format"] not in _FORMATS:
             raise WeightsError(f"{path} was made by another version of this program: update it, or teach again.")
     except WeightsError as error:
         raise (wrong if "another version" not in str(error) else error) from error

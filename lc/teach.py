@@ -19,7 +19,7 @@ from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError, PhotoError
 from lc.faces import Photo, find_photos
 from lc.few_shot import encode, fit, reserved
-from lc.taught import TaughtAttribute, checked_name
+from lc.taught import PARTS, TaughtAttribute, checked_name
 
 __all__ = [
     "FEWEST",
@@ -151,6 +151,7 @@ def learn(
     without: str | Path | Sequence[Source] | None,
     *,
     crop: Callable[[Source], Image.Image],
+    part: str = "any",
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> TaughtAttribute:
@@ -160,11 +161,13 @@ def learn(
         crop: finds a photo's face and cuts it out.
 
     Raises:
-        LatentConstraintsError: see `gather`, `check` and `fit`.
+        LatentConstraintsError: see `gather`, `check` and `fit`; or there is no such part.
         Cancelled: `stop` said so.
     """
     begun = time.perf_counter()
     checked_name(name, reserved(space.attributes))  # before the photos are read
+    if part not in PARTS:
+        raise LatentConstraintsError(f"There is no part {part!r}: choose from {', '.join(PARTS)}.")
     sides = [gather(with_)] + ([] if without is None else [gather(without)])
     total, done = sum(map(len, sides)), count()
 
@@ -179,7 +182,7 @@ def learn(
     notes = check(positives, negatives)
     given = encode(space, _images(positives.crops, space))
     against = None if negatives is None else encode(space, _images(negatives.crops, space))
-    return fit(space, name, given, against, notes=notes, begun=begun)
+    return fit(space, name, given, against, part=part, notes=notes, begun=begun)
 
 
 def _images(crops: Sequence[Image.Image], space: LatentSpace) -> Tensor:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from lc import taught_actor
 from lc.__main__ import main
+from lc.editor import FaceEditor
+from lc.taught import load_taught
+from lc.weights import load_model
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +112,38 @@ def test_what_cannot_be_is_said_in_a_sentence(
     assert sentence in said
     assert said.count("\n") == 1
     assert not out.exists()
+
+
+def test_an_actor_is_trained_where_asked_for(
+    folders: Path,
+    contrasted_weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(taught_actor, "STEPS", 3)
+    out, model = tmp_path / "bangs.safetensors", load_model(contrasted_weights, "cpu")
+    arguments = ["teach", "Bangs", "--with", str(folders / "with"), "--aligned", "--actor", "--out", str(out)]
+    assert main([*arguments, "--weights", str(contrasted_weights)]) == 0
+    said = capsys.readouterr()
+    assert "balanced accuracy" in said.out
+    assert "3/3" in said.err
+    assert load_taught(out, model).actor is not None
+    edited = ["edit", photo(folders), "--aligned", "--use", str(out), "--set", "Bangs=1", "Smiling=1"]
+    assert main([*edited, "--out", str(tmp_path / "edited.png"), "--weights", str(contrasted_weights)]) == 0
+
+
+def test_what_was_taught_outlives_an_interruption_of_its_actors_training(
+    folders: Path, contrasted_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FaceEditor, "train_actor", interrupted)
+    out = tmp_path / "bangs.safetensors"
+    arguments = ["teach", "Bangs", "--with", str(folders / "with"), "--aligned", "--actor", "--out", str(out)]
+    assert main([*arguments, "--weights", str(contrasted_weights)]) == 130
+    assert load_taught(out, load_model(contrasted_weights, "cpu")).actor is None
 
 
 def test_a_file_of_another_ending_is_refused(folders: Path, contrasted_weights: Path, tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ def correct(
         space: of the model.
         problem: what is wanted.
         proposal: (B, latent).
-        steps: how many, and one more where several changes are made or a taught attribute is edited; 0 leaves the
-            proposal as it is.
+        steps: how many, and one more where several changes are made or a taught attribute without an actor is edited; 0
+            leaves the proposal as it is.
         led: (B, latent), where `Problem.lines` have led, from which changes are measured; None: the problem's latents.
 
     Returns:
@@ -57,8 +57,8 @@ def correct(
         # An unasked change counts less the surer the classifier was before, for more is needed to turn that over.
         preservation = tuning.unasked_weight * torch.exp(-seen.abs() / tuning.sure_logits)
     z, sign = proposal.clone(), problem.target * 2 - 1
-    # A direction learned from a few photos takes more along than the actor, which was trained not to.
-    for count in range(steps + (problem.several or problem.taught)):
+    # A direction learned from a few photos takes more along than an actor, which was trained not to.
+    for count in range(steps + (problem.several or problem.straight)):
         logits = guidance.beyond(decode(z.requires_grad_()))
         now = logits.detach()
         change = now - seen

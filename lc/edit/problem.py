@@ -109,6 +109,12 @@ class Problem:
         return any(one.measured is None for one in directed)
 
     @property
+    def straight(self) -> bool:
+        """Whether some of what is `taught` has no actor."""
+        directed = (one for one in self.others.values() if isinstance(one, Taught) and one.direction is not None)
+        return any(one.measured is None and one.actor is None for one in directed)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is wanted."""
         return not self.others and not bool(self.edited.any())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -13,6 +15,7 @@ from lc.errors import LatentConstraintsError
 from lc.memory import LARGE, trim
 from lc.ui.lessons import Lesson
 from lc.ui.making import Faces
+from lc.ui.running import Busy
 from lc.ui.session import Session
 from lc.ui.shown import Shown
 from lc.ui.teaching import Teaching
@@ -29,29 +32,37 @@ Failed = Callable[[LatentConstraintsError], Any]
 
 class Events:
     """Makes functions for Gradio of handlers, by their parameters: `session`, `made`, `taught` and `lesson` are the
-    visitor's, `request` and `event` are Gradio's, the others are the values of the event's inputs in their order.
+    visitor's, `now` gives what is taught at any later time, `request` and `event` are Gradio's, the others are the
+    values of the event's inputs in their order.
 
     A `Shown` or `Faces` comes back without its first field, which is remembered and not shown, a `Teaching` without its
     first two. What a handler raises becomes a sentence: nobody is shown an "Error".
 
     Args:
         visitors: what is remembered.
+
+    Attributes:
+        busy: while a handler runs for a visitor who waits for it.
     """
 
     def __init__(self, visitors: Visitors) -> None:
-        self._visitors = visitors
+        self._visitors, self.busy = visitors, Busy()
 
-    def wrap(self, handler: Handler, failed: Failed, *, begins: bool = False) -> Callable[..., Any]:
+    def wrap(
+        self, handler: Handler, failed: Failed, *, begins: bool = False, background: bool = False
+    ) -> Callable[..., Any]:
         """The function for Gradio.
 
         Args:
             handler: a method of the handlers.
             failed: what is shown for an error.
             begins: the handler does without what was remembered: a photo is being chosen, or faces are being made.
+            background: nobody waits for it.
         """
 
         def answer(request: gr.Request, values: Sequence[Any], event: Any = None) -> Iterator[Any]:
-            return self._answers(handler, failed, begins, request, values, event)
+            with nullcontext() if background else self.busy.working():
+                yield from self._answers(handler, failed, begins, request, values, event)
 
         if inspect.isgeneratorfunction(handler):
 
@@ -88,6 +99,8 @@ class Events:
                 special["made"] = _remembered(self._visitors.made, visitor, begins) or []
             if "taught" in names:
                 special["taught"] = _remembered(self._visitors.taught, visitor, begins) or ()
+            if "now" in names:
+                special["now"] = partial(self._visitors.taught, visitor)
             if "lesson" in names:
                 special["lesson"] = _remembered(self._visitors.lesson, visitor, begins) or Lesson()
             result = handler(*_arguments(names, special, values))

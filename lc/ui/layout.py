@@ -21,6 +21,7 @@ from lc.ui.shown import Shown, failed
 from lc.ui.storage import Folder
 from lc.ui.teaching import TeachingHandlers
 from lc.ui.texts import text, titled, use
+from lc.ui.training import TrainingHandlers
 from lc.ui.visitors import Visitors
 
 __all__ = ["build_page"]
@@ -80,10 +81,16 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
                 with gr.Accordion(text("card.whole"), open=False):
                     gr.Markdown(model_card(weights), elem_classes="lc-card")
         random_tab.wire(making, events, random, tabs, shown, _EVENT, slow, _SAVE)
-        teach_tab.wire(teaching, events, teach, more, tabs, _EVENT, slow, _SAVE)
+        training = TrainingHandlers(teaching, events.busy)
+        teach_tab.wire(teaching, training, events, teach, more, tabs, _EVENT, slow, _SAVE)
         gr.Markdown(text("page.footer"), elem_classes="lc-footer")
         _endpoints(Endpoints(editor, folder), slow)
-        _on_closing(page, events.wrap(editing.running.close, desk.warn))
+
+    def close(request: gr.Request) -> None:
+        editing.running.close(request)
+        training.close(request)
+
+    _on_closing(page, events.wrap(close, desk.warn))
     folder.keep_all()
     return page, visitors
 

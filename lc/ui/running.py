@@ -13,7 +13,7 @@ import gradio as gr
 from lc.editor import Reading
 from lc.ui import inputs
 
-__all__ = ["Latest", "Running"]
+__all__ = ["Busy", "Latest", "Running"]
 
 _VISITORS = 1000  # of whom is known what they asked for last
 _PATIENCE = 1.0  # seconds that a tile waits for edits, at most: where many people edit, tiles come too
@@ -93,3 +93,27 @@ class Running:
     def stop(self, request: gr.Request) -> None:
         """End the optimiser's way at the face it has reached, and keep that."""
         self.latest(request).stopped.set()
+
+
+class Busy:
+    """Whether visitors wait for something, which goes before what runs in the background."""
+
+    def __init__(self) -> None:
+        self._count, self._changed = 0, threading.Condition()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While somebody waits."""
+        with self._changed:
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Until nobody waits, but so long at most."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._count, seconds)

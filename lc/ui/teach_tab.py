@@ -12,6 +12,7 @@ from lc.ui import desk
 from lc.ui.events import Events
 from lc.ui.teaching import AT_ONCE, TeachingHandlers, failed
 from lc.ui.texts import text
+from lc.ui.training import TrainingHandlers, failed_training
 
 __all__ = ["more_tiles", "teach_tab", "wire"]
 
@@ -60,12 +61,16 @@ def teach_tab() -> gr.HTML:
         "try": text("teach.try"),
         "save": text("teach.save"),
         "forget": text("teach.forget"),
+        "turn": text("teach.turn"),
+        "training": text("teach.training"),
+        "trained": text("teach.trained"),
     }
     return desk.component("teach", None, labels, most=MOST, at_once=AT_ONCE)
 
 
 def wire(
     handlers: TeachingHandlers,
+    training: TrainingHandlers,
     events: Events,
     teach: gr.HTML,
     more: gr.HTML,
@@ -78,6 +83,7 @@ def wire(
 
     Args:
         handlers: of this tab.
+        training: of what goes on behind it.
         events: see events.py.
         teach, more: the components.
         tabs: of the page.
@@ -105,7 +111,21 @@ def wire(
     cancel = events.wrap(handlers.cancel_teaching, desk.warn)
     teach.cancel_teaching(cancel, None, None, api_name="cancel_teaching", queue=False, **private)
     teach.try_taught(events.wrap(handlers.try_taught, desk.warn), None, tabs, api_name="try_taught", **private)
+    _wire_training(training, events, teach, [teach, more], private)
     file = gr.File(visible=False)
     saved = events.wrap(handlers.save_taught, desk.warn)
     js = desk.given("save_taught")
     teach.save_taught(saved, name, file, js=js, api_name="save_taught", **private).then(None, file, None, js=save)
+
+
+def _wire_training(
+    handlers: TrainingHandlers, events: Events, teach: gr.HTML, shown: list[gr.HTML], private: dict[str, Any]
+) -> None:
+    name, asked = gr.Textbox(visible=False), gr.Number(visible=False)
+    # A queue of its own, one at a time for the whole server: nothing that visitors wait for stands behind it.
+    alone: dict[str, Any] = {"concurrency_id": "background", "concurrency_limit": 1, **private}
+    train = events.wrap(handlers.train_actor, failed_training, background=True)
+    js = desk.given("train_actor")
+    teach.train_actor(train, [name, asked], shown, js=js, api_name="train_actor", **alone)
+    cancel, js = events.wrap(handlers.cancel_training, desk.warn), desk.given("cancel_training")
+    teach.cancel_training(cancel, asked, None, js=js, api_name="cancel_training", queue=False, **private)

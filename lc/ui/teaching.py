@@ -6,7 +6,7 @@ import base64
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import gradio as gr
@@ -27,7 +27,7 @@ from lc.ui.session import Session
 from lc.ui.texts import text
 from lc.ui.wishes import title_of
 
-__all__ = ["AT_ONCE", "MOST_TAUGHT", "Teaching", "TeachingHandlers", "failed"]
+__all__ = ["AT_ONCE", "MOST_TAUGHT", "Teaching", "TeachingHandlers", "failed", "named"]
 
 Update: TypeAlias = Any
 _SKIP: Any = gr.skip()
@@ -169,6 +169,11 @@ class TeachingHandlers:
             view = {key: value for key, value in view.items() if key not in (*SIDES, "left_out", "missing")}
         return Teaching(_SKIP, kept, view, self.more(kept))
 
+    def with_actor(self, taught: Sequence[TaughtAttribute], progress: Mapping[str, Any]) -> Teaching:
+        """One of the taught attributes has an actor now; `progress` says so of its training."""
+        found = self._taught(None, taught)
+        return found._replace(view={**found.view, **progress})
+
     # --- files -----------------------------------------------------------------------------------------------------
 
     def use_taught(self, uploads: list[dict[str, Any]] | None, taught: Sequence[TaughtAttribute]) -> Teaching:
@@ -206,7 +211,7 @@ class TeachingHandlers:
             name: which.
             taught: the visitor's.
         """
-        one = _named(name, taught)
+        one = named(name, taught)
         return self.folder.write(one.to_bytes(), f"{one.name}.safetensors")
 
     def forget_taught(self, name: str, taught: Sequence[TaughtAttribute]) -> Teaching:
@@ -216,7 +221,7 @@ class TeachingHandlers:
             name: which.
             taught: the visitor's.
         """
-        gone = _named(name, taught)
+        gone = named(name, taught)
         return self._taught(None, [one for one in taught if one is not gone])
 
     def try_taught(self) -> Update:
@@ -262,7 +267,10 @@ class TeachingHandlers:
             **{side: [{"name": one.name, "image": _thumbnail(one)} for one in lesson.pupils[side]] for side in SIDES},
             "left_out": list(lesson.left_out),
             "missing": lesson.missing(),
-            "taught": [{"name": one.name, "title": title_of(one.name), **self.said(one)} for one in taught],
+            "taught": [
+                {"name": one.name, "title": title_of(one.name), "actor": bool(one.actor), **self.said(one)}
+                for one in taught
+            ],
             "latest": latest,
             "serial": time.monotonic(),
         }
@@ -271,7 +279,13 @@ class TeachingHandlers:
         """How well something was learned, in plain words; and whether that is good enough to rely on."""
         report = one.report
         right, give = round(100 * report.accuracy), max(1, round(100 * report.spread))
-        said = [text("teach.score", right=right, give=give)]
+        parts = {
+            "face": text("teach.part_face"),
+            "hair": text("teach.part_hair"),
+            "hairline": text("teach.part_hairline"),
+            "any": "",
+        }
+        said = [text("teach.score", right=right, give=give), *filter(None, [parts[one.part]])]
         if doubts := self._doubts(report):
             return {"said": " ".join([*said, *doubts]), "good": False, "figures": str(report)}
         return {"said": " ".join([*said, text("teach.ready")]), "good": True, "figures": str(report)}
@@ -287,7 +301,8 @@ class TeachingHandlers:
         return found
 
 
-def _named(name: object, taught: Sequence[TaughtAttribute]) -> TaughtAttribute:
+def named(name: object, taught: Sequence[TaughtAttribute]) -> TaughtAttribute:
+    """The taught attribute of this name; raises LatentConstraintsError where it is gone."""
     for one in taught:
         if one.name == name:
             return one

@@ -40,7 +40,7 @@ class _Visit:
 
     @property
     def nbytes(self) -> int:
-        taught = sum(8 * one.weight.numel() + 1000 for one in self.taught)
+        taught = sum(one.nbytes for one in self.taught)
         return (self.session.nbytes if self.session else 0) + _SAMPLE * len(self.made) + taught + self.lesson.nbytes
 
 

@@ -101,6 +101,35 @@ def test_something_is_taught_tried_saved_and_used_again(
     sync_api.expect(page.locator("[data-more=Warm_light] img:not([hidden])")).to_have_count(1)
 
 
+@pytest.mark.slow
+def test_an_actor_is_trained_in_the_background_cancelled_and_trained_again(
+    page: sync_api.Page, lit: dict[str, list[Path]]
+) -> None:
+    open_tab(page, "Teach it")
+    page.get_by_label("What is it called?").fill("Warm light")
+    for side, photos in lit.items():
+        add(page, side, photos)
+    teach, card = page.get_by_role("button", name="Teach it", exact=True), page.locator(".lc-card-taught")
+    teach.click()
+    training = card.locator(".lc-training")
+    sync_api.expect(training).to_contain_text("meanwhile", timeout=4 * PATIENCE)
+    sync_api.expect(training.locator("progress[value]")).to_have_count(1)
+    # What was taught is there to be used, and the photos to be changed.
+    act(page, lambda: card.get_by_role("button", name="Try it on your photo").click())
+    sync_api.expect(page.locator("#status")).to_contain_text("Warm light")
+    open_tab(page, "Teach it")
+    page.locator("[data-side=without] .lc-pupils button").first.click()
+    sync_api.expect(page.locator("[data-side=without] .lc-pupils button")).to_have_count(len(lit["without"]) - 1)
+    training.get_by_role("button", name="Cancel").click()
+    sync_api.expect(training).to_have_count(0)
+    teach.click()
+    sync_api.expect(training).to_contain_text("meanwhile", timeout=4 * PATIENCE)
+    sync_api.expect(card).to_contain_text("It has practised", timeout=30 * PATIENCE)
+    sync_api.expect(training).to_have_count(0)
+    act(page, lambda: card.get_by_role("button", name="Try it on your photo").click())
+    sync_api.expect(page.locator("[data-more=Warm_light]")).to_have_attribute("aria-pressed", "true")
+
+
 def drop(page: sync_api.Page, selector: str, files: list[bytes], name: str) -> None:
     script = """([selector, files, name]) => {
       const transfer = new DataTransfer();

@@ -68,6 +68,8 @@ class TaughtConfig:
     attributes: tuple[str, ...] = ATTRIBUTES_TAUGHT
     sides: tuple[tuple[int, int], ...] = ((20, 20), (5, 0))
     """Photos with and without an attribute that it is taught from; 0: the weights' sample of latents."""
+    actor: bool = False
+    """Train an actor for each too, and measure with it as well."""
     add_on: Path | None = None
     """Folder of attributes that were taught already, measured instead."""
     photos: int = 100
@@ -76,6 +78,8 @@ class TaughtConfig:
     """Use only so many photos of the part: a dry run."""
     identity: float = 0.5
     method: Method = "actor"
+    fast: bool = False
+    """Edits that nothing corrects."""
     seed: int = 0
     out: Path = Path("runs/taught.json")
     device: str = "auto"
@@ -209,6 +213,8 @@ class Photos:
 def measure(config: TaughtConfig) -> dict[str, Any]:
     """Every figure: by photos taught from, by attribute."""
     editor = FaceEditor.load(config.weights, config.device)
+    if config.fast:
+        editor = FaceEditor(editor.model, correction_steps=0)
     photos = Photos(editor, config)
     seen = Evaluator(load_classifier(config.evaluator, "reader"), photos.names)
     sides = ((0, 0),) if config.add_on else config.sides
@@ -225,16 +231,22 @@ def measure(config: TaughtConfig) -> dict[str, Any]:
                 taught = photos.teach(name, drawn.positives[:p], drawn.negatives[:n])
             row = {"seconds": time.perf_counter() - begun, "promised": taught.report.accuracy}
             row["told"] = photos.told(taught, name, drawn.positives + drawn.negatives)
-            row |= toggled(editor, taught, readings, seen, name, config)
-            figures["sides"].setdefault(f"{p}+{n}", {})[name] = row
-            tqdm.write(f"{name} {p}+{n}: " + ", ".join(f"{key} {value:.3g}" for key, value in row.items()))
+            ways = {f"{p}+{n}": (taught, row)}
+            if config.actor:
+                begun = time.perf_counter()
+                taught = editor.train_actor(taught)
+                ways[f"{p}+{n}, with an actor"] = taught, {**row, "seconds": time.perf_counter() - begun}
+            for way, (one, known) in ways.items():
+                found = known | toggled(editor, one, readings, seen, name, config)
+                figures["sides"].setdefault(way, {})[name] = found
+                tqdm.write(f"{name} {way}: " + ", ".join(f"{key} {value:.3g}" for key, value in found.items()))
     return figures
 
 
 def tables(figures: dict[str, Any]) -> str:
     """The figures as Markdown."""
-    head = ["attribute", "told", "promised", "turned", "on", "off", "own attributes kept"]
-    keys = ("told", "promised", "turned", "on", "off", "kept")
+    head = ["attribute", "told", "promised", "turned", "on", "off", "own attributes kept", "seconds an edit"]
+    keys = ("told", "promised", "turned", "on", "off", "kept", "seconds_each")
     lines: list[str] = []
     for side, rows in figures["sides"].items():
         mean = {key: sum(row[key] for row in rows.values()) / len(rows) for key in keys}

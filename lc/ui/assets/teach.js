@@ -3,6 +3,8 @@ const fixed = FIXED; // the page puts it here, see desk.py
 const t = fixed.labels;
 const SIDES = ["with", "without"];
 let view = {}, running = 0, answered = null, ended = false, busy = "";
+const waiting = new Set(); // names of those whose actor is to be trained, in turn
+let training = null; // how far the one is that is trained now
 
 const side = (name) => `
   <section class="lc-side" data-side="${name}" aria-label="${escaped(t[name])}">
@@ -43,7 +45,7 @@ function wait(doing, part = null) {
   if (part === null) find("progress").removeAttribute("value");
   else find("progress").value = part;
   for (const control of element.querySelectorAll("button, input")) {
-    control.disabled = Boolean(doing) && control.dataset.do !== "cancel" && control !== name;
+    control.disabled = Boolean(doing) && !["cancel", "rest"].includes(control.dataset.do) && control !== name;
   }
   if (!doing) show();
 }
@@ -104,9 +106,11 @@ const count = (where) => (view[where] ?? []).length;
 const DO = {
   teach: async () => {
     say("");
+    view.latest = "";
     wait(t.learning);
     await ask("teach", [name.value]);
     wait("");
+    train();
   },
   clear: () => ask("clear", []),
   cancel: () => {
@@ -116,7 +120,54 @@ const DO = {
     answered?.();
     wait("");
   },
+  rest,
 };
+
+// --- its actor is trained in the background ---------------------------------------------------------------------------
+
+function train() {
+  const latest = (view.taught ?? []).find((one) => one.name === view.latest && !one.actor);
+  if (!latest) return;
+  view.latest = "";
+  waiting.add(latest.name);
+  show();
+  lc.given.train_actor = [latest.name, Date.now()];
+  trigger("train_actor", { index: null });
+}
+function rest() {
+  waiting.clear();
+  training = null;
+  show();
+  lc.given.cancel_training = [Date.now()];
+  trigger("cancel_training", { index: null });
+}
+function trains(one) {
+  if (one.actor) return `<p class="lc-hint">${escaped(t.trained)}</p>`;
+  if (!waiting.has(one.name)) return "";
+  return `<div class="lc-training"><progress max="1" aria-label="${escaped(t.progress)}"></progress><span></span>
+    <button type="button" class="lc-button" data-do="rest">${escaped(t.cancel)}</button></div>`;
+}
+function showTraining() {
+  for (const card of element.querySelectorAll("[data-taught]")) {
+    const place = card.querySelector(".lc-training"), mine = training?.name === card.dataset.taught;
+    if (!place) continue;
+    place.querySelector("span").textContent = mine ? t.training : t.turn;
+    if (mine) place.querySelector("progress").value = training.done / training.total;
+    else place.querySelector("progress").removeAttribute("value");
+  }
+}
+// Of a training, which is no answer to what somebody waits for.
+function hearTraining(value) {
+  const { name, total } = value.training;
+  if (value.failed) say(value.failed);
+  if (name) {
+    if (!total) waiting.delete(name);
+  } else waiting.clear(); // it could not be
+  training = waiting.has(name) ? value.training : null;
+  if (value.taught) view.taught = value.taught;
+  if (value.taught || !total) show();
+  else showTraining();
+}
 
 // --- what is shown --------------------------------------------------------------------------------------------------
 
@@ -142,12 +193,13 @@ function show() {
   find(".lc-learned").replaceChildren(...(view.taught ?? []).map((one) => {
     const card = document.createElement("article");
     card.className = `lc-card-taught ${one.good ? "ok" : "warn"}`;
+    card.dataset.taught = one.name;
     card.innerHTML = `<h3>${escaped(one.title)}</h3><p>${escaped(one.said)}</p>
-      <details class="lc-details"><summary>${escaped(t.details)}</summary><p>${escaped(one.figures)}</p></details>
+      ${trains(one)}<details class="lc-details"><summary>${escaped(t.details)}</summary><p>${escaped(one.figures)}</p></details>
       <div class="lc-actions"><button type="button" class="lc-button lc-main">${escaped(t.try)}</button>
       <button type="button" class="lc-button">${escaped(t.save)}</button>
       <button type="button" class="lc-button">${escaped(t.forget)}</button></div>`;
-    const [first, save, forget] = card.querySelectorAll("button");
+    const [first, save, forget] = card.querySelectorAll(".lc-actions button");
     first.onclick = () => {
       if (lc.wish) {
         (lc.wish.more ??= {})[one.name] = "require";
@@ -162,6 +214,7 @@ function show() {
     };
     return card;
   }));
+  showTraining();
   if (view.latest) find(".lc-learned").lastElementChild?.scrollIntoView({ block: "nearest" });
 }
 
@@ -170,6 +223,10 @@ function hear() {
   if (!value) return;
   if (value.read) {
     onRead?.(value.read);
+    return;
+  }
+  if (value.training) {
+    hearTraining(value);
     return;
   }
   if (value.failed) say(value.failed);
