@@ -16,7 +16,7 @@ from lc.attributes import AttributeSet, Strength
 from lc.checksums import is_listed, parse_json, read_file, save_files
 from lc.errors import WeightsError
 
-__all__ = ["FILE", "Reliability", "load_reliability", "save_reliability"]
+__all__ = ["DARK", "FILE", "LIGHT", "Reliability", "load_reliability", "save_reliability"]
 
 FILE = "reliability.json"
 

@@ -4,9 +4,10 @@
         --celeba data/celebahq
 
 Every change is made of photos of every kind of face, so many of each as are named: women and men, people in a hat, with
-glasses, with a beard, bald, of each colour of hair, older; and of the darkest and the lightest third of skins. An edit
-counts as seen where most of those who judge it on the finished photo say so: the evaluation classifiers, the outside
-reader, and the masks.
+glasses, with a beard, bald, of each colour of hair, older; and of anybody, of whom the darkest and lightest third of
+skins are kinds as well. A kind's share rests on its own photos only: men are not counted by all the men in hats that
+another kind brought along. An edit counts as seen where most of those who judge it on the finished photo say so: the
+evaluation classifiers, the outside reader, and the masks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from lc.editor import FaceEditor
-from lc.reliability import Reliability, save_reliability
+from lc.reliability import DARK, LIGHT, Reliability, save_reliability
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.data import DataError, find
 from train.engine import parse, program
@@ -36,6 +37,7 @@ from train.evaluate.tables import table
 
 __all__ = ["ReliabilityConfig", "chosen", "counted", "main", "seen"]
 
+_ANYBODY = "anybody"
 _JUDGES = ("evaluation", "outside", "masks")
 
 
@@ -59,18 +61,18 @@ class ReliabilityConfig:
     threads: int = 0
 
 
-def chosen(labels: Tensor, each: int) -> list[int]:
-    """Rows of so many photos of each kind that has a name, the first in the list.
+def chosen(labels: Tensor, each: int) -> dict[str, list[int]]:
+    """Rows of so many photos of each kind that has a name, the first in the list, and three times as many of anybody.
 
     Args:
         labels: (N, A) bool, in the order of `ATTRIBUTES`.
     """
-    rows: set[int] = set()
+    rows = {_ANYBODY: list(range(min(3 * each, len(labels))))}
     for column, entry in enumerate(ATTRIBUTE_SET.attributes):
         for has, people in enumerate(entry.people):
             if people:
-                rows |= set(torch.nonzero(labels[:, column] == bool(has))[:each, 0].tolist())
-    return sorted(rows)
+                rows[f"{entry.name}={has}"] = torch.nonzero(labels[:, column] == bool(has))[:each, 0].tolist()
+    return rows
 
 
 def seen(columns: Columns) -> Tensor:
@@ -81,20 +83,19 @@ def seen(columns: Columns) -> Tensor:
 
 
 def counted(
-    found: Mapping[Direction, Tensor], rows: Mapping[Direction, Sequence[int]], kinds: Sequence[Mapping[str, str]]
+    found: Mapping[Direction, Tensor], rows: Mapping[Direction, Sequence[int]], kinds: Mapping[str, Sequence[int]]
 ) -> dict[str, dict[str, tuple[int, int]]]:
     """How many edits were seen, and of how many, by change and kind.
 
     Args:
         found: for each direction what `seen` says of its edits.
         rows: for each direction which photos these are of.
-        kinds: of each photo, see `lc.reliability.Reliability.kinds`.
+        kinds: which photos are of each kind, see `lc.reliability.Reliability.kinds`.
     """
     result: dict[str, dict[str, tuple[int, int]]] = {}
-    known_kinds = sorted({kind for one in kinds for kind in one})
     for direction, values in found.items():
         known = [(row, value) for row, value in zip(rows[direction], values.tolist(), strict=True) if value == value]
-        counts = {kind: [value for row, value in known if kind in kinds[row]] for kind in known_kinds}
+        counts = {kind: [value for row, value in known if row in its] for kind, its in kinds.items()}
         result[key(direction)] = {kind: (int(sum(some)), len(some)) for kind, some in counts.items() if some}
     return result
 
@@ -108,16 +109,21 @@ def measure(config: ReliabilityConfig) -> Reliability:
     layout = find(config.celeba)
     names = layout.names(config.part)[config.first :]
     labels = torch.tensor(layout.read_labels(names, list(ATTRIBUTES))).bool()
-    readings = read_framed(editor, config.celeba, [names[row] for row in chosen(labels, config.each)])
+    kinds = chosen(labels, config.each)
+    taken = sorted({row for rows in kinds.values() for row in rows})
+    kinds = {kind: [taken.index(row) for row in rows] for kind, rows in kinds.items()}
+    readings = read_framed(editor, config.celeba, [names[row] for row in taken])
     roles = load_roles(model, config.evaluators, (), config.outside)
     photos = Photos(editor, readings, Panel(roles, parser, learn_ranges(parser, config.celeba)))
-    tones = [tone for tone in map(editor.steerer.tone, readings) if tone is not None]
-    blank = Reliability(tones=tuple(np.quantile(tones, (1 / 3, 2 / 3)).tolist()) if len(tones) > 2 else None)
-    kinds = [blank.kinds(editor.attributes, one.attributes, editor.steerer.tone(one)) for one in readings]
+    known = {row: editor.steerer.tone(readings[row]) for row in kinds.pop(_ANYBODY)}
+    tones = {row: tone for row, tone in known.items() if tone is not None}
+    low, high = np.quantile(list(tones.values()), (1 / 3, 2 / 3)).tolist() if tones else (0.0, 100.0)
+    kinds[DARK] = [row for row, tone in tones.items() if tone <= low]
+    kinds[LIGHT] = [row for row, tone in tones.items() if tone >= high]
     rows, found = editing.lacking(photos.has), dict[Direction, Tensor]()
     for batch in editing.make(editor, readings, rows, config.identity, "actor"):
         found[batch.direction] = seen(photos.measure(batch))
-    return dataclasses.replace(blank, seen=counted(found, rows, kinds))
+    return Reliability(counted(found, rows, kinds), (low, high))
 
 
 def lines(reliability: Reliability) -> list[str]:
