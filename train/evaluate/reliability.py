@@ -6,8 +6,8 @@
 Every change is made of photos of every kind of face, so many of each as are named: women and men, people in a hat, with
 glasses, with a beard, bald, of each colour of hair, older; and of anybody, of whom the darkest and lightest third of
 skins are kinds as well. A kind's share rests on its own photos only: men are not counted by all the men in hats that
-another kind brought along. An edit counts as seen where most of those who judge it on the finished photo say so: the
-evaluation classifiers, the outside reader, and the masks.
+another kind brought along. An edit counts as seen where half or more of those who judge it on the finished photo say
+so: the evaluation classifiers, the outside reader, and the masks.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def chosen(labels: Tensor, each: int) -> dict[str, list[int]]:
 
 
 def seen(columns: Columns) -> Tensor:
-    """Whether most of those who can judge an edit see it, (N,): 1, 0, or NaN where nobody can."""
+    """Whether half or more of those who can judge an edit see it, (N,): 1, 0, or NaN where nobody can."""
     told = [columns[name] for name in _JUDGES if name in columns]
     share = torch.stack(told).nanmean(0) if told else torch.tensor(torch.nan)
     return torch.where(share.isnan(), share, (share >= 0.5).float())
