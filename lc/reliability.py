@@ -22,8 +22,8 @@ FILE = "reliability.json"
 
 DARK, LIGHT = "dark skin", "light skin"
 
-_SELDOM = 0.6  # a change that is seen more seldom is doubtful
-_ENOUGH = 8  # edits that a share rests on, at least
+_SELDOM = 0.5  # a change that is seen more seldom is doubtful
+_ENOUGH = 10  # edits that a share rests on, at least
 
 
 @dataclass(frozen=True)
