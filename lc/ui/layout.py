@@ -87,6 +87,7 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
         _endpoints(Endpoints(editor, folder), slow)
 
     def close(request: gr.Request) -> None:
+        """End what a visitor who left has running: edits, and the training of an actor."""
         editing.running.close(request)
         training.close(request)
 
