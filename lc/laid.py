@@ -129,10 +129,9 @@ class Laid:
         assert reading.wide is not None
         assert reading.maps is not None
         maps = reading.maps.astype(np.float32) / 255
-        classes, side = self._model.parser.config.classes, self._model.parser.config.image_size
-        photo = reading.aligned.scale * reading.aligned.crop.width / side  # its pixels to one
+        classes = self._model.parser.config.classes
         inner = 1 / (1 + 2 * MARGIN)
-        face = Face(reading.wide.astype(np.float32), dict(zip(classes, maps, strict=True)), inner, detail=photo)
+        face = Face(reading.wide.astype(np.float32), dict(zip(classes, maps, strict=True)), inner)
         return replace(face, turn=_turn(reading, face))
 
 

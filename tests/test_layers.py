@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -132,16 +131,6 @@ def test_a_nose_to_the_right_is_a_head_turned_to_the_right() -> None:
     assert turn_of(moved) > 0.2
     assert turn_of(moved * (-1, 1)) == pytest.approx(-turn_of(moved))
     assert turn_of(np.zeros((5, 2))) == 0
-
-
-@pytest.mark.parametrize("make", [frames, beanie])
-def test_what_is_drawn_is_no_finer_than_the_photo_needs(make: Callable[[Face], Floats | None]) -> None:
-    small, large = (make(dataclasses.replace(LOOKING, detail=detail)) for detail in (1.2, 9.0))
-    assert small is not None
-    assert large is not None
-    assert len(small) == 2 * SIDE < len(large)
-    change = np.abs(with_layer(LOOKING, small) - with_layer(LOOKING, large))
-    assert change.mean() < 1
 
 
 def test_what_is_laid_onto_many_photos_is_what_is_laid_onto_each(editor: FaceEditor) -> None:

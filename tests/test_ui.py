@@ -133,7 +133,7 @@ def test_what_was_switched_on_before_is_not_made_again(handlers: EditHandlers, s
 
 def test_tiles_wait_for_an_edit(handlers: EditHandlers, session: Session) -> None:
     filling = handlers.fill(session, VISITOR)
-    with handlers.running.editing(), ThreadPoolExecutor() as threads:
+    with handlers.running.edits.working(), ThreadPoolExecutor() as threads:
         tiles = threads.submit(next, filling)
         with pytest.raises(TimeoutError):
             tiles.result(0.5)

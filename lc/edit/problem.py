@@ -103,16 +103,20 @@ class Problem:
         return bool(self.edited.any()) or any(one.direction is not None for one in directed)
 
     @property
+    def _directed(self) -> list[Taught]:
+        """The taught attributes with a direction, of which nothing but their critics says when they are met."""
+        directed = (one for one in self.others.values() if isinstance(one, Taught) and one.direction is not None)
+        return [one for one in directed if one.measured is None]
+
+    @property
     def taught(self) -> bool:
         """Whether there is a taught attribute with a direction, of which nothing but its critic says when it is met."""
-        directed = (one for one in self.others.values() if isinstance(one, Taught) and one.direction is not None)
-        return any(one.measured is None for one in directed)
+        return bool(self._directed)
 
     @property
     def straight(self) -> bool:
         """Whether some of what is `taught` has no actor."""
-        directed = (one for one in self.others.values() if isinstance(one, Taught) and one.direction is not None)
-        return any(one.measured is None and one.actor is None for one in directed)
+        return any(one.actor is None for one in self._directed)
 
     @property
     def empty(self) -> bool:

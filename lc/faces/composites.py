@@ -7,7 +7,6 @@ What is laid on takes the skin tone and the light of whom it is laid onto: means
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -35,18 +34,12 @@ class Face:
         inner: the part of the side that is the model's crop; the rest is a margin.
         turn: sine of the head's turn to the picture's right, see `lc.faces.align.turn_of`; None where only the skin
             tells.
-        detail: how many times as many pixels the photo has there: what is drawn need not be finer.
     """
 
     rgb: Floats
     maps: Mapping[str, Floats]
     inner: float = 1.0
     turn: float | None = None
-    detail: float = math.inf
-
-    def finer(self, most: int) -> int:
-        """How many times as fine a drawing is, that is to have edges: 2 to `most`."""
-        return max(2, min(most, math.ceil(min(self.detail, most))))
 
     def row(self, part: float) -> int:
         """The row at a part of the model's crop."""

@@ -54,7 +54,7 @@ STYLES: tuple[Style, ...] = (
     Style(0.42, 0.235, 3.6, 0.04, 0.02, (0.06, 0.05, 0.045), (40, 42, 56)),
 )
 
-_FINE = 4  # times as many pixels as the crop that is laid onto, at most
+_FINE = 4  # times as many pixels as the crop that is laid onto
 _APART = float(TEMPLATE[1, 0] - TEMPLATE[0, 0]) / (FRAME_BOX[2] - FRAME_BOX[0])  # of eyes, in parts of the crop's side
 _EYES = (TEMPLATE[:2] - FRAME_BOX[:2]) / (FRAME_BOX[2] - FRAME_BOX[0])
 _NEAR = 0.07  # parts of the crop's side: an eye is looked for so far from there
@@ -90,7 +90,7 @@ def frames(onto: Face, style: int = 0) -> Floats | None:
     pose = _pose(onto)
     if abs(pose.turn) > _TURNED or _worn(onto, pose):
         return None
-    form, side = STYLES[style % len(STYLES)], onto.finer(_FINE) * onto.rgb.shape[0]
+    form, side = STYLES[style % len(STYLES)], _FINE * onto.rgb.shape[0]
     view = _view(pose, side)
     maps = {name: view.of(onto.maps[name]) for name in ("hair", "hat", "skin", "background")}
     covered = maps["hair"] + maps["hat"]

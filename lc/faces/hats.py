@@ -28,7 +28,7 @@ COLOURS: tuple[tuple[int, int, int], ...] = (
     (204, 152, 62),
 )
 
-_FINE = 3  # times as many pixels as the crop that is laid onto, at most
+_FINE = 3  # times as many pixels as the photo's crop that is laid onto
 _WORN = 0.5  # share of a head above the brows that shows a hat, where one is worn
 
 # In parts of the head's half width, and of what lies between its eyes and its crown.
@@ -61,19 +61,18 @@ def beanie(onto: Face, style: int = 0) -> Floats | None:
     above = np.arange(len(face))[:, None] < head.y - _BROW * head.crown
     if onto.sure("hat")[(head.depth > 0) & above].mean() > _WORN:
         return None
-    fine = onto.finer(_FINE)
-    laid: Floats = np.asarray(cv2.resize(_bared(onto, head), None, fx=fine, fy=fine), dtype=np.float32)
-    box, across, up = _places(head, len(face), fine)
-    skin = cv2.resize(onto.maps["skin"] + onto.maps["hair"], None, fx=fine, fy=fine)[box]
+    laid: Floats = np.asarray(cv2.resize(_bared(onto, head), None, fx=_FINE, fy=_FINE), dtype=np.float32)
+    box, across, up = _places(head, len(face))
+    skin = cv2.resize(onto.maps["skin"] + onto.maps["hair"], None, fx=_FINE, fy=_FINE)[box]
     colour = np.array(COLOURS[style % len(COLOURS)], np.float32) * photo_light(onto)
     edge: Floats = np.asarray(
         up - _BROW + _EAR * np.abs(across).clip(0, 1.2) ** 2.2, dtype=np.float32
     )  # above its edge
-    noise = _noise(fine * len(face))[box]
+    noise = _noise(_FINE * len(face))[box]
     thick = smooth_step(edge, -0.02, 0.04) * (1 - smooth_step(edge, _CUFF - 0.03, _CUFF + 0.02))
     across = np.asarray(across / (1 + _BULGE * thick), dtype=np.float32)
     radius = _radius(across, up)
-    unit = _WIDE * head.width * fine  # pixels
+    unit = _WIDE * head.width * _FINE  # pixels
     inside = smooth_step((1 - radius) * unit + _FUZZ * noise, -1.5, 1.5)
     inside *= smooth_step(edge * unit + _FUZZ * noise, -1.5, 1.5)
     below = np.exp(-np.square((edge / _CAST).clip(None, 0))) * smooth_step(1.02 - radius, 0.0, 0.05)
@@ -83,12 +82,12 @@ def beanie(onto: Face, style: int = 0) -> Floats | None:
     return np.concatenate([laid[..., :3] / (laid[..., 3:] + 1e-6), laid[..., 3:]], 2).astype(np.float32)
 
 
-def _places(head: Head, side: int, fine: int) -> tuple[tuple[slice, slice], Floats, Floats]:
+def _places(head: Head, side: int) -> tuple[tuple[slice, slice], Floats, Floats]:
     """The part of the picture about a hat; and how far aside and above the eyes its pixels lie, see `_WIDE`."""
     wide, high = _WIDE * head.width, _HIGH * head.crown
     ends = [(head.y - 1.1 * high, head.y + 0.1 * high), (head.x - 1.1 * wide, head.x + 1.1 * wide)]
-    rows, columns = (slice(*(round(fine * between(end, 0, side)) for end in pair)) for pair in ends)
-    down, along = (np.mgrid[rows, columns].astype(np.float32) + 0.5) / fine
+    rows, columns = (slice(*(round(_FINE * between(end, 0, side)) for end in pair)) for pair in ends)
+    down, along = (np.mgrid[rows, columns].astype(np.float32) + 0.5) / _FINE
     return (rows, columns), (along - head.x) / wide, (head.y - down) / high
 
 

@@ -89,7 +89,7 @@ class EditHandlers(PhotoHandlers):
         ):
             yield from self._walk(session, wish, latest, mine)
         else:
-            with self.running.editing():
+            with self.running.edits.working():
                 moment = self._made(session, wish)
                 # Whoever asked for something else meanwhile does not see this, nor find it in the history.
                 if mine < latest.asked:

@@ -19,6 +19,30 @@ _VISITORS = 1000  # of whom is known what they asked for last
 _PATIENCE = 1.0  # seconds that a tile waits for edits, at most: where many people edit, tiles come too
 
 
+class Busy:
+    """Whether visitors wait for something, which goes before what nobody waits for."""
+
+    def __init__(self) -> None:
+        self._count, self._changed = 0, threading.Condition()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While somebody waits."""
+        with self._changed:
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Until nobody waits, but so long at most."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._count, seconds)
+
+
 @dataclass(eq=False)
 class Latest:
     """What a visitor asked for last, by the browser's clock, and how to end what still runs for an older wish."""
@@ -33,24 +57,11 @@ class Running:
 
     def __init__(self) -> None:
         self._visitors: OrderedDict[str, Latest] = OrderedDict()
-        self._editing, self._idle = 0, threading.Condition()
-
-    @contextmanager
-    def editing(self) -> Iterator[None]:
-        """Somebody waits for an edit for the length of a `with` block."""
-        with self._idle:
-            self._editing += 1
-        try:
-            yield
-        finally:
-            with self._idle:
-                self._editing -= 1
-                self._idle.notify_all()
+        self.edits = Busy()
 
     def give_way(self) -> None:
         """Wait while somebody's edit is being made: it comes before what nobody has tapped yet."""
-        with self._idle:
-            self._idle.wait_for(lambda: not self._editing, _PATIENCE)
+        self.edits.wait(_PATIENCE)
 
     def latest(self, request: gr.Request) -> Latest:
         """What the visitor asked for last."""
@@ -93,27 +104,3 @@ class Running:
     def stop(self, request: gr.Request) -> None:
         """End the optimiser's way at the face it has reached, and keep that."""
         self.latest(request).stopped.set()
-
-
-class Busy:
-    """Whether visitors wait for something, which goes before what runs in the background."""
-
-    def __init__(self) -> None:
-        self._count, self._changed = 0, threading.Condition()
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """While somebody waits."""
-        with self._changed:
-            self._count += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._count -= 1
-                self._changed.notify_all()
-
-    def wait(self, seconds: float) -> None:
-        """Until nobody waits, but so long at most."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._count, seconds)
