@@ -14,7 +14,7 @@ from processes import finish_here
 from tiny import LATENT, refuse
 from torch import nn
 
-from lc import checksums
+from lc import checksums, reliability
 from lc.checksums import load_config
 from lc.critics import LatentStatistics
 from lc.editor import DEFAULT_WEIGHTS
@@ -33,7 +33,8 @@ def folder(weights_copy: Path) -> Path:
 
 def test_every_file_has_a_checksum(folder: Path) -> None:
     for place in (folder, DEFAULT_WEIGHTS, DEFAULT_WEIGHTS.parent / "judges-64"):
-        loaded = {path.name for path in place.glob("*.safetensors*")} | {path.name for path in place.glob(FILE)}
+        patterns = ("*.safetensors*", FILE, reliability.FILE)
+        loaded = {path.name for pattern in patterns for path in place.glob(pattern)}
         assert load_config(place)["files"].keys() == loaded
     load_model(folder, "cpu")
 
