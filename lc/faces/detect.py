@@ -38,6 +38,7 @@ _THRESHOLDS = (0.6, 0.7, 0.8)  # least face probability after each net, the auth
 _MAX_PROPOSALS = 400  # bounds the time spent on a photo that is all texture
 _BEYOND_DOUBT = 0.97  # score of a face that no other way up of the photo is tried for,
 _UPRIGHT = 0.9985  # and of one that is not looked for upside down in its own surroundings: half of the faces
+_FOUND = 0.95  # likewise, of what a search came upon: one of 50 upright faces scores less, and most that lie otherwise
 _LEAST = 0.93  # score that a photo's surest face has: an upside-down one may score .92, an upright one .96
 _TURNS = (-35, 35, 90, -90, 180)  # degrees tried on a photo without a face that is surely upright
 
@@ -58,11 +59,13 @@ class Face:
         landmarks: (5, 2), x and y of left eye, right eye, nose, left and right mouth corner, where left and
             right are the viewer's.
         score: probability of being a face, 0..1.
+        found: the same, as the search saw it that came upon the face, before that was levelled.
     """
 
     box: tuple[float, float, float, float]
     landmarks: npt.NDArray[np.float64]
     score: float
+    found: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain lists and floats, for JSON."""
@@ -100,8 +103,8 @@ class FaceDetector:
         if max(image.size) > self.max_side and smallest * self.max_side < 2 * self.min_face * max(image.size):
             faces = self._found(image, self.fine_side, self._search) or faces
         faces = faces or self._found(image, self.max_side, self._search_bordered)
-        if _best(faces) < _BEYOND_DOUBT:  # the nets see upright faces in some that are upside down
-            faces = max(faces, self._found(image, self.max_side, self._search_turned), key=_best)
+        if _doubtful(faces):  # the nets see upright faces in some that are upside down
+            faces = max(faces, self._found(image, self.max_side, self._search_turned), key=_sure)
             faces = faces if _best(faces) >= _LEAST else []
         return sorted(faces, key=lambda face: _area(face) * _inside(face, image.size) ** 3, reverse=True)
 
@@ -139,7 +142,7 @@ class FaceDetector:
         """
         matrix = fit(face.landmarks, 1)  # unit crop to photo
         score = self._score(image, matrix)
-        return None if score < _THRESHOLDS[2] else Face(face.box, self._landmarks(image, matrix), score)
+        return None if score < _THRESHOLDS[2] else Face(face.box, self._landmarks(image, matrix), score, face.score)
 
     @torch.inference_mode()
     def _landmarks(self, image: Image.Image, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -373,6 +376,20 @@ def _best(faces: list[Face]) -> float:
     return max((face.score for face in faces), default=0.0)
 
 
+def _sure(faces: list[Face]) -> float:
+    """How sure the surest face is, before and after it was levelled."""
+    return max((face.score * face.found for face in faces), default=0.0)
+
+
+def _doubtful(faces: list[Face]) -> bool:
+    """Whether the surest face may lie another way than it was found: then it is looked for turned."""
+    surest = max(faces, key=lambda face: face.score, default=None)
+    if surest is None or surest.score < _BEYOND_DOUBT or surest.found < _FOUND:
+        return True
+    along, down = surest.landmarks[3:].mean(0) - surest.landmarks[:2].mean(0)
+    return bool(down < abs(along) / 2)  # on its side, or upside down
+
+
 def _inside(face: Face, size: tuple[int, int]) -> float:
     """The part of a face's box that lies in a photo of this size, 0..1."""
     return _overlap(face, Face((0.0, 0.0, float(size[0]), float(size[1])), face.landmarks, 1.0))
@@ -387,7 +404,7 @@ def _overlap(a: Face, b: Face) -> float:
 
 def _scaled(face: Face, x: float, y: float) -> Face:
     left, top, right, bottom = face.box
-    return Face((left * x, top * y, right * x, bottom * y), face.landmarks * (x, y), face.score)
+    return Face((left * x, top * y, right * x, bottom * y), face.landmarks * (x, y), face.score, face.found)
 
 
 def _moved(face: Face, rotation: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]) -> Face:
@@ -396,4 +413,4 @@ def _moved(face: Face, rotation: npt.NDArray[np.float64], shift: npt.NDArray[np.
     centre = rotation @ ((left + right) / 2, (top + bottom) / 2) + shift
     half = np.array([right - left, bottom - top]) / 2
     (left, top), (right, bottom) = (centre - half).tolist(), (centre + half).tolist()
-    return Face((left, top, right, bottom), face.landmarks @ rotation.T + shift, face.score)
+    return Face((left, top, right, bottom), face.landmarks @ rotation.T + shift, face.score, face.found)
