@@ -20,16 +20,12 @@ from lc.attributes import Strength
 from lc.constraints import Constraint
 from lc.faces import EDITED, Aligned, Face, Photo, paste, save_picture
 from lc.faces.steering import Maps, Steering
-from lc.memory import Kept
 from lc.upsampler import Upsampler
 from lc.witness import Seen, Witness
 
 __all__ = ["Bytes", "Edit", "Located", "Progress", "Reading", "Sample", "animated"]
 
 _LARGE = 1.25  # pixels of a photo to one of the crop from which on a face has more than the generator draws
-
-# Of the photos edited last, 64 kB each.
-_ENLARGED: Kept[Image.Image] = Kept(32)
 
 #: (h, w, 3), RGB.
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -178,15 +174,18 @@ class Edit:
         return tuple(name for name in seen.after if name not in asked and seen.turned(name))
 
     def _pasted(self, reconstruction: Image.Image | None) -> Image.Image:
-        photo, steering, pictures = self.reading.photo, None, [self.edited]
+        photo, steering, pictures, finish = self.reading.photo, None, [self.edited], None
         if reconstruction is not None:
             steering, pictures = self.steering, [self.drawn, reconstruction]
             replaces = steering is None or not steering.alone
             if self.upsampler and replaces and self.reading.aligned.scale > _LARGE:
-                pictures = [*self.upsampler.enlarged([self.drawn]), _enlarged(self.reading, self.upsampler)]
+                size = (2 * self.drawn.width, 2 * self.drawn.height)
+                pictures = [picture.resize(size, Image.Resampling.BICUBIC) for picture in pictures]
+                finish = self.upsampler.completed
         with photo.held():
             edited, *before = [photo.to_own(picture) for picture in pictures]
-            picture = paste(photo.pixels, edited, self.reading.aligned, before[0] if before else None, steering)
+            before_it = before[0] if before else None
+            picture = paste(photo.pixels, edited, self.reading.aligned, before_it, steering, finish)
             if photo.alpha is not None:
                 picture.putalpha(photo.alpha)
             return picture
@@ -202,11 +201,6 @@ class Edit:
             OSError: the file cannot be written.
         """
         save_picture(self.result, Path(path), EDITED, self.reading.photo)
-
-
-def _enlarged(reading: Reading, upsampler: Upsampler) -> Image.Image:
-    """A reconstruction with twice as many pixels a side, which every edit of the photo is held against."""
-    return _ENLARGED.get((reading, upsampler), (), lambda: upsampler.enlarged([reading.reconstruction])[0])
 
 
 @dataclass(frozen=True, eq=False)

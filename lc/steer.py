@@ -13,9 +13,11 @@ from torch import Tensor
 
 from lc.attributes import Attribute, AttributeSet, Colour, Strength
 from lc.constraints import And, Constraint, Not, Or, Rule, Taught
-from lc.faces.steering import MARGIN, Maps, Steering, wide_crop
+from lc.crops import to_tensor
+from lc.faces.steering import MARGIN, Maps, Steering, of_face, wide_crop
 from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
+from lc.memory import Kept
 from lc.results import Bytes, Located, Reading
 from lc.weights import Model
 
@@ -27,9 +29,12 @@ _WANTED, _INSTEAD = 0.4, 0.15
 _APART = 2.0  # spreads of the next darker colour from its mean
 _BARE = 0.2  # probability of what is worn, below which nothing is
 _ABOVE = (0.32 + MARGIN) / (1 + 2 * MARGIN)  # of the rows around a crop that lie above brows, and above glasses
+_MOUTH = "mouth"
 _BATCH = 8  # photos that are parsed together: more do not fit into a core's cache
 _SCARCE = 0.03  # share of a crop below which a part is too small for its colour to be seen
+_VEILED = 0.0025  # share of a mouth below which a hand, a mask or a microphone is before it: thin lips take more
 _SKIN = 30  # pixels of skin from which on its tone is known
+_PLAIN: Kept[Maps] = Kept(64)  # of the photos edited last, what is found in their reconstructions, 40 kB each
 _THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
 
 
@@ -89,7 +94,8 @@ class Steerer:
         )
 
     def scarce(self, reading: Reading, changes: Mapping[str, Strength]) -> str | None:
-        """A sentence where hardly anything is seen in a photo of the part that a change would give another colour."""
+        """A sentence where hardly anything is seen in a photo of the part that a change would give another colour, or
+        of the mouth of a face that is to change."""
         if self._parser is None or reading.maps is None:
             return None
         classes = self._parser.config.classes
@@ -97,7 +103,17 @@ class Steerer:
             part = entry.recolours
             if part in classes and _share(reading.maps, classes.index(part)) < _SCARCE:
                 return f"{entry.title}: hardly any {part} is seen in this photo, so the change may not show."
+            if of_face(entry.acts_on) and self._veiled(reading):
+                return f"{entry.title}: something is before the mouth in this photo; the lower half of the face stays."
         return None
+
+    def _veiled(self, reading: Reading) -> bool:
+        """Whether something is before the mouth."""
+        assert self._parser is not None
+        classes = self._parser.config.classes
+        if reading.maps is None or _MOUTH not in classes:
+            return False
+        return float((reading.maps[classes.index(_MOUTH)] > 127).mean()) < _VEILED
 
     def present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
         """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""
@@ -157,21 +173,38 @@ class Steerer:
             return [None] * len(readings)
         parts = _parts(others)
         classes = self._parser.config.classes
-        after = [one.maps for one in readings] if pictures is None else _levels(self._parser.parse(pictures))
+        after: list[Maps | None] = [one.maps for one in readings]
+        without: list[Maps | None] = [None] * len(readings)
+        if pictures is not None:
+            after, without = list(self._parsed(pictures)), [self._reconstructed(one) for one in readings]
         return [
             None
-            if reading.maps is None or levels is None
-            else steering_of(self._attributes, classes, changes, reading.maps, levels, laid, parts)
-            for reading, levels, laid in zip(readings, after, layers, strict=True)
+            if reading.maps is None or edited is None
+            else replace(
+                steering_of(self._attributes, classes, changes, (reading.maps, edited, plain), laid, parts),
+                veiled=self._veiled(reading),
+            )
+            for reading, edited, plain, laid in zip(readings, after, without, layers, strict=True)
         ]
+
+    def _reconstructed(self, reading: Reading) -> Maps:
+        """What the parser finds in a photo's reconstruction, which every edit of it is held against."""
+
+        def make() -> Maps:
+            return self._parsed(to_tensor([reading.reconstruction], self._place))[0]
+
+        return _PLAIN.get((self._parser, reading), (), make)
+
+    def _parsed(self, crops: Tensor) -> list[Maps]:
+        assert self._parser is not None
+        return [one for some in crops.split(_BATCH) for one in _levels(self._parser.parse(some))]
 
 
 def steering_of(
     attributes: AttributeSet,
     classes: Sequence[str],
     changes: Mapping[str, Strength],
-    before: Maps,
-    after: Maps,
+    maps: tuple[Maps, Maps, Maps | None],
     laid: Mapping[str, Layer],
     others: frozenset[str] | None = None,
 ) -> Steering:
@@ -181,7 +214,7 @@ def steering_of(
         attributes: of the model.
         classes: the parser's.
         changes: what was asked for, by name. Where nothing was, all of the person may change.
-        before, after: see `Steering`.
+        maps: of the photo, the edit and the reconstruction, see `Steering`.
         laid: what is laid onto the photo, by change.
         others: the parts that other constraints are of; empty where one is of all of the person; None without any.
     """
@@ -204,7 +237,8 @@ def steering_of(
     shades = over[0].part if over else None
     pixels = tuple(one.pixels for one in laid.values())
     alone = len(changes) == len(laid) + len(over) and others is None
-    return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
+    before, after, without = maps
+    return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone, without)
 
 
 def _colour(attributes: AttributeSet, entry: Attribute, part: float) -> Colour | None:

@@ -170,3 +170,39 @@ def test_a_canvas_is_used_again_for_its_own_photo_only(astronaut: Image.Image, a
     assert not np.array_equal(gray(paste(dark, edited, aligned, aligned.crop)), first)
     assert np.array_equal(gray(paste(astronaut, edited, aligned, aligned.crop)), first)
     assert np.array_equal(gray(paste(astronaut.copy(), edited, aligned, aligned.crop)), first)  # sampled anew
+
+
+def test_a_crease_of_the_old_face_is_gone_with_it() -> None:
+    """Lines about a smile are finer than the generator draws: they would stay as grain."""
+    chance = np.random.default_rng(0)
+    flat = np.full((512, 512, 3), 170.0) + chance.normal(0, 3, (512, 512, 1))
+    flat[:, 254:257] -= 25  # a line down the middle of what is replaced
+    photo = Image.fromarray(flat.clip(0, 255).astype(np.uint8))
+    aligned = framed(photo, similarity(8, 0, 0, 0))
+    result = gray(paste(photo, stripes(vertical=False), aligned, Image.new("RGB", (64, 64), (170, 170, 170))))[..., 1]
+    middle = result[patch(aligned, 32, 32, 7)]
+    columns = middle.mean(0)
+    assert np.ptp(columns) < 6
+    assert np.diff(middle, axis=1).std() / np.sqrt(2) > 1.5  # its grain is not
+
+
+def test_matter_is_looked_over_with_the_changed_photo_around_it() -> None:
+    old, new = stripes(vertical=True), stripes(vertical=False)
+    photo = old.resize((512, 512), Image.Resampling.BICUBIC)
+    aligned = framed(photo, similarity(8, 0, 0, 0))
+    seen: list[tuple[np.ndarray, ...]] = []
+
+    def finish(picture: np.ndarray, around: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        seen.append((picture, around, missing))
+        return np.full_like(picture, 200.0)
+
+    result = gray(paste(photo, new, aligned, old, finish=finish))
+    ((picture, around, missing),) = seen
+    assert picture.shape == around.shape == (64, 64, 3)
+    assert missing.shape == (64, 64)
+    assert missing[24:40, 24:40].min() > 0.9
+    assert missing[:10].max() < 0.1
+    assert np.abs(around[:10] - gray(old)[:10]).max() < 3
+    assert np.abs(result[patch(aligned, 32, 32, 5)] - 200).max() < 12
+    assert paste(photo, old, aligned, old, finish=finish).tobytes() == photo.tobytes()
+    assert len(seen) == 1  # nothing is replaced

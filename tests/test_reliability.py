@@ -6,6 +6,7 @@ import dataclasses
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -81,6 +82,26 @@ def test_hair_that_is_not_seen_is_not_recoloured_without_a_word(editor: FaceEdit
     sentence = editor.steerer.scarce(hairless, {"Smiling": True, "Blond_Hair": True})
     assert sentence == "Blond hair: hardly any hair is seen in this photo, so the change may not show."
     assert editor.steerer.scarce(hairless, {"Eyeglasses": True}) is None
+
+
+def test_what_is_before_a_mouth_stays_and_a_sentence_says_so(editor: FaceEditor) -> None:
+    """A mask or a hand is no place for a smile."""
+    reading = editor.read("lc/ui/examples/astronaut.jpg")
+    assert reading.maps is not None
+    speechless = reading.maps.copy()
+    speechless[CLASSES.index("skin")] += speechless[CLASSES.index("mouth")]
+    speechless[CLASSES.index("mouth")] = 0
+    masked = dataclasses.replace(reading, maps=speechless)
+    photo, size = np.asarray(reading.photo.rgb, dtype=np.int16), reading.aligned.crop.width
+    x, y = (reading.aligned.matrix @ (size / 2, 0.8 * size, 1)).round().astype(int)  # the mouth
+    for one, changes in ((reading, True), (masked, False)):
+        edit = editor.edit(one, {"Smiling": False})
+        change = np.abs(np.asarray(edit.result, dtype=np.int16) - photo)[y - 15 : y + 15, x - 20 : x + 20]
+        assert (change.max() > 30) == changes
+        assert (edit.warning is None) == changes
+    assert edit.warning is not None
+    assert "something is before the mouth" in edit.warning
+    assert editor.steerer.scarce(masked, {"Blond_Hair": True, "Eyeglasses": True}) is None
 
 
 def test_photos_of_every_kind_are_taken() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from lc.attributes import Attribute, AttributeSet, Colour
 from lc.faces import Aligned, paste
@@ -146,7 +146,7 @@ def test_what_the_attributes_say_steers(
             Attribute("Other", "Other"),
         )
     )
-    found = steering_of(attributes, CLASSES, changes, BEFORE, AFTER, {})
+    found = steering_of(attributes, CLASSES, changes, (BEFORE, AFTER, None), {})
     assert (set(found.acts_on), found.recolours, found.shades) == (acts_on, recolours, shades)
 
 
@@ -155,7 +155,7 @@ def test_a_rule_on_the_background_changes_that_and_a_taught_attribute_all_of_the
     person = set(CLASSES) - {"background"}
 
     def acts_on(changes: dict[str, bool], others: frozenset[str] | None) -> set[str]:
-        return set(steering_of(attributes, CLASSES, changes, BEFORE, AFTER, {}, others).acts_on)
+        return set(steering_of(attributes, CLASSES, changes, (BEFORE, AFTER, None), {}, others).acts_on)
 
     assert acts_on({}, frozenset({"background"})) == {"background"}
     assert acts_on({"Hair": True}, frozenset({"background"})) == {"hair", "background"}
@@ -173,9 +173,82 @@ def test_a_colour_keeps_clear_of_the_next_darker_one() -> None:
     )
     lightness = {}
     for changes in ({"Black": True}, {"Brown": True}, {"Blond": True}, {"Black": False}, {"Blond": False}):
-        colour = steering_of(attributes, CLASSES, changes, BEFORE, AFTER, {}).colour
+        colour = steering_of(attributes, CLASSES, changes, (BEFORE, AFTER, None), {}).colour
         assert colour is not None
         lightness[next(iter(changes.items()))] = colour.mean[0] - colour.spread[0]
     assert lightness["Black", True] < 8
     assert min(lightness["Brown", True], lightness["Black", False]) >= 8 + 2 * 8
     assert max(lightness["Brown", True], lightness["Blond", False]) < lightness["Blond", True]
+
+
+def test_a_face_that_only_changes_keeps_the_heads_outline() -> None:
+    """A narrower face, or one that is drawn a little beside the photo's, is no reason to touch the background."""
+    narrower = maps(SIDE, hair=(14, 4, 50, 24), skin=(22, 24, 42, 64))
+    wider = maps(SIDE, hair=(14, 4, 50, 24), skin=(10, 24, 56, 64))
+    brighter = np.clip(np.asarray(ALIGNED.crop).astype(int) + 70, 0, 255).astype(np.uint8)
+    # In the photo's pixels: skin between columns 34 and 62 of rows 40 to 80, background to either side.
+    for after in (narrower, wider):
+        face = edited(Steering(CLASSES, BEFORE, after, {"skin", "mouth"}), brighter)
+        assert np.abs(face[46:74, :30]).max() <= 3
+        assert np.abs(face[46:74, 66:]).max() <= 3
+    unveiled = edited(Steering(CLASSES, BEFORE, wider, {"skin", "hat"}), brighter)  # a hat may have hidden some
+    assert np.abs(unveiled[46:74, 27:31]).mean() > 20
+
+
+def test_what_the_generator_misplaces_anyhow_is_no_part_of_an_edit() -> None:
+    misplaced = maps(SIDE, hair=(4, 4, 60, 34), skin=(18, 34, 46, 64))
+    brighter = np.clip(np.asarray(ALIGNED.crop).astype(int) + 70, 0, 255).astype(np.uint8)
+    blamed = edited(Steering(CLASSES, BEFORE, misplaced, {"hair"}), brighter)
+    known = edited(Steering(CLASSES, BEFORE, misplaced, {"hair"}, without=misplaced), brighter)
+    assert np.abs(blamed[26:34, 22:28]).mean() > 20
+    assert np.abs(known[26:34, 22:28]).max() <= 3
+    assert np.abs(known[24:34, 36:60]).mean() > 20  # the hair there was
+
+
+def test_what_is_laid_on_is_as_far_out_of_focus_as_the_photo() -> None:
+    blocks = np.kron(np.random.default_rng(0).integers(0, 2, (12, 12)), np.ones((64, 64))) * 190 + 30
+    sharp = Image.fromarray(np.repeat(blocks[..., None], 3, 2).astype(np.uint8))  # 768 pixels
+    matrix = np.array([[8.0, 0, 128], [0, 8.0, 128]])
+    layer = np.zeros((4 * WIDE, 4 * WIDE, 4), np.float32)
+    layer[192:, :, 3] = 1  # its upper edge is a straight line
+    widths = []
+    for deviation in (0, 3, 6):
+        photo = sharp.filter(ImageFilter.GaussianBlur(deviation))
+        aligned = Aligned(photo.crop((128, 128, 640, 640)).resize((64, 64)), matrix, 8.0)
+        steering = Steering(CLASSES, BEFORE, AFTER, {"hair"}, laid=(layer,), alone=True)
+        result = np.asarray(paste(photo, aligned.crop, aligned, aligned.crop, steering), np.float32)[..., 0]
+        columns = np.asarray(photo, np.float32)[384, :, 0] > 200  # where the photo is bright about the edge
+        profile = result[330:440, columns].mean(1)
+        widths.append(int(((profile > 0.1 * profile.max()) & (profile < 0.9 * profile.max())).sum()))
+    assert widths[0] <= 4
+    assert widths[0] + 3 <= widths[1] < widths[2]
+
+
+def test_dark_hair_that_is_lightened_shows_strands_along_what_it_has() -> None:
+    """Black hair is flat in photos: moved to a lighter colour and no more, it would look like felt."""
+    chance = np.random.default_rng(0)
+    dark = np.full((512, 512, 3), (120.0, 90.0, 75.0))
+    lines = np.kron(chance.normal(0, 1.5, (1, 128, 1)), np.ones((512, 4, 1)))  # faint ones, from top to bottom
+    dark[:180] = 14 + lines[:180]
+    photo = Image.fromarray(dark.clip(0, 255).astype(np.uint8))
+    aligned = Aligned(photo.resize((64, 64)), np.array([[8.0, 0, 0], [0, 8, 0]]), 8.0)
+    before = maps(WIDE, hair=(0, 0, WIDE, 38), skin=(0, 38, WIDE, WIDE))
+    after = maps(SIDE, hair=(0, 0, SIDE, 22), skin=(0, 22, SIDE, SIDE))
+    blond = Colour((60.0, 5.0, 25.0), (8.0, 3.0, 3.0), 12.0)
+    new = np.asarray(aligned.crop).copy()
+    new[:22] = (190, 160, 100)
+
+    def lightness(colour: Colour, picture: np.ndarray) -> np.ndarray:
+        steering = Steering(CLASSES, before, after, {"hair"}, "hair", colour)
+        result = paste(photo, Image.fromarray(picture), aligned, aligned.crop, steering)
+        assert np.abs(np.asarray(result, np.int32) - np.asarray(photo, np.int32))[240:].max() <= 3
+        return np.asarray(result.convert("L"), np.float32)[20:140, 60:450]
+
+    hair = lightness(blond, new)
+    assert hair.mean() > 110
+    strand, way = hair.mean(0).std(), hair.mean(1).std()
+    assert strand > 6
+    assert strand > 2 * way  # they go from top to bottom
+    assert hair.tobytes() == lightness(blond, new).tobytes()
+    black = lightness(Colour((8.0, 0.0, 0.0), (4.0, 2.0, 2.0), 3.0), np.asarray(aligned.crop) + np.uint8(1))
+    assert black.std() < 4  # nothing is put into hair that stays as dark

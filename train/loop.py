@@ -80,6 +80,7 @@ class Net:
         optimiser: of the net's parameters.
         rate: step -> learning rate.
         average: of the net's weights and buffers, or None.
+        clip: the most that the norm of its gradient may be, or None.
     """
 
     module: nn.Module
@@ -87,6 +88,7 @@ class Net:
     optimiser: torch.optim.Optimizer
     rate: Callable[[int], float]
     average: AveragedModel | None
+    clip: float | None = None
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""
@@ -148,6 +150,7 @@ class Stage(ABC, Generic[_Config]):
         *,
         task: nn.Module | None = None,
         average: Average | None = None,
+        clip: float | None = None,
     ) -> None:
         """Add a net to train.
 
@@ -158,13 +161,14 @@ class Stage(ABC, Generic[_Config]):
             rate: step -> learning rate, see `cosine`.
             task: holds the net and returns a loss, or a vector of the loss and its parts; None: the net does.
             average: see `follow`; None keeps no average.
+            clip: the most that a gradient's norm may be; longer ones are shortened to it.
         """
         averaged = None
         if average:  # a copy from before accelerate changes its forward
             averaged = AveragedModel(module, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
             averaged.module.to(self.device)  # and not the count, which is read in every step
         prepared, optimiser = self.engine.prepare(task or module, optimiser)
-        self.nets[name] = Net(module, prepared, optimiser, rate, averaged)
+        self.nets[name] = Net(module, prepared, optimiser, rate, averaged, clip)
 
     def update(self, name: str, *batch: Any) -> Tensor:
         """A step of one net down the loss of its task, the others frozen; returns what the task said, detached."""
@@ -176,6 +180,8 @@ class Stage(ABC, Generic[_Config]):
             losses: Tensor = net.task(*batch)
         net.optimiser.zero_grad()
         self.engine.backward(losses if losses.ndim == 0 else losses[0])
+        if net.clip:
+            self.engine.clip_grad_norm_(net.module.parameters(), net.clip)
         net.optimiser.step()
         for module in others:
             module.requires_grad_(True)

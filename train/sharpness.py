@@ -113,9 +113,16 @@ class View:
     """
 
     def __init__(self, size: int, generator: torch.Generator) -> None:
+        self.size = size
         places = (size - VIEW) // 8 + 1  # multiples of what four doublings of resolution can repeat
         self.down, self.right = (8 * torch.randint(0, places, (2,), generator=generator)).tolist()
         self.whole = size == VIEW or float(torch.rand(1, generator=generator)) < 0.25
+
+    def look_at(self, x: float, y: float) -> None:
+        """See the part about a place of a picture of 128 pixels or more, in parts of its side, and not the whole."""
+        last = self.size - VIEW
+        self.right, self.down = (min(max(round((at * self.size - VIEW / 2) / 8) * 8, 0), last) for at in (x, y))
+        self.whole = self.size == VIEW
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, 3, 64, 64)."""
@@ -202,12 +209,14 @@ class DecoderTask(nn.Module):
         self.decoder = decoder
         self._critics, self._config = (critic, classifier, vgg), config
 
-    def forward(self, x: Tensor, z: Tensor, drawn: Tensor, view: View, generator: torch.Generator) -> Tensor:
+    def forward(
+        self, x: Tensor, z: Tensor | tuple[Tensor, ...], drawn: Tensor, view: View, generator: torch.Generator
+    ) -> Tensor:
         """A loss to learn from.
 
         Args:
             x: photos, (B, 3, S, S) in [0, 1].
-            z: their latents, then M without a photo, M at most B: (B + M, latent).
+            z: their latents, then M without a photo, M at most B: (B + M, latent); or what else the decoder takes.
             drawn: what those M are to stay like, (M, 3, S, S).
             view: what the losses but that of pixels see.
             generator: the source of chance.

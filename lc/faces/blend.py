@@ -10,7 +10,7 @@ resolution; of the photo itself, only the pixels under the crop are touched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -34,15 +34,18 @@ from lc.faces.filters import (
     fade,
     guided,
     resized,
+    softened,
+    softness,
     spread,
 )
 from lc.faces.masks import smooth_step
 from lc.faces.matte import matted
 from lc.faces.steering import MARGIN, WORN, Parts, Steering
-from lc.faces.tone import Tint, Transfer, tint_of, transfer
+from lc.faces.strands import strands
+from lc.faces.tone import Tint, Transfer, tint_of, to_lab, transfer
 from lc.memory import Kept
 
-__all__ = ["REACH", "paste"]
+__all__ = ["REACH", "Finish", "paste"]
 
 #: How far a change may reach past the crop, which cuts most heads of hair: it is carried on from the crop's border, and
 #: fades out over this.
@@ -65,10 +68,18 @@ _SURE = (0.4, 0.85)  # probabilities of a part at which a new colour is not laid
 _DARK = 6.0  # grey levels at which light is too little to be compared
 _SHADE = (0.06, 0.2)  # parts of the light that are lost by chance, and for sure
 _EDGED = 2.5  # sharpening of what is laid over a face: frames have edges
+_STRANDS = 0.65  # of the contrast that hair of a colour has, what strands make of it, where the photo's are too dark
+_CERTAIN = (0.9, 0.995)  # probabilities of a part at which its colours are asked as well, and are not
+_UNLIKE = 20.0  # in Lab, how far skin and hair are apart from which on they are told by their colours
+_LIGHTER = 15.0  # L* by which hair is lightened from which on that matters in full
+_MISSING = (0.05, 0.5)  # parts of matter at which the photo does not say, and is not asked, what is there
 _DEEPER = 1.4  # power of the light that is left: frames of a few pixels come out too faint
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
+
+#: Makes what is put into a photo as sharp as that, and continues it, see `lc.upsampler.Upsampler.completed`.
+Finish: TypeAlias = Callable[[_Floats, _Floats, _Floats], _Floats]
 
 # Of the photos used last, what they show under the crop: at most 2 MB each.
 _CANVASES: Kept[_Bytes] = Kept(8)
@@ -80,6 +91,7 @@ def paste(
     aligned: Aligned,
     reconstruction: Image.Image | None = None,
     steering: Steering | None = None,
+    finish: Finish | None = None,
 ) -> Image.Image:
     """Put an edited crop into the photo.
 
@@ -94,6 +106,7 @@ def paste(
         aligned: what `align` or `frame_crop` gave for this photo.
         reconstruction: the model's output for the unedited latent, at the same size.
         steering: where the edit may act; None: wherever the crop changed.
+        finish: looks over what replaces the photo's matter, at the crop's size.
 
     Returns:
         A new image, mode RGB, of the photo's size.
@@ -117,7 +130,7 @@ def paste(
     if reconstruction is not None:
         canvas = _CANVASES.get((rgb, aligned), (width, side), lambda: sampled(rgb, matrix, width, side))
         place = Place.of((rgb, aligned), canvas.astype(np.float32), new.shape[0], reach)
-        layers = _layers(place, new, old, steering)
+        layers = _layers(place, new, old, steering, finish)
     else:
         cover = fade(side, _FEATHER)[..., None]
         layers = _Layers(enlarged(new, side) * cover, cover)
@@ -136,7 +149,8 @@ class _Layers:
         added: (S, S, 3), the colour to add.
         cover: (S, S, 1), the part of the photo that it covers.
         smooth: (S, S, 3), the photo without its grain, which what is covered keeps; None: it does not.
-        transfer: another colour for a part of the photo, and where, (S, S, 1).
+        transfer: another colour for a part of the photo; where, and the light of strands that are put into it, in L*,
+            (S, S, 2).
         tint: of a photo that has one only.
         grain: whether what is covered keeps the photo's grain.
     """
@@ -160,28 +174,30 @@ class _Change:
     replaced: _Floats
 
 
-def _layers(place: Place, new: _Floats, old: _Floats, steering: Steering | None) -> _Layers:
+def _layers(
+    place: Place, new: _Floats, old: _Floats, steering: Steering | None, finish: Finish | None = None
+) -> _Layers:
     """How to put the change from `old` to `new` onto the photo.
 
     Args:
         place: where.
         new, old: the edited crop and its reconstruction.
-        steering: see `paste`.
+        steering, finish: see `paste`.
     """
     if steering is None:
-        return _blended(place, _change(place, new, old))
+        return _blended(place, _finished(place, _change(place, new, old), finish))
     reach, none = place.reach, np.zeros_like(place.canvas)
     if steering.alone and not steering.shades:
-        return _laid_on(_Layers(none, none[..., :1], place.smooth, tint=tint_of(place.seen)), steering.laid, place)
+        return _laid_on(_Layers(none, none[..., :1], place.smooth, tint=tint_of(place.seen)), steering, place)
     parts = steering.found(place.width, reach)
     new = _own_skin(new, old, parts.skin[reach:-reach, reach:-reach])
-    change = _steered(place, _change(place, new, old), steering, parts)
+    change = _steered(place, _change(place, new, old), steering, parts, finish)
     shade = over = None
     if steering.shades:
         shade = _shade(new, old, place.side, reach)
         if steering.alone:
             cover = _single(_mask(place, change) * (1 - shade))
-            return _laid_on(_Layers(none, cover, place.smooth, tint=tint_of(place.seen)), steering.laid, place)
+            return _laid_on(_Layers(none, cover, place.smooth, tint=tint_of(place.seen)), steering, place)
         over = enlarged(_grown(parts.after[steering.shades], 2 * place.unit), place.side).clip(0, 1)[..., None]
     blended = _blended(place, change, over)
     if shade is not None and over is not None:
@@ -191,7 +207,7 @@ def _layers(place: Place, new: _Floats, old: _Floats, steering: Steering | None)
     recoloured = None
     if steering.recolours is not None:
         recoloured = _recoloured(place, new, old, steering, parts)
-    return _laid_on(replace(blended, transfer=recoloured, tint=tint_of(place.seen)), steering.laid, place)
+    return _laid_on(replace(blended, transfer=recoloured, tint=tint_of(place.seen)), steering, place)
 
 
 def _change(place: Place, new: _Floats, old: _Floats) -> _Change:
@@ -209,7 +225,22 @@ def _change(place: Place, new: _Floats, old: _Floats) -> _Change:
     )
 
 
-def _steered(place: Place, change: _Change, steering: Steering, parts: Parts) -> _Change:
+def _finished(place: Place, change: _Change, finish: Finish | None) -> _Change:
+    """A change whose matter was looked over with the photo around it."""
+    reach = place.reach
+    inside = slice(reach, -reach or None)
+    shift, matter, kept, replaced = (
+        values[inside, inside] for values in (change.shift, change.matter, change.kept, change.replaced)
+    )
+    missing = smooth_step(replaced, *_MISSING)
+    if finish is None or missing.max() < 0.5:
+        return change
+    around = place.seen + (kept * (1 - replaced))[..., None] * shift
+    looked_over = matter + missing[..., None] * (finish(matter, around, missing) - matter)
+    return replace(change, matter=np.pad(looked_over, [(reach, reach)] * 2 + [(0, 0)], mode="edge"))
+
+
+def _steered(place: Place, change: _Change, steering: Steering, parts: Parts, finish: Finish | None) -> _Change:
     """A change, kept to the parts that it may act on."""
     # Beyond the crop, matter would be its last rows and columns, over and over; and nothing but hair is cut there.
     near = np.pad(np.ones((place.width, place.width), np.float32), place.reach)
@@ -222,8 +253,8 @@ def _steered(place: Place, change: _Change, steering: Steering, parts: Parts) ->
     kept, replaced = np.maximum(kept, worn), np.maximum(replaced, worn)
     if steering.recolours is not None:
         kept = kept * (1 - parts.kept(steering.recolours))
-    matter = _on_background(place, change.matter, steering, parts)
-    return _Change(change.shift, matter, _single(kept), _single(replaced))
+    change = _finished(place, _Change(change.shift, change.matter, _single(kept), _single(replaced)), finish)
+    return replace(change, matter=_on_background(place, change.matter, steering, parts))
 
 
 def _mask(place: Place, change: _Change) -> _Floats:
@@ -240,18 +271,26 @@ def _blended(place: Place, change: _Change, over: _Floats | None = None) -> _Lay
     shift = guided(enlarged(change.shift, place.side), place.canvas @ LUMA, max(1, round(1.5 * place.fine)))
     cover = enlarged(change.replaced, place.side).clip(0, 1)[..., None]
     matter = as_sharp(change.matter, place.canvas, cover[..., 0])
+    if soft := place.softness:
+        matter = softened(matter, float(np.sqrt(max(0.0, soft**2 - softness(matter) ** 2))))
     return _Layers(_single(mask * ((1 - cover) * shift + cover * matter)), _single(mask * cover), place.smooth)
 
 
-def _laid_on(layers: _Layers, laid: Sequence[_Floats], place: Place) -> _Layers:
-    """What is laid on, lowest first, over an edit."""
-    side, added, cover = place.side, layers.added, layers.cover
+def _laid_on(layers: _Layers, steering: Steering, place: Place) -> _Layers:
+    """What is laid on, lowest first, over an edit, and as far out of focus as the photo."""
+    side, added, cover, laid = place.side, layers.added, layers.cover, steering.laid
+    if not laid:
+        return layers
     for one in laid:
         over = resized(one, side)
-        part = (over[..., 3].clip(0, 1) * fade(side, place.around / 2))[..., None]
-        added, cover = (1 - part) * added + part * over[..., :3], (1 - part) * cover + part
+        # Colours count by how much of them there is.
+        over[..., :3] *= over[..., 3:]
+        over = softened(over, place.softness)
+        faded = fade(side, place.around / 2)[..., None]
+        part = over[..., 3:].clip(0, 1) * faded
+        added, cover = (1 - part) * added + faded * over[..., :3], (1 - part) * cover + part
     # The grain of hair that is gone is none.
-    return replace(layers, added=_single(added), cover=_single(cover), grain=layers.grain and not laid)
+    return replace(layers, added=_single(added), cover=_single(cover), grain=False)
 
 
 def _single(values: npt.NDArray[np.floating]) -> _Floats:
@@ -290,7 +329,7 @@ def _on_background(place: Place, matter: _Floats, steering: Steering, parts: Par
 
 
 def _recoloured(place: Place, new: _Floats, old: _Floats, steering: Steering, parts: Parts) -> tuple[Transfer, _Floats]:
-    """Another colour for a part of the photo, and where on the canvas: (S, S, 1)."""
+    """Another colour for a part of the photo, where on the canvas, and strands: (S, S, 2)."""
     assert steering.recolours is not None
     inside = parts.kept(steering.recolours)[place.reach : -place.reach, place.reach : -place.reach]
     moved = transfer(place.seen, new, old, inside, steering.colour)
@@ -299,7 +338,37 @@ def _recoloured(place: Place, new: _Floats, old: _Floats, steering: Steering, pa
     there = place.found(steering.before, f"{part} matted", lambda: matted(parts.before[part], place.broad))
     where = enlarged(smooth_step(there, *_SURE), place.side).clip(0, 1)
     fine = guided(where[..., None], place.canvas @ LUMA, max(2, round(2.0 * place.side / SIDE)))
-    return moved, (fine[..., 0].clip(0, 1) * fade(place.side, place.around / 2))[..., None]
+    where = fine[..., 0].clip(0, 1) * fade(place.side, place.around / 2)
+    unsure = 1 - smooth_step(enlarged(parts.before[part], place.side), *_CERTAIN)
+    where = where * (1 - unsure * _like_skin(place, moved, parts))
+    return moved, np.dstack([where, _strands(place, steering, moved)])
+
+
+def _like_skin(place: Place, moved: Transfer, parts: Parts) -> _Floats:
+    """How much more the canvas looks like the photo's skin than like what is recoloured, (S, S) in [0, 1]: hair's soft
+    edges on a forehead would be pale."""
+    sure = parts.before["skin"] > 0.9
+    if not sure.any():
+        return np.zeros((place.side, place.side), np.float32)
+    skin = np.median(to_lab(place.broad)[sure], axis=0)
+    if np.linalg.norm(skin - moved.source) < _UNLIKE:
+        return np.zeros((place.side, place.side), np.float32)
+    lab = to_lab(place.smooth)
+    to_skin, to_part = (np.linalg.norm(lab - colour, axis=2) for colour in (skin, moved.source))
+    return smooth_step(to_part / (to_part + to_skin + 1e-3), 0.35, 0.7)
+
+
+def _strands(place: Place, steering: Steering, moved: Transfer) -> _Floats:
+    """The light of strands, in L*, (S, S), where a lighter colour would find none of its own to show."""
+    wanted = _STRANDS * (steering.colour.contrast if steering.colour else 0.0)
+    lighter = float(moved.target[0] - moved.source[0])
+    if lighter <= 0 or not wanted:
+        return np.zeros((place.side, place.side), np.float32)
+    drawn = place.found(steering.before, "strands", lambda: strands(place.canvas, place.fine))
+    light = to_lab(place.smooth)[..., 0]
+    sigma = 2 * place.fine
+    own = moved.gain * np.sqrt(blurred(np.square(light - blurred(light, sigma)), sigma))
+    return _single(min(lighter / _LIGHTER, 1.0) * wanted * (1 - own / wanted).clip(0, 1) * drawn)
 
 
 def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
@@ -317,13 +386,14 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
     smooth = None if layers.smooth is None else place(layers.smooth)
     result, touched = photo, cover
     if layers.transfer is not None and smooth is not None:
-        moved, where = layers.transfer[0], place(layers.transfer[1])
+        moved, placed = layers.transfer[0], place(layers.transfer[1])
+        where, strands_light = placed[..., :1], placed[..., 1:]
         if where.any():
-            result = photo + where * (moved.apply(photo, smooth) - photo)
+            result = photo + where * (moved.apply(photo, smooth, strands_light) - photo)
             touched = np.maximum(touched, where)
     result = result + added - cover * result
     if smooth is not None and layers.grain and cover.any():
-        result += cover * clipped(photo - smooth)
+        result += cover * clipped(photo - smooth, cover)
     if layers.tint is not None and layers.tint.part:
         touched = np.maximum(touched, (np.abs(added).max(2, keepdims=True) > 0.5))
         result = layers.tint.apply(result, touched.astype(np.float32))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lc.faces.align import Array, warp
-from lc.faces.filters import SIDE, blurred
+from lc.faces.filters import SIDE, blurred, softness
 from lc.faces.steering import Maps
 from lc.memory import Kept
 
@@ -24,6 +24,7 @@ _Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 # Of the photos used last, what was found out at the edit's own resolution: as a rule 400 kB each.
 _FOUND: Kept[_Floats] = Kept(24)
+_SOFTNESS: Kept[float] = Kept(64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,11 @@ class Place:
     def fine(self) -> float:
         """Pixels of the canvas to one of those."""
         return self.unit * self.side / (self.width + 2 * self.reach)
+
+    @property
+    def softness(self) -> float:
+        """How far the photo is out of focus, in pixels of the canvas; found once for all edits of this face."""
+        return _SOFTNESS.get(self.photo, (self.side, self.width, self.reach), lambda: softness(self.canvas))
 
     @property
     def seen(self) -> _Floats:

@@ -26,6 +26,8 @@ __all__ = [
     "gradient",
     "guided",
     "resized",
+    "softened",
+    "softness",
     "spread",
 ]
 
@@ -39,6 +41,9 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 _EDGE = 8.0  # contrast in the photo from which on the change follows its edges
 _SHARPENING = 0.7
+_WIDEST, _CONTRAST = 8, 40.0  # pixels to either side that an edge may take, and the least contrast that is one
+_SHARP = 1.3  # pixels, what edges of sharp photos are soft by
+_CREASE, _USUAL = 2.0, 1.3  # pixels within which grain is stronger than it is as a rule, by this, along an edge
 _GRAIN = 1.5  # standard deviations of the photo's grain that are kept where matter is replaced
 
 
@@ -73,6 +78,33 @@ def as_sharp(matter: _Floats, canvas: _Floats, cover: _Floats) -> _Floats:
     return np.asarray(soft + float(np.clip(part, 0, 1)) * (sharp - soft))
 
 
+def softness(image: _Floats) -> float:
+    """How far an image is out of focus, or shaken: the deviation, in pixels, of the blur that its steepest edges show.
+
+    Args:
+        image: (S, S, 3).
+
+    Returns:
+        The deviation of a Gaussian blur that sharp photos would have to go through to have such edges; 0 for a sharp
+        one, or one without edges. Blurs of more than half of `_WIDEST` are seen as that.
+    """
+    image = blurred(image, 0.5)  # without its grain
+    luma = image @ LUMA
+    window = np.ones((2 * _WIDEST + 1,) * 2, np.uint8)
+    contrast = cv2.dilate(luma, window) - cv2.erode(luma, window)
+    edges = contrast > max(_CONTRAST, float(np.percentile(contrast, 60)))
+    if edges.sum() < _WIDEST**2:
+        return 0.0
+    # The middle of a blurred edge is as steep as a normal distribution is high there.
+    steepest = float(np.percentile((gradient(image) / 8 / np.maximum(contrast, 1))[edges], 98))
+    return float(np.sqrt(max(0.0, 1 / (2 * np.pi * steepest**2) - _SHARP**2)))
+
+
+def softened(image: _Floats, deviation: float) -> _Floats:
+    """Through a Gaussian blur, in pixels; one that nobody would see is left out."""
+    return blurred(image, deviation) if deviation > 0.3 else image
+
+
 def crisp(values: _Floats, side: int, sharpening: float = _SHARPENING) -> _Floats:
     """Enlarge (S, S, C) by doublings, each sharpened within what its neighbours have, so that there are no halos."""
     shape = (side, side, values.shape[2])
@@ -85,10 +117,14 @@ def crisp(values: _Floats, side: int, sharpening: float = _SHARPENING) -> _Float
     return sharp.reshape(shape)
 
 
-def clipped(grain: _Floats) -> _Floats:
-    """Grain without the edges among it, which are what has been replaced."""
-    reach = _GRAIN * float(np.median(np.abs(grain[::4, ::4]))) / 0.6745  # a normal deviation from the median one
-    return grain.clip(-reach, reach)
+def clipped(grain: _Floats, cover: _Floats) -> _Floats:
+    """Grain of what is covered, (h, w, 3) and (h, w, 1), without the edges and creases in it, which were replaced."""
+    strength, covered = np.abs(grain), cover[..., 0] > 0.5
+    usual = float(np.median(strength[covered] if covered.any() else strength)) / 0.6745  # a deviation from the median
+    grain = grain.clip(-_GRAIN * usual, _GRAIN * usual)
+    # A crease is weaker than an edge, but it goes on: all about it there is more than grain.
+    near = blurred(strength.max(2), _CREASE)[..., None]
+    return np.asarray(grain * np.minimum(1, (_USUAL * usual + 1e-3) / (near + 1e-3)) ** 3)
 
 
 def fade(side: int, part: float) -> _Floats:

@@ -19,8 +19,9 @@ from PIL import Image
 
 from lc.attributes import Colour
 from lc.faces.align import Aligned, warp
+from lc.faces.masks import smooth_step
 
-__all__ = ["MARGIN", "Maps", "Steering", "wide_crop"]
+__all__ = ["MARGIN", "Maps", "Steering", "of_face", "wide_crop"]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -30,10 +31,16 @@ Maps: TypeAlias = npt.NDArray[np.uint8]
 #: How far around the crop, on every side, the photo is parsed and edited, in parts of the crop's side.
 MARGIN = 0.25
 
-_BACKGROUND, _SKIN = "background", "skin"
+_BACKGROUND, _SKIN, _CLOTH = "background", "skin", "cloth"
+_BELOW = (0.54, 0.6)  # parts of the crop's side from above, where masks begin: below the bridge of the nose
 
 #: Classes that are put on and taken off: no tone of what was there shines through them.
 WORN = ("glasses", "hat")
+
+
+def of_face(acts_on: Collection[str]) -> bool:
+    """Whether changes of these parts are of a face alone: nothing is put on or taken off."""
+    return _SKIN in acts_on and not any(name in acts_on for name in WORN)
 
 
 def wide_crop(rgb: Image.Image, aligned: Aligned, size: int) -> Image.Image:
@@ -58,6 +65,9 @@ class Steering:
         classes: the parser's, in the order of the maps.
         before: maps of the photo's `wide_crop`.
         after: maps of the edited crop.
+        without: maps of the reconstruction, so that what the generator misplaces anyhow is no part of the edit; None:
+            it misplaces nothing.
+        veiled: whether something is before the mouth. From the nose down changes of a face leave it alone, then.
         acts_on: the classes that the edit may change or make.
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
         colour: what it is to become, where that is known.
@@ -76,6 +86,8 @@ class Steering:
     shades: str | None = None
     laid: tuple[npt.NDArray[np.float32], ...] = ()
     alone: bool = False
+    without: Maps | None = None
+    veiled: bool = False
 
     def found(self, side: int, reach: int) -> Parts:
         """The maps on a square of `side` crop pixels and `reach` more around it."""
@@ -84,27 +96,40 @@ class Steering:
         wide = [_resized(_unit(one), side + 2 * margin) for one in self.before]
         inner = margin - reach
         before = [one[inner : inner + whole, inner : inner + whole] for one in wide]
-        after = [_resized(_unit(one), side) for one in self.after]
-        names = list(self.classes)
-        return Parts(
-            dict(zip(names, before, strict=True)),
-            {name: _continued(one, reach) for name, one in zip(names, after, strict=True)},
-        )
+
+        def of_crop(maps: Maps) -> dict[str, _Floats]:
+            continued = [_continued(_resized(_unit(one), side), reach) for one in maps]
+            return dict(zip(self.classes, continued, strict=True))
+
+        without = {} if self.without is None else of_crop(self.without)
+        low = (np.arange(whole, dtype=np.float32)[:, None] + 0.5 - reach) / side
+        free = np.asarray(1 - smooth_step(low, *_BELOW) if self.veiled else np.ones_like(low), dtype=np.float32)
+        return Parts(dict(zip(self.classes, before, strict=True)), of_crop(self.after), without, free)
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Maps by class, of the photo and of the edit; beyond the crop, the edit's go on as on its border."""
+    """Maps by class, of the photo, of the edit and, where there are any, of the reconstruction; beyond the crop, those
+    two go on as on its border. And the rows where changes of a face are `free` to act, (side, 1) in [0, 1]."""
 
     before: dict[str, _Floats]
     after: dict[str, _Floats]
+    without: dict[str, _Floats]
+    free: _Floats
 
     def allowed(self, acts_on: Collection[str]) -> _Floats:
-        """Where an edit may act, (side, side) in [0, 1]: on what is or becomes one of the classes."""
-        was, becomes = (
+        """Where an edit may act, (side, side) in [0, 1]: on what is or becomes one of the classes.
+
+        Changes of a face alone leave the head its outline, and what is before the face.
+        """
+        was, becomes, anyhow = (
             sum((one[name] for name in one if name in acts_on), np.zeros_like(self.background))
-            for one in (self.before, self.after)
+            for one in (self.before, self.after, self.without)
         )
+        becomes = (becomes - anyhow).clip(0, 1)
+        if of_face(acts_on):
+            becomes = becomes * (1 - self.background) * (1 - self.before.get(_CLOTH, np.float32(0)))
+            return np.asarray(self.free * np.maximum(was * (1 - self.uncovered), becomes).clip(0, 1))
         return np.maximum(was, becomes).clip(0, 1)
 
     def kept(self, name: str) -> _Floats:
@@ -125,7 +150,8 @@ class Parts:
     @property
     def uncovered(self) -> _Floats:
         """Where the edit shows background that something stood before."""
-        return np.asarray(np.minimum(1 - self.before[_BACKGROUND], self.after[_BACKGROUND]))
+        anyhow = self.without.get(_BACKGROUND, np.float32(0))
+        return np.asarray(np.minimum(1 - self.before[_BACKGROUND], (self.after[_BACKGROUND] - anyhow).clip(0, 1)))
 
     @property
     def background(self) -> _Floats:

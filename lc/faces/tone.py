@@ -42,18 +42,19 @@ class Transfer:
     target: _Floats
     gain: float
 
-    def apply(self, rgb: _Floats, smooth: _Floats) -> _Floats:
-        """(h, w, 3) -> the same, recoloured; `smooth` is the picture without its grain."""
+    def apply(self, rgb: _Floats, smooth: _Floats, light: _Floats | float = 0.0) -> _Floats:
+        """(h, w, 3) -> the same, recoloured; `smooth` is the picture without its grain, `light` what is added to L*, of
+        (h, w, 1)."""
         lab, base = to_lab(rgb), to_lab(smooth)
         away, grain = base - self.source, lab - base
         gain = np.array([self.gain, _CHROMA_GAIN, _CHROMA_GAIN], np.float32)
-        light = away[..., :1]
+        own = away[..., :1]
         # Highlights go on to white and shadows to black, whichever way the middle is moved; but highlights of light
         # hair do not grow on dark hair, which they would turn grey.
         above = min((100 - self.target[0]) / max(100 - self.source[0], 1), 1.0)
-        room = np.where(light > 0, above, self.target[0] / max(self.source[0], 1))
+        room = np.where(own > 0, above, self.target[0] / max(self.source[0], 1))
         away = away * gain
-        away[..., :1] = light * np.clip(np.maximum(room, self.gain), *_GAIN)
+        away[..., :1] = light + own * np.clip(np.maximum(room, self.gain), *_GAIN)
         moved = self.target + away + grain * min(self.gain, _GRAIN_GAIN)
         return to_rgb(moved)
 
