@@ -72,6 +72,7 @@ class Attribute:
             title and its negation say enough. They are of the name's sense, not the title's.
         acts_on: the parts of a face, among the parser's classes, that a change of it may touch; empty: all of the
             person.
+        begins: how far down an aligned crop a change begins, in parts of its side: a smile, under the nose.
         recolours: the part whose colour it is, and nothing else.
         colour: of that part where the attribute holds.
         part: the part whose presence it is, such as glasses; empty: none's.
@@ -88,6 +89,7 @@ class Attribute:
     on: str = ""
     off: str = ""
     acts_on: tuple[str, ...] = ()
+    begins: float = 0.0
     recolours: str = ""
     colour: Colour | None = None
     part: str = ""
@@ -106,7 +108,8 @@ class Attribute:
                 raise ValueError("a colour has three means and three positive spreads")
             values["colour"] = Colour(mean, spread, float(colour["contrast"]))
         without, with_ = map(str, values.get("people", ("", "")))
-        return cls(**{**values, "acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_)})
+        values |= {"acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_)}
+        return cls(**{**values, "begins": float(values.get("begins", 0.0))})
 
 
 @dataclass(frozen=True)

@@ -237,8 +237,10 @@ def steering_of(
     shades = over[0].part if over else None
     pixels = tuple(one.pixels for one in laid.values())
     alone = len(changes) == len(laid) + len(over) and others is None
+    begins = 0.0 if others is not None or not drawn else min(entry.begins for entry in drawn)
     before, after, without = maps
-    return Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone, without)
+    found = Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
+    return replace(found, without=without, begins=begins)
 
 
 def _colour(attributes: AttributeSet, entry: Attribute, part: float) -> Colour | None:

@@ -252,3 +252,48 @@ def test_dark_hair_that_is_lightened_shows_strands_along_what_it_has() -> None:
     assert hair.tobytes() == lightness(blond, new).tobytes()
     black = lightness(Colour((8.0, 0.0, 0.0), (4.0, 2.0, 2.0), 3.0), np.asarray(aligned.crop) + np.uint8(1))
     assert black.std() < 4  # nothing is put into hair that stays as dark
+
+
+def test_eyes_behind_glasses_that_are_taken_off_stay_the_photos_own() -> None:
+    worn = maps(WIDE, skin=(30, 20, 66, 80), glasses=(32, 40, 64, 52), eyes=(38, 44, 46, 48))
+    bare = maps(SIDE, skin=(14, 4, 50, 64), eyes=(22, 28, 30, 32))
+    hidden = maps(WIDE, skin=(30, 20, 66, 80), glasses=(32, 40, 64, 52))
+    new = np.asarray(ALIGNED.crop).copy()
+    new[24:36, 16:48] = 200
+    acts_on = {"glasses", "skin", "eyes"}
+    through = np.abs(edited(Steering(CLASSES, worn, bare, acts_on), new))
+    assert through[45:47, 40:44].max() <= 6  # the middle of the eye, in the photo's pixels
+    assert through[41:51, 52:60].mean() > 30  # the rest of the lenses
+    assert np.abs(edited(Steering(CLASSES, hidden, bare, acts_on), new))[45:47, 40:44].mean() > 30
+
+
+def test_a_smile_leaves_what_is_above_the_mouth() -> None:
+    checks = np.kron(np.indices((16, 16)).sum(0) % 2, np.ones((4, 4)))[..., None] * 120 - 60
+    checked = np.clip(np.asarray(ALIGNED.crop).astype(int) + checks, 0, 255).astype(np.uint8)
+    attributes = AttributeSet((Attribute("Smile", "Smile", acts_on=("skin", "mouth"), begins=0.5), Attribute("A", "A")))
+    face = maps(WIDE, skin=(30, 20, 66, 80))
+    smile = steering_of(attributes, CLASSES, {"Smile": True}, (face, maps(SIDE, skin=(14, 4, 50, 64)), None), {})
+    change = np.abs(edited(smile, checked))
+    assert change[:46].max() <= 3  # half of the crop is the photo's row 48
+    assert change[56:76, 36:60].mean() > 30
+    both = steering_of(attributes, CLASSES, {"Smile": True, "A": True}, (face, face[:, 16:80, 16:80], None), {})
+    assert (smile.begins, both.begins) == (0.5, 0.0)
+
+
+def test_hair_that_stays_keeps_its_strands() -> None:
+    """Older or younger, hair takes on a tone and no blots."""
+    pixels = np.random.default_rng(0).normal(110, 2, (512, 512, 3))
+    pixels[:, ::8] += 60
+    photo = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    aligned = Aligned(photo.resize((64, 64)), np.array([[8.0, 0, 0], [0, 8, 0]]), 8.0)
+    before, after = maps(WIDE, hair=(0, 0, WIDE, 58)), maps(SIDE, hair=(0, 0, SIDE, 42))
+    blot = np.asarray(aligned.crop).copy()
+    blot[12:30, 20:44] = np.kron(np.indices((6, 8)).sum(0) % 2, np.ones((3, 3)))[..., None] * 120 + 60
+
+    def contrast(acts_on: set[str]) -> float:
+        result = paste(photo, Image.fromarray(blot), aligned, aligned.crop, Steering(CLASSES, before, after, acts_on))
+        return float(np.diff(np.asarray(result.convert("L"), np.float32)[120:220, 180:330], axis=1).std())
+
+    own = float(np.diff(np.asarray(photo.convert("L"), np.float32), axis=1).std())
+    assert contrast({"skin", "hair"}) > 0.7 * own
+    assert contrast({"hair"}) < 0.5 * own

@@ -83,3 +83,13 @@ def test_what_is_put_into_a_photo_of_one_tint_takes_it(tint: tuple[float, float,
 
 def test_a_colour_photo_has_no_tint() -> None:
     assert tint_of(np.random.default_rng(3).integers(0, 256, (48, 48, 3)).astype(np.float32)).part == 0
+
+
+def test_a_tint_goes_on_level_beyond_the_light_that_it_was_found_in() -> None:
+    """The highlights of a photo that was dull as a small crop have no colours that nobody saw."""
+    dull = np.random.default_rng(0).normal(110, 2, (64, 64, 3)).clip(0, 255).astype(np.float32)
+    tint = tint_of(dull)
+    assert tint.part == 1
+    bright = np.full((8, 8, 3), 235, np.float32)
+    found = tint.apply(bright, np.ones((8, 8, 1), np.float32))
+    assert np.abs(found - bright).max() < 8

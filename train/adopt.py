@@ -51,6 +51,7 @@ def steered(attributes: AttributeSet, wanted: AttributeSet = ATTRIBUTE_SET) -> A
             entry = replace(
                 entry,
                 acts_on=new.acts_on,
+                begins=new.begins,
                 lays=new.lays,
                 recolours=new.recolours,
                 part=new.part,

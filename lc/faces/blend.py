@@ -40,7 +40,7 @@ from lc.faces.filters import (
 )
 from lc.faces.masks import smooth_step
 from lc.faces.matte import matted
-from lc.faces.steering import MARGIN, WORN, Parts, Steering
+from lc.faces.steering import MARGIN, WORN, Parts, Steering, of_face
 from lc.faces.strands import strands
 from lc.faces.tone import Tint, Transfer, tint_of, to_lab, transfer
 from lc.memory import Kept
@@ -251,6 +251,12 @@ def _steered(place: Place, change: _Change, steering: Steering, parts: Parts, fi
     kept = kept * parts.allowed(set(steering.acts_on) - {steering.recolours})
     worn = _grown(parts.exchanged([name for name in WORN if name in steering.acts_on]), place.unit)
     kept, replaced = np.maximum(kept, worn), np.maximum(replaced, worn)
+    if (
+        of_face(steering.acts_on) and "hair" in steering.classes
+    ):  # hair that stays keeps its strands: the generator's are blots
+        replaced = replaced * (1 - parts.kept("hair"))
+    seen_through = 1 - _grown(parts.seen_through, 0.7 * place.unit)
+    kept, replaced = kept * seen_through, replaced * seen_through
     if steering.recolours is not None:
         kept = kept * (1 - parts.kept(steering.recolours))
     change = _finished(place, _Change(change.shift, change.matter, _single(kept), _single(replaced)), finish)

@@ -31,8 +31,8 @@ Maps: TypeAlias = npt.NDArray[np.uint8]
 #: How far around the crop, on every side, the photo is parsed and edited, in parts of the crop's side.
 MARGIN = 0.25
 
-_BACKGROUND, _SKIN, _CLOTH = "background", "skin", "cloth"
-_BELOW = (0.54, 0.6)  # parts of the crop's side from above, where masks begin: below the bridge of the nose
+_BACKGROUND, _SKIN, _CLOTH, _EYES, _GLASSES = "background", "skin", "cloth", "eyes", "glasses"
+_VEILED, _FADE = 0.54, 0.07  # where masks begin, below the bridge of the nose, and how soon, in parts of the side
 
 #: Classes that are put on and taken off: no tone of what was there shines through them.
 WORN = ("glasses", "hat")
@@ -67,6 +67,7 @@ class Steering:
         after: maps of the edited crop.
         without: maps of the reconstruction, so that what the generator misplaces anyhow is no part of the edit; None:
             it misplaces nothing.
+        begins: how far down the crop it begins to change a face, in parts of its side.
         veiled: whether something is before the mouth. From the nose down changes of a face leave it alone, then.
         acts_on: the classes that the edit may change or make.
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
@@ -87,6 +88,7 @@ class Steering:
     laid: tuple[npt.NDArray[np.float32], ...] = ()
     alone: bool = False
     without: Maps | None = None
+    begins: float = 0.0
     veiled: bool = False
 
     def found(self, side: int, reach: int) -> Parts:
@@ -102,9 +104,19 @@ class Steering:
             return dict(zip(self.classes, continued, strict=True))
 
         without = {} if self.without is None else of_crop(self.without)
-        low = (np.arange(whole, dtype=np.float32)[:, None] + 0.5 - reach) / side
-        free = np.asarray(1 - smooth_step(low, *_BELOW) if self.veiled else np.ones_like(low), dtype=np.float32)
-        return Parts(dict(zip(self.classes, before, strict=True)), of_crop(self.after), without, free)
+        return Parts(
+            dict(zip(self.classes, before, strict=True)), of_crop(self.after), without, self._rows(side, reach)
+        )
+
+    def _rows(self, side: int, reach: int) -> _Floats:
+        """How free a change of a face is to act in each row of the square, (side + 2 reach, 1)."""
+        down = (np.arange(side + 2 * reach, dtype=np.float32)[:, None] + 0.5 - reach) / side
+        free = np.ones_like(down)
+        if self.begins:
+            free = free * smooth_step(down, self.begins, self.begins + _FADE)
+        if self.veiled:
+            free = free * (1 - smooth_step(down, _VEILED, _VEILED + _FADE))
+        return np.asarray(free, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +153,14 @@ class Parts:
         changes = [np.abs(self.before[name] - self.after[name]) for name in names if name in self.before]
         empty = np.zeros_like(self.background)
         return np.asarray(np.max([empty, *changes], axis=0), dtype=np.float32)
+
+    @property
+    def seen_through(self) -> _Floats:
+        """The photo's own eyes, where they are seen through glasses that are taken off; zeros where none are."""
+        worn = [one.get(_GLASSES, np.float32(0)) for one in (self.before, self.after)]
+        if _EYES not in self.before or np.sum(worn[0]) <= 2 * np.sum(worn[1]) or np.max(worn[0]) < 0.5:
+            return np.zeros_like(self.background)
+        return self.before[_EYES]
 
     @property
     def skin(self) -> _Floats:

@@ -93,15 +93,17 @@ class Tint:
     Attributes:
         curve: (3, 2), coefficients of a* and b* in L* / 100, highest power first.
         part: how much of a change's own chroma gives way to it, in [0, 1]; 0 for a colour photo.
+        seen: the least and most light that it was fitted to; beyond, the curve's ends go on level.
     """
 
     curve: _Floats
     part: float
+    seen: tuple[float, float]
 
     def apply(self, rgb: _Floats, where: _Floats) -> _Floats:
         """(h, w, 3) in the photo's tint where `where`, (h, w, 1) in [0, 1], says so."""
         lab = to_lab(rgb)
-        light = lab[..., :1] / 100
+        light = lab[..., :1].clip(*self.seen) / 100
         chroma = (self.curve[0] * light + self.curve[1]) * light + self.curve[2]
         lab[..., 1:] += self.part * where * (chroma - lab[..., 1:])
         return to_rgb(lab)
@@ -115,7 +117,8 @@ def tint_of(rgb: _Floats) -> Tint:
     curve, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
     left = float(np.sqrt(np.square(lab[:, 1:] - powers @ curve).sum(1).mean()))
     low, high = _MONOCHROME
-    return Tint(np.asarray(curve, dtype=np.float32), float(np.clip((high - left) / (high - low), 0, 1)))
+    seen = float(lab[:, 0].min()), float(lab[:, 0].max())
+    return Tint(np.asarray(curve, dtype=np.float32), float(np.clip((high - left) / (high - low), 0, 1)), seen)
 
 
 def to_lab(rgb: _Floats) -> _Floats:
