@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lc.errors import UnknownAttributeError, WeightsError
+from lc.errors import Sentence, UnknownAttributeError, WeightsError
 
 __all__ = ["Attribute", "AttributeSet", "Changes", "Colour", "Combination", "Strength"]
 
@@ -181,7 +181,9 @@ class AttributeSet:
         for i, known in enumerate(self.attributes):
             if folded == _folded(known.title):
                 return i, known.inverted
-        raise UnknownAttributeError(f"There is no attribute {name!r}: choose from {', '.join(self.names)}.")
+        raise UnknownAttributeError(
+            "There is no attribute {name!r}: choose from {names}.", name=name, names=", ".join(self.names)
+        )
 
     def __getitem__(self, name: str) -> Attribute:
         """The attribute called `name`; raises as `index` does."""
@@ -215,7 +217,9 @@ class AttributeSet:
         for name, value in (wanted or {}).items():
             i, opposite = self._find(name)
             if not isinstance(value, (bool, int, float)) or not 0 <= value <= 1:  # NaN compares false
-                raise UnknownAttributeError(f"{name} cannot be {value}: choose a number from 0 to 1.")
+                raise UnknownAttributeError(
+                    "{name} cannot be {value}: choose a number from 0 to 1.", name=name, value=value
+                )
             strength = 1 - value if opposite else value
             named[self.names[i]] = bool(strength) if strength in (0, 1) else float(strength)
         return Changes(self, named)
@@ -225,12 +229,15 @@ class AttributeSet:
         others = [other for group in self.one_of if name in group for other in group if other != name]
         return (*others, *(other for other in self.excludes.get(name, ()) if other not in others))
 
-    def warning(self, y: Sequence[float]) -> str | None:
+    def warning(self, y: Sequence[float]) -> Sentence | None:
         """A sentence when nearly nobody in the training data has the attributes `y`, (A,), or None."""
         has = {name: value >= 0.5 for name, value in zip(self.names, y, strict=True)}
         for combination in self.unlikely:
             if all(has[name] == value for name, value in combination.when.items()):
-                return f"The training photos hold almost no {combination.people}, so this edit may not look real."
+                return Sentence(
+                    "The training photos hold almost no {people}, so this edit may not look real.",
+                    people=Sentence(combination.people),
+                )
         return None
 
     def named(self, values: Iterable[float]) -> dict[str, float]:

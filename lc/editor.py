@@ -23,7 +23,7 @@ from lc.edit.optimiser import Step, rms
 from lc.edit.problem import Problem, changes_of, constraints_of, pose, wanted_changes
 from lc.edit.solve import act, still, trajectory
 from lc.edit.space import LatentSpace
-from lc.errors import LatentConstraintsError
+from lc.errors import LatentConstraintsError, Sentence
 from lc.faces import Aligned, Face, Photo
 from lc.invert import invert
 from lc.laid import Layer
@@ -321,10 +321,23 @@ class FaceEditor:
         """Why the edit may not look real, or may not show; None where nothing says so."""
         doubt, tone = self.model.reliability.doubt, self.steerer.tone(reading)
         return (
-            self.steerer.scarce(reading, changes)
+            self._scarce(reading, changes)
             or self.attributes.warning(target)
             or doubt(self.attributes, changes, reading.attributes, tone)
         )
+
+    def _scarce(self, reading: Reading, changes: Mapping[str, Strength]) -> str | None:
+        """As `Steerer.scarce`, as a sentence that can be said in another language."""
+        said = self.steerer.scarce(reading, changes)
+        for entry in (self.attributes[name] for name in changes):
+            sentence = Sentence(
+                "{title}: hardly any {part} is seen in this photo, so the change may not show.",
+                title=entry.title,
+                part=Sentence(entry.recolours),
+            )
+            if sentence == said:
+                return sentence
+        return said
 
     # --- new attributes ----------------------------------------------------------------------------------------
 
@@ -443,8 +456,8 @@ class FaceEditor:
 def _check(identity: float, method: str) -> float:
     """The identity as a number; raises LatentConstraintsError."""
     if method not in ("actor", "optimise"):
-        raise LatentConstraintsError(f"There is no method {method!r}: choose actor or optimise.")
+        raise LatentConstraintsError("There is no method {method!r}: choose actor or optimise.", method=method)
     try:
         return number(identity, 0, 1)
     except LatentConstraintsError as error:
-        raise LatentConstraintsError(f"Identity: {error}") from error
+        raise LatentConstraintsError("Identity: {wrong}", wrong=error.sentence) from error

@@ -158,7 +158,7 @@ def fit_labelled(space: LatentSpace, names: Sequence[str], z: Tensor, labels: Te
     for name, has in zip(names, labels.bool().cpu().T, strict=True):
         begun = time.perf_counter()
         if min(int((has & fitted).sum()), int((~has & fitted).sum()), int((has & ~fitted).sum())) < 2:
-            raise LatentConstraintsError(f"Too few photos have {name}, or have it not: label more of them.")
+            raise LatentConstraintsError("Too few photos have {name}, or have it not: label more of them.", name=name)
         between = x[has & fitted].mean(0) - x[~has & fitted].mean(0)
         weight = torch.linalg.solve(covariance, between)
         middle = float((x[has & fitted].mean(0) + x[~has & fitted].mean(0)) @ weight / 2)

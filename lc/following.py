@@ -94,8 +94,9 @@ def measure(space: LatentSpace, chosen: NamedRule, pictures: Sequence[Pictures] 
     many = sum(len(seen.images) for seen in pictures)
     if found.shape != (many,) or not found.isfinite().all() or not float(found.std()) > 1e-9:
         raise LatentConstraintsError(
-            f"The rule {chosen.name} gives the same for all faces, or no number for some: it must give one number per "
-            "picture that differs between them."
+            "The rule {name} gives the same for all faces, or no number for some: it must give one number per picture "
+            "that differs between them.",
+            name=chosen.name,
         )
     return Scale(float(found.mean()), float(found.std()))
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from lc.errors import NoFaceError
+from lc.errors import NoFaceError, Sentence
 from lc.faces import Aligned, Face, Photo, align, detector, frame_crop, read_photo, refusal
 from lc.numbers import MAX_SEED, whole_number
 from lc.results import Located
@@ -39,8 +39,9 @@ def locate(photo: Source, image_size: int, *, face: int | None = None, aligned: 
         faces = detector().detect(picture.rgb)
         if not faces:
             raise NoFaceError(
-                f"No face was found in {picture.name}: use a photo where a face looks towards the camera, "
-                "is well lit and at least 40 pixels wide."
+                "No face was found in {name}: use a photo where a face looks towards the camera, is well lit and at "
+                "least 40 pixels wide.",
+                name=picture.name,
             )
         return Located(picture, faces, *take(picture, faces, image_size, face))
 
@@ -49,8 +50,13 @@ def take(photo: Photo, faces: Sequence[Face], image_size: int, face: int | None 
     """One of a photo's faces and its crop. Arguments and errors are those of `locate`."""
     face = None if face is None else whole_number(face, -MAX_SEED)
     if face is not None and not 0 <= face < len(faces):
-        raise NoFaceError(f"{photo.name} has {len(faces)} face(s): there is no face {face + 1}.")
-    first: str | None = None
+        raise NoFaceError(
+            "{name} has {count} face(s): there is no face {number}.",
+            name=photo.name,
+            count=len(faces),
+            number=face + 1,
+        )
+    first: Sentence | None = None
     rgb = photo.rgb
     for chosen in faces if face is None else [faces[face]]:
         aligned = align(rgb, chosen.landmarks, image_size)
@@ -58,4 +64,4 @@ def take(photo: Photo, faces: Sequence[Face], image_size: int, face: int | None 
         if reason is None:
             return chosen, aligned
         first = first or reason
-    raise NoFaceError(f"The face in {photo.name} {first}.")
+    raise NoFaceError("The face in {name} {reason}.", name=photo.name, reason=first)

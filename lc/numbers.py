@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-from lc.errors import LatentConstraintsError
+from lc.errors import LatentConstraintsError, Sentence
 
 __all__ = ["MAX_COUNT", "MAX_FACE", "MAX_SEED", "MAX_STYLE", "number", "whole_number"]
 
@@ -39,7 +39,9 @@ def whole_number(value: object, low: int = 0, high: int = MAX_SEED) -> int:
     except (ValueError, OverflowError):  # thousands of digits; NaN and inf have no floor
         found = None
     if found is None or not low <= found <= high:
-        raise LatentConstraintsError(f"{_shown(value)} is not a whole number from {low} to {high}.")
+        raise LatentConstraintsError(
+            "{value} is not a whole number from {low} to {high}.", value=_shown(value), low=low, high=high
+        )
     return found
 
 
@@ -58,7 +60,9 @@ def number(value: object, low: float, high: float) -> float:
     except (ValueError, OverflowError):
         found = math.nan
     if not low <= found <= high:  # nor is NaN
-        raise LatentConstraintsError(f"{_shown(value)} is not a number from {low:g} to {high:g}.")
+        raise LatentConstraintsError(
+            "{value} is not a number from {low:g} to {high:g}.", value=_shown(value), low=low, high=high
+        )
     return found
 
 
@@ -67,5 +71,5 @@ def _shown(value: object) -> str:
     try:
         text = repr(value)
     except ValueError:  # more digits than Python writes
-        text = "What was given"
+        return Sentence("What was given")
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lc.attributes import AttributeSet, Strength
 from lc.checksums import is_listed, parse_json, read_file, save_files
-from lc.errors import WeightsError
+from lc.errors import Sentence, WeightsError
 
 __all__ = ["DARK", "FILE", "LIGHT", "Reliability", "load_reliability", "save_reliability"]
 
@@ -45,7 +45,7 @@ class Reliability:
 
     def doubt(
         self, attributes: AttributeSet, changes: Mapping[str, Strength], read: Mapping[str, float], tone: float | None
-    ) -> str | None:
+    ) -> Sentence | None:
         """A sentence where one of the changes seldom works on such a face; None where nothing says so.
 
         Args:
@@ -64,24 +64,28 @@ class Reliability:
         if not found:
             return None
         _, name, kind, some, every = min(found)
-        return (
-            f"{attributes[name].title}: this change was seen in {some} of {every} photos of {kinds[kind]}, so it may "
-            "not look real."
+        return Sentence(
+            "{title}: this change was seen in {some} of {every} photos of {people}, so it may not look real.",
+            title=attributes[name].title,
+            some=some,
+            every=every,
+            people=kinds[kind],
         )
 
-    def kinds(self, attributes: AttributeSet, read: Mapping[str, float], tone: float | None) -> dict[str, str]:
+    def kinds(self, attributes: AttributeSet, read: Mapping[str, float], tone: float | None) -> dict[str, Sentence]:
         """What kinds of face a photo shows, and what to call such people in a sentence; arguments as `doubt` has them.
 
         A kind is an attribute that is read, as "Wearing_Hat=1", or "dark skin" or "light skin".
         """
-        kinds = {}
+        kinds: dict[str, Sentence] = {}
         for entry in attributes.attributes:
             has = read[entry.name] >= 0.5
             if people := entry.people[has]:
-                kinds[f"{entry.name}={int(has)}"] = people
+                kinds[f"{entry.name}={int(has)}"] = Sentence(people)
         if self.tones and tone is not None and not self.tones[0] < tone < self.tones[1]:
             kind = DARK if tone <= self.tones[0] else LIGHT
-            kinds[kind] = f"people with {kind}"
+            dark = kind == DARK
+            kinds[kind] = Sentence("people with dark skin") if dark else Sentence("people with light skin")
         return kinds
 
 

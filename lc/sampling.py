@@ -42,12 +42,16 @@ def generated(
     try:
         n = whole_number(n, 1, MAX_COUNT)
     except LatentConstraintsError as error:
-        raise LatentConstraintsError(f"Ask for at least one face and at most {MAX_COUNT} at a time.") from error
+        raise LatentConstraintsError(
+            "Ask for at least one face and at most {most} at a time.", most=MAX_COUNT
+        ) from error
     seed = whole_number(seed)
     served, others = changes_of(space, [*constraints_of(space, set), *constraints])
     changes = wanted_changes(space, served)
     if changes.partial:
-        raise LatentConstraintsError(f"A generated face has {next(iter(changes.partial))} or not: choose 0 or 1.")
+        raise LatentConstraintsError(
+            "A generated face has {name} or not: choose 0 or 1.", name=next(iter(changes.partial))
+        )
     draws, device = Draws(space.model, changes, seed), space.sigma_bar.device
     for first in range(0, n, batch):
         noise, y = (values.to(device) for values in draws(first, min(n, first + batch)))

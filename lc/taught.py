@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lc.actor import TaughtActor
 from lc.checksums import digest, parse_json
 from lc.constraints import Taught
-from lc.errors import LatentConstraintsError, OtherGeneratorError, WeightsError
+from lc.errors import LatentConstraintsError, OtherGeneratorError, Sentence, WeightsError
 from lc.files import write_bytes
 from lc.learned import checksum_of
 from lc.tensors import check_finite, parse_tensors
@@ -101,10 +101,24 @@ class TeachingReport:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        against = f"{self.negatives} without" if self.negatives else "the weights' own sample of faces"
-        return (
-            f"{self.positives} photos with it against {against}: balanced accuracy {self.accuracy:.2f} "
-            f"(+/- {self.spread:.2f}) on photos left out, in {self.seconds:.1f} s."
+        return str(self.sentence)
+
+    @property
+    def sentence(self) -> Sentence:
+        """The figures in words."""
+        against = (
+            Sentence("{count} without", count=self.negatives)
+            if self.negatives
+            else Sentence("the weights' own sample of faces")
+        )
+        return Sentence(
+            "{count} photos with it against {against}: balanced accuracy {accuracy:.2f} (+/- {spread:.2f}) on photos "
+            "left out, in {seconds:.1f} s.",
+            count=self.positives,
+            against=against,
+            accuracy=self.accuracy,
+            spread=self.spread,
+            seconds=self.seconds,
         )
 
 

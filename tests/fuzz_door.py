@@ -4,10 +4,10 @@
     python tests/fuzz_door.py --photos 12 --megapixels 100
 
 The first sends random calls of every function by number, random uploads, paths, headers and broken HTTP, with visitors
-who leave in the middle, and says what happened: tracebacks in the server's log, the slowest answer, memory, and what is
-left on the disk once everything is of age, after `kill -9` and a new start, and after a proper end. The second opens
-large photos through the page, one after the other, and says what memory they leave. Both exit with 1 where a bound is
-broken.
+who leave in the middle, to a page in each language in turn, and says what happened: tracebacks in the server's log, the
+slowest answer, memory, and what is left on the disk once everything is of age, after `kill -9` and a new start, and
+after a proper end. The second opens large photos through the page, one after the other, and says what memory they
+leave. Both exit with 1 where a bound is broken.
 """
 
 from __future__ import annotations
@@ -66,10 +66,11 @@ class Server:
         self.process.wait(30)
 
 
-def fuzz(minutes: float, seed: int, place: Path) -> bool:
+def fuzz(minutes: float, seed: int, place: Path, language: str) -> bool:
     temporary, log = place / "tmp", place / "log"
-    temporary.mkdir()
-    server = Server(temporary, log, "--file-age", str(AGE))
+    temporary.mkdir(parents=True)
+    flags = "--file-age", str(AGE), "--language", language
+    server = Server(temporary, log, *flags)
     fresh = sorted(path for path in temporary.rglob("*") if path.is_file())
     fuzzer = Fuzzer(server.port)
     begun, memory = time.monotonic(), [server.memory]
@@ -79,7 +80,7 @@ def fuzz(minutes: float, seed: int, place: Path) -> bool:
         list(pool.map(lambda i: fuzzer.run(seed + i, begun + 60 * minutes), range(4)))
     warm.join()
     print(
-        f"{sum(fuzzer.outcomes.values())} requests in {minutes:g} minutes",
+        f"{language}: {sum(fuzzer.outcomes.values())} requests in {minutes:g} minutes",
         json.dumps(dict(fuzzer.outcomes.most_common())),
     )
     memory.append(server.memory)
@@ -90,7 +91,7 @@ def fuzz(minutes: float, seed: int, place: Path) -> bool:
         lives = client.get("/").status_code == 200
     server.end(signal.SIGKILL)
     dead = {path for path in temporary.iterdir() if path.name.startswith("latent")}
-    server = Server(temporary, log, "--file-age", str(AGE))
+    server = Server(temporary, log, *flags)
     swept = not any(path.exists() for path in dead)
     server.end(signal.SIGTERM)
     after = [path for path in temporary.iterdir() if path.name.startswith("latent")]
@@ -110,7 +111,7 @@ def fuzz(minutes: float, seed: int, place: Path) -> bool:
 
 def large_photos(count: int, megapixels: float, place: Path) -> bool:
     temporary, log = place / "tmp", place / "log"
-    temporary.mkdir()
+    temporary.mkdir(parents=True)
     server = Server(temporary, log, "--file-age", str(AGE))
     side = round(math.sqrt(megapixels * 1e6))
     with Image.open(ASTRONAUT) as image:
@@ -149,20 +150,26 @@ def large_photos(count: int, megapixels: float, place: Path) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10, help="of hostile requests (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=10, help="of hostile requests in all (default: %(default)s)")
+    parser.add_argument(
+        "--languages", nargs="+", default=["en", "de"], help="of the page, which share the minutes (default: en de)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--photos", type=int, default=0, help="open so many large photos instead")
     parser.add_argument("--megapixels", type=float, default=100, help="of each of them (default: %(default)s)")
-    parser.add_argument("--keep", type=Path, help="a folder for the server's log; by default it goes")
+    parser.add_argument("--keep", type=Path, help="a folder for the servers' logs; by default they go")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
         if arguments.photos:
-            good = large_photos(arguments.photos, arguments.megapixels, Path(place))
+            good = large_photos(arguments.photos, arguments.megapixels, Path(place, "photos"))
         else:
-            good = fuzz(arguments.minutes, arguments.seed, Path(place))
+            minutes = arguments.minutes / len(arguments.languages)
+            rounds = [fuzz(minutes, arguments.seed, Path(place, one), one) for one in arguments.languages]
+            good = all(rounds)
         if arguments.keep:
             arguments.keep.mkdir(parents=True, exist_ok=True)
-            (arguments.keep / "log").write_text((Path(place) / "log").read_text(errors="replace"))
+            for log in Path(place).glob("*/log"):
+                (arguments.keep / f"{log.parent.name}.log").write_text(log.read_text(errors="replace"))
     print("good" if good else "a bound was broken")
     return 0 if good else 1
 

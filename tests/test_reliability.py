@@ -12,7 +12,7 @@ import torch
 
 from lc.attributes import Attribute, AttributeSet
 from lc.editor import FaceEditor
-from lc.errors import WeightsError
+from lc.errors import Sentence, WeightsError
 from lc.parser import CLASSES
 from lc.reliability import DARK, LIGHT, Reliability, load_reliability, save_reliability
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
@@ -82,6 +82,9 @@ def test_hair_that_is_not_seen_is_not_recoloured_without_a_word(editor: FaceEdit
     sentence = editor.steerer.scarce(hairless, {"Smiling": True, "Blond_Hair": True})
     assert sentence == "Blond hair: hardly any hair is seen in this photo, so the change may not show."
     assert editor.steerer.scarce(hairless, {"Eyeglasses": True}) is None
+    warning = FaceEditor(editor.model, 0, 0).edit(hairless, {"Blond_Hair": True}).warning
+    assert warning == sentence
+    assert isinstance(warning, Sentence)  # which the page can say in another language
 
 
 def test_what_is_before_a_mouth_stays_and_a_sentence_says_so(editor: FaceEditor) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lc.editor import FaceEditor
-from lc.errors import LatentConstraintsError
+from lc.errors import LatentConstraintsError, PhotoError, Sentence
 from lc.ui import texts
 from lc.ui.settings import Settings, parse
 from lc.ui.storage import Folder
@@ -236,3 +238,132 @@ def test_a_language_that_does_not_fit_is_not_spoken(folder: Path, old: str, new:
     with pytest.raises(LatentConstraintsError, match=said):
         texts.use("xx")
     assert texts.text("edit.undo") == "Undo"
+
+
+# --- what the library says --------------------------------------------------------------------------------------------
+
+LIBRARY = Path(texts.__file__).parents[1]
+
+#: What is said where no visitor of the page meets it: of modules, or of classes and functions in them.
+ELSEWHERE = {
+    "__main__": "the command line",
+    "cli": "the command line",
+    "outputs": "the command line",
+    "faces/inputs": "the command line",
+    "attributes.AttributeSet.parse": "the command line",
+    "faces/align.frame_crop": "the command line, and programs: the page looks for faces",
+    "faces/save.save_picture": "likewise: the page names its own files",
+    "teach": "likewise, on folders: the page counts the photos itself",
+    "few_shot.fit_labelled": "training",
+    "taught.TaughtAttribute": "the page asks for numbers from 0 to 1, and names its own files",
+    "taught.checked_name": "the page says it itself",
+    "taught_actor.train_actor": "the page trains step by step",
+    "named": "the page knows which names there are",
+    "rules": "the page offers rules that these weights can have",
+}
+#: These are met where weights are loaded, before there is a page; of a visitor's file the page says it itself.
+LOADING = ("WeightsError", "OtherGeneratorError")
+SAYING = ("LatentConstraintsError", "PhotoError", "NoFaceError", "UnknownAttributeError", "Cancelled", "Sentence")
+
+
+def scopes(node: ast.AST, path: str) -> Iterator[tuple[str, ast.AST]]:
+    """All below a node, each with where it is: module, class and function, with dots between."""
+    for child in ast.iter_child_nodes(node):
+        named = isinstance(child, ast.ClassDef | ast.FunctionDef)
+        where = f"{path}.{child.name}" if named else path
+        yield where, child
+        yield from scopes(child, where)
+
+
+def sentences() -> Iterator[tuple[str, ast.Call]]:
+    """Where the library says something that a visitor can meet."""
+    for path in sorted(LIBRARY.rglob("*.py")):
+        module = path.relative_to(LIBRARY).with_suffix("").as_posix()
+        if module.startswith("ui/") and module != "ui/inputs":  # what the page itself says is checked above
+            continue
+        for where, node in scopes(ast.parse(path.read_text()), module):
+            if any(where == other or where.startswith(f"{other}.") for other in ELSEWHERE):
+                continue
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAYING:
+                yield where, node
+
+
+def templates() -> dict[str, str]:
+    """The English of all that a visitor can meet -> where it is said."""
+    found = {}
+    for where, call in sentences():
+        first = call.args[0]
+        if isinstance(first, ast.Constant):
+            found[str(first.value)] = f"{where}:{call.lineno}"
+    return found
+
+
+def people() -> set[str]:
+    """What warnings call people, which the attribute set that ships says."""
+    named = {word for one in ATTRIBUTE_SET.attributes for word in one.people if word}
+    parts = {one.recolours for one in ATTRIBUTE_SET.attributes if one.recolours}
+    return named | parts | {one.people for one in ATTRIBUTE_SET.unlikely}
+
+
+def other_languages() -> list[str]:
+    return [language for language in texts.languages() if language != texts.ENGLISH]
+
+
+def test_what_the_library_says_keeps_its_template_and_values() -> None:
+    seen = [where for where, call in sentences() if isinstance(call.args[0], ast.JoinedStr | ast.BinOp)]
+    assert not seen, "fields are filled in by the error, else there is nothing to be said in another language"
+    for where, call in sentences():
+        first = call.args[0]
+        if isinstance(first, ast.Constant):
+            given = {str(keyword.arg) for keyword in call.keywords}
+            assert given == texts.fields(str(first.value)).keys(), f"{where}:{call.lineno}"
+
+
+def test_other_errors_of_the_library_are_those_of_loading() -> None:
+    """A new kind of error has to be thought of here."""
+    errors = {
+        child.name
+        for path in LIBRARY.rglob("*.py")
+        for child in ast.walk(ast.parse(path.read_text()))
+        if isinstance(child, ast.ClassDef) and any(ast.unparse(base).endswith("Error") for base in child.bases)
+    }
+    page = {"ForgottenError", "RefusedError"}  # what these say is one of the page's texts
+    assert errors - page == {*SAYING, *LOADING} - {"Sentence"}
+
+
+@pytest.mark.parametrize("language", other_languages())
+def test_every_language_says_all_that_a_visitor_can_meet(language: str) -> None:
+    read = texts.texts(language)
+    said = {name.removeprefix("sentences.") for name in read if name.startswith("sentences.")}
+    words = {one: where for one, where in templates().items() if re.search("[a-z]", re.sub(r"{.*?}", "", one))}
+    assert not {where: one for one, where in words.items() if one not in said}
+    assert people() <= said
+    assert not said - words.keys() - people(), "nobody says this any more"
+    for english in words:
+        assert texts.fields(english) == texts.fields(read[f"sentences.{english}"])
+
+
+def test_a_sentence_with_other_fields_is_found_at_the_start(folder: Path) -> None:
+    translate(folder)
+    with (folder / "xx.toml").open("a") as file:
+        file.write('\n[sentences]\n"{name} is empty." = "{nom} est vide."\n')
+    with pytest.raises(LatentConstraintsError, match=r"see sentences\.{name} is empty\.\.$"):
+        texts.use("xx")
+
+
+def test_a_sentence_of_the_library_is_said_in_the_language_in_use() -> None:
+    wrong = LatentConstraintsError("{value} is not a whole number from {low} to {high}.", value="'x'", low=0, high=9)
+    seed = LatentConstraintsError("{field}: {wrong}", field="Startzahl", wrong=wrong.sentence)
+    assert str(seed) == "Startzahl: 'x' is not a whole number from 0 to 9."
+    texts.use("de")
+    try:
+        assert texts.translated(seed) == "Startzahl: 'x' ist keine ganze Zahl von 0 bis 9."
+        assert texts.translated(PhotoError("Who knows {this}?", this="women")) == "Who knows women?"
+        assert texts.translated("women") == "women"  # as a photo may be called
+        assert texts.translated(Sentence("women")) == "Frauen"
+        assert texts.translated(LatentConstraintsError('Give {"Young": true}.')) == 'Give {"Young": true}.'
+    finally:
+        texts.use("en")
+    assert texts.translated(seed) == str(seed)
+    for copied in (pickle.loads(pickle.dumps(seed)), copy.deepcopy(seed)):
+        assert (str(copied), copied.sentence.values) == (str(seed), seed.sentence.values)

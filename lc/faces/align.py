@@ -81,7 +81,9 @@ def frame_crop(rgb: Image.Image, size: int) -> Aligned:
     expected = FRAME_SIZE[0] / FRAME_SIZE[1]
     if abs(width / height / expected - 1) > 0.02:
         raise PhotoError(
-            f"A {width}x{height} picture is not a CelebA crop (178x218); leave --aligned off to find the face."
+            "A {width}x{height} picture is not a CelebA crop (178x218); leave --aligned off to find the face.",
+            width=width,
+            height=height,
         )
     side = width * (FRAME_BOX[2] - FRAME_BOX[0]) / FRAME_SIZE[0]
     left, top = (width - side) / 2, (height - side) / 2

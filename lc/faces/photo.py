@@ -219,9 +219,9 @@ def _read(source: str | Path | bytes | BinaryIO) -> tuple[bytes, str]:
     else:
         data, name = source.read(), Path(str(getattr(source, "name", "photo"))).name
         if not isinstance(data, bytes):
-            raise PhotoError(f"{name} is open as text; open it in binary mode ('rb').")
+            raise PhotoError("{name} is open as text; open it in binary mode ('rb').", name=name)
     if not data:
-        raise PhotoError(f"{name} is empty; export or download it again.")
+        raise PhotoError("{name} is empty; export or download it again.", name=name)
     return data, name
 
 
@@ -231,16 +231,16 @@ def _read_file(path: Path) -> bytes:
         # Opening a pipe would wait for who writes to it.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise PhotoError(f"{path} is not a file but a pipe or a device; choose a picture.")
+                raise PhotoError("{path} is not a file but a pipe or a device; choose a picture.", path=path)
             return file.read()
     except IsADirectoryError as error:
-        raise PhotoError(f"{path} is a folder; choose a picture inside it.") from error
+        raise PhotoError("{path} is a folder; choose a picture inside it.", path=path) from error
     except FileNotFoundError as error:
-        raise PhotoError(f"{path} does not exist; check the path.") from error
+        raise PhotoError("{path} does not exist; check the path.", path=path) from error
     except PhotoError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a NUL inside the path
-        raise PhotoError(f"{path} cannot be read; check the path and its permissions.") from error
+        raise PhotoError("{path} cannot be read; check the path and its permissions.", path=path) from error
 
 
 def _header(data: bytes, name: str, max_pixels: int) -> Image.Image:
@@ -253,9 +253,9 @@ def _load(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     try:
         image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PhotoError(_too_many_pixels(name, max_pixels)) from error
+        raise _too_many_pixels(name, max_pixels) from error
     except Exception as error:  # a broken file leads decoders into anything: SyntaxError, IndexError, ...
-        raise PhotoError(f"{name} is damaged or cut short; export or download it again.") from error
+        raise PhotoError("{name} is damaged or cut short; export or download it again.", name=name) from error
     return image
 
 
@@ -269,20 +269,28 @@ def _open_image(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(file, formats=formats)
     except Image.DecompressionBombError as error:
-        raise PhotoError(_too_many_pixels(name, max_pixels)) from error
+        raise _too_many_pixels(name, max_pixels) from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{name} is not a picture this program can read; save it as JPEG or PNG.") from error
+        raise PhotoError("{name} is not a picture this program can read; save it as JPEG or PNG.", name=name) from error
     except Exception as error:  # see _load
-        raise PhotoError(f"{name} is damaged or cut short; export or download it again.") from error
+        raise PhotoError("{name} is damaged or cut short; export or download it again.", name=name) from error
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise PhotoError(_too_many_pixels(name, max_pixels))
+        raise _too_many_pixels(name, max_pixels)
     if min(width, height) < MIN_SIDE:
-        raise PhotoError(f"{name} is only {width}x{height} pixels; use a photo of at least {MIN_SIDE} pixels each way.")
+        raise PhotoError(
+            "{name} is only {width}x{height} pixels; use a photo of at least {least} pixels each way.",
+            name=name,
+            width=width,
+            height=height,
+            least=MIN_SIDE,
+        )
 
 
-def _too_many_pixels(name: str, max_pixels: int) -> str:
-    return f"{name} has too many pixels; scale it down to under {max_pixels / 1e6:g} megapixels."
+def _too_many_pixels(name: str, max_pixels: int) -> PhotoError:
+    return PhotoError(
+        "{name} has too many pixels; scale it down to under {most:g} megapixels.", name=name, most=max_pixels / 1e6
+    )

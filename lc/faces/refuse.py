@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lc.errors import Sentence
 from lc.faces.align import Aligned
 from lc.faces.detect import Face
 
@@ -16,7 +17,7 @@ _NARROW = 0.6  # least distance of the eyes, in parts of that from eyes to mouth
 _TONES = 8.0  # least standard deviation of the crop's luma, in grey levels
 
 
-def refusal(face: Face, aligned: Aligned) -> str | None:
+def refusal(face: Face, aligned: Aligned) -> Sentence | None:
     """Why a face cannot be edited, as the rest of a sentence that begins with "The face"; None if it can.
 
     Args:
@@ -28,7 +29,7 @@ def refusal(face: Face, aligned: Aligned) -> str | None:
     length = float(np.hypot(*eyes))
     place = float((nose - left) @ eyes) / max(length, 1e-9) ** 2
     if not _NOSE[0] <= place <= _NOSE[1] or length < _NARROW * float(np.hypot(*down)):
-        return "is turned too far to the side: use a photo where it looks towards the camera"
+        return Sentence("is turned too far to the side: use a photo where it looks towards the camera")
     if float(np.asarray(aligned.crop.convert("L"), dtype=np.float64).std()) < _TONES:
-        return "is too dark or too washed out to be read: use a photo in better light"
+        return Sentence("is too dark or too washed out to be read: use a photo in better light")
     return None

@@ -126,7 +126,10 @@ def _unfit(image: Image.Image, format: PictureFormat) -> PhotoError:
     """The sentence for what Pillow's encoder refuses."""
     width, height = image.size
     return PhotoError(
-        f"A {format} file cannot hold this picture of {width}x{height} pixels: write a PNG or TIFF instead."
+        "A {format} file cannot hold this picture of {width}x{height} pixels: write a PNG or TIFF instead.",
+        format=format,
+        width=width,
+        height=height,
     )
 
 
@@ -145,8 +148,10 @@ def _fitting(photo: Photo, format: PictureFormat) -> bytes:
     fitting = exif.tobytes()
     if len(fitting) > _JPEG_EXIF:
         raise PhotoError(
-            f"The EXIF of {photo.name} takes {len(fitting) / 1024:.0f} kB, and a JPEG holds 64: write a PNG, WebP or "
-            "TIFF instead, or remove some of it."
+            "The EXIF of {name} takes {size:.0f} kB, and a JPEG holds 64: write a PNG, WebP or TIFF instead, or remove "
+            "some of it.",
+            name=photo.name,
+            size=len(fitting) / 1024,
         )
     return fitting
 

@@ -15,7 +15,7 @@ import gradio as gr
 
 from lc.attributes import AttributeSet
 from lc.errors import LatentConstraintsError
-from lc.ui.texts import text
+from lc.ui.texts import text, translated
 
 __all__ = ["ASSETS", "TILES", "component", "given", "stage", "tiles", "warn"]
 
@@ -98,7 +98,7 @@ def component(name: str, value: Any, labels: dict[str, str], **details: Any) -> 
 
 def warn(error: LatentConstraintsError) -> None:
     """For what has no place of its own to say it."""
-    gr.Warning(str(error))
+    gr.Warning(translated(error))
 
 
 def _program(*names: str) -> str:

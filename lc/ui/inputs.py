@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T", bound=str)
+_OF = "{field}: {wrong}"
 _FACE = "Face "  # begins what the page sends for a face, whatever it calls it
 
 
@@ -62,7 +63,7 @@ def share(value: object, field: str, low: float = 0.0, high: float = 1.0) -> flo
     try:
         return number(value, low, high)
     except LatentConstraintsError as error:
-        raise LatentConstraintsError(f"{field}: {error}") from error
+        raise LatentConstraintsError(_OF, field=field, wrong=error.sentence) from error
 
 
 def count(value: object, most: int) -> int:
@@ -168,4 +169,4 @@ def whole(value: object, field: str, low: int, high: int) -> int:
     try:
         return whole_number(value, low, high)
     except LatentConstraintsError as error:
-        raise LatentConstraintsError(f"{field}: {error}") from error
+        raise LatentConstraintsError(_OF, field=field, wrong=error.sentence) from error

@@ -24,7 +24,7 @@ from lc.ui.pictures import Pictures
 from lc.ui.session import enlarge, reading_of
 from lc.ui.shown import Shown, Update
 from lc.ui.storage import Folder
-from lc.ui.texts import in_sentence, text
+from lc.ui.texts import in_sentence, text, translated
 from lc.ui.wishes import Mode
 
 __all__ = ["MOST", "MOST_SHOWN", "Endpoints", "Faces", "MakingHandlers", "failed"]
@@ -198,7 +198,7 @@ def _between(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
 
 def failed(error: LatentConstraintsError) -> Faces:
     """A sentence instead of faces; those on show stay."""
-    return Faces(view={"failed": views.fault(str(error)), "serial": time.monotonic()})
+    return Faces(view={"failed": views.fault(translated(error)), "serial": time.monotonic()})
 
 
 class Endpoints:

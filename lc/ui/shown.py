@@ -16,6 +16,7 @@ from lc.ui.filling import Filling
 from lc.ui.running import Latest
 from lc.ui.session import Session, changes_of
 from lc.ui.stage import Stage
+from lc.ui.texts import translated
 from lc.ui.wishes import Wishes
 
 __all__ = ["Showing", "Shown", "Update", "failed"]
@@ -95,4 +96,4 @@ def _drawn(edit: Edit) -> bool:
 
 def failed(error: LatentConstraintsError) -> Shown:
     """A sentence instead of what was asked for; everything else stays."""
-    return Shown(stage={"failed": str(error), "serial": time.monotonic()}, status=views.fault(str(error)))
+    return Shown(stage={"failed": translated(error), "serial": time.monotonic()}, status=views.fault(translated(error)))

@@ -24,7 +24,7 @@ from lc.ui.handlers import EditHandlers
 from lc.ui.lessons import SIDES, Lesson, Pupil, Side
 from lc.ui.pictures import encoded
 from lc.ui.session import Session
-from lc.ui.texts import text
+from lc.ui.texts import text, translated
 from lc.ui.wishes import title_of
 
 __all__ = ["AT_ONCE", "MOST_TAUGHT", "Teaching", "TeachingHandlers", "failed", "named"]
@@ -94,7 +94,7 @@ class TeachingHandlers:
             with photo.held():
                 return lesson.add(side, Pupil(photo.name, self.editor.locate(photo).aligned.crop))
         except LatentConstraintsError as error:
-            return lesson.refuse(str(error))
+            return lesson.refuse(translated(error))
 
     def take_away(self, side: Side, place: float, lesson: Lesson, taught: Sequence[TaughtAttribute]) -> Teaching:
         """Do without one of the faces.
@@ -285,10 +285,11 @@ class TeachingHandlers:
             "hairline": text("teach.part_hairline"),
             "any": "",
         }
+        figures = translated(report.sentence)
         said = [text("teach.score", right=right, give=give), *filter(None, [parts[one.part]])]
         if doubts := self._doubts(report):
-            return {"said": " ".join([*said, *doubts]), "good": False, "figures": str(report)}
-        return {"said": " ".join([*said, text("teach.ready")]), "good": True, "figures": str(report)}
+            return {"said": " ".join([*said, *doubts]), "good": False, "figures": figures}
+        return {"said": " ".join([*said, text("teach.ready")]), "good": True, "figures": figures}
 
     def _doubts(self, report: TeachingReport) -> list[str]:
         found = []
@@ -315,5 +316,5 @@ def _thumbnail(pupil: Pupil) -> str:
 
 def failed(error: LatentConstraintsError) -> Teaching:
     """A sentence; everything else stays."""
-    said = {"failed": str(error), "serial": time.monotonic()}
+    said = {"failed": translated(error), "serial": time.monotonic()}
     return Teaching(view=said, more=said)

@@ -14,13 +14,14 @@ from string import Formatter
 from typing import Any
 
 from lc.attributes import AttributeSet
-from lc.errors import LatentConstraintsError
+from lc.errors import LatentConstraintsError, Sentence
 
-__all__ = ["ENGLISH", "fields", "in_sentence", "languages", "text", "texts", "titled", "use"]
+__all__ = ["ENGLISH", "fields", "in_sentence", "languages", "text", "texts", "titled", "translated", "use"]
 
 FOLDER = Path(__file__).with_name("texts")
 ENGLISH = "en"
-_TITLES = "attributes."  # a table that a language need not have: weights bring English titles
+# Tables that a language need not have: weights bring English titles, and the library speaks English.
+_TITLES, _SENTENCES = "attributes.", "sentences."
 _PARTS = ("title", "on", "off")  # of an attribute, see `lc.attributes.Attribute`
 
 
@@ -32,6 +33,21 @@ def text(name: str, /, **values: object) -> str:
         values: for the fields in the text, no more and no fewer.
     """
     return _in_use[name].format(**values)
+
+
+def translated(sentence: str | LatentConstraintsError) -> str:
+    """What the library says, in the language in use; in English where that has no words for it.
+
+    Args:
+        sentence: a warning, an error, or a part of one; a plain text stays as it is.
+    """
+    if isinstance(sentence, LatentConstraintsError):
+        sentence = sentence.sentence
+    if not isinstance(sentence, Sentence):
+        return sentence
+    words = _in_use.get(f"{_SENTENCES}{sentence.template}", sentence.template)
+    values = {name: translated(value) if isinstance(value, str) else value for name, value in sentence.values.items()}
+    return words.format(**values) if values else words
 
 
 def titled(attributes: AttributeSet) -> AttributeSet:
@@ -79,6 +95,7 @@ def texts(language: str) -> dict[str, str]:
     if language != ENGLISH:
         # Checked here, where the server starts: a text that is missing would be found out by a visitor.
         known = {name: fields(sentence) for name, sentence in _english.items()}
+        known |= {name: fields(name.removeprefix(_SENTENCES)) for name in asked if name.startswith(_SENTENCES)}
         asked = {name: names for name, names in asked.items() if not name.startswith(_TITLES)}
         if wrong := sorted(name for name in {*known, *asked} if known.get(name) != asked.get(name)):
             raise LatentConstraintsError(

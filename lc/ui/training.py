@@ -18,6 +18,7 @@ from lc.taught_actor import training
 from lc.ui import inputs
 from lc.ui.running import Busy
 from lc.ui.teaching import Teaching, TeachingHandlers, named
+from lc.ui.texts import translated
 
 __all__ = ["Now", "TrainingHandlers", "failed_training"]
 
@@ -97,4 +98,4 @@ def _progress(name: str, done: int = 0, total: int = 0) -> dict[str, Any]:
 
 def failed_training(error: LatentConstraintsError) -> Teaching:
     """A sentence, and no training goes on."""
-    return Teaching(view={**_progress(""), "failed": str(error)})
+    return Teaching(view={**_progress(""), "failed": translated(error)})

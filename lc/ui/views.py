@@ -8,7 +8,7 @@ from html import escape
 from lc.attributes import AttributeSet, Strength
 from lc.editor import Edit
 from lc.ui.session import Moment
-from lc.ui.texts import in_sentence, text
+from lc.ui.texts import in_sentence, text, translated
 
 __all__ = ["bars", "change", "details", "fault", "made", "status", "trace", "walking"]
 
@@ -76,7 +76,7 @@ def status(
     ]:
         sentences.append(text("status.also", names=", ".join(also)))
     if edit.warning:
-        sentences.append(edit.warning)
+        sentences.append(translated(edit.warning))
     # Green is for what a reader that took no part sees on the photo: the model's own reading does not earn it.
     kind = "warn" if missing or edit.warning else "ok" if seen and not moment.more else ""
     return _line(kind, " ".join(sentences))
@@ -143,6 +143,11 @@ def trace(energies: Sequence[Mapping[str, float]]) -> str:
     if not energies:
         return ""
     width, height = 120, 32
+    titles = {
+        "attributes": text("status.attributes"),
+        "realism": text("status.realism"),
+        "distance": text("status.distance"),
+    }
     parts = []
     for colour, name in zip(_LINES, energies[0], strict=False):
         values = [step[name] for step in energies]
@@ -153,7 +158,7 @@ def trace(energies: Sequence[Mapping[str, float]]) -> str:
             for i, value in enumerate(values)
         )
         parts.append(
-            f"<div><span>{escape(name)}</span><output>{values[-1]:.3g}</output>"
+            f"<div><span>{escape(titles.get(name, name))}</span><output>{values[-1]:.3g}</output>"
             f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">'
             f'<polyline points="{points}" style="stroke:{colour}"/></svg></div>'
         )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,13 +41,14 @@ class Served(NamedTuple):
     process: subprocess.Popen[bytes]
 
 
-@pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+@contextmanager
+def serving(folder: Path, *flags: str) -> Iterator[Served]:
+    """The page, served by a process of its own; the folder takes its log."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log"
-    command = [sys.executable, "app.py", "--port", str(port), "--device", "cpu"]
+    log = folder / "log"
+    command = [sys.executable, "app.py", "--port", str(port), "--device", "cpu", *flags]
     with log.open("w") as output:
         server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
@@ -63,7 +65,27 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def address(served: Served) -> str:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("app")) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def german(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page in German; it starts where a test asks for it."""
+    with serving(tmp_path_factory.mktemp("german"), "--language", "de") as one:
+        yield one
+
+
+@pytest.fixture
+def language() -> str:
+    """Of the page; a test that names another has that in its parameters."""
+    return "en"
+
+
+@pytest.fixture
+def address(language: str, request: pytest.FixtureRequest) -> str:
+    served: Served = request.getfixturevalue({"en": "served", "de": "german"}[language])
     return served.address
 
 

@@ -11,10 +11,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lc.ui.texts import texts
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 PATIENCE = 40_000  # milliseconds: a machine that also trains is slow
 PHONE = {"width": 390, "height": 844}
+
+#: For tests of the page in another language; a second server runs for it, so they are not among the quick ones.
+GERMAN = pytest.param("de", marks=pytest.mark.slow)
+TABS = ("page.edit_tab", "page.random_tab", "page.teach_tab", "page.card_tab")  # by the names of their titles
+
+
+def open_tab(page: sync_api.Page, name: str, language: str = "en") -> None:
+    """Open a tab by the name of its title, see lc/ui/texts."""
+    page.get_by_role("tab", name=texts(language)[name], exact=True).click()
 
 
 def entry(page: sync_api.Page) -> list[object]:

@@ -11,14 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving import PATIENCE, act, after, differs, sync_api, tile
+from driving import PATIENCE, act, after, differs, open_tab, sync_api, tile
 from PIL import Image, ImageEnhance, ImageOps
 
 EXAMPLES = Path(__file__).parents[2] / "lc" / "ui" / "examples"
-
-
-def open_tab(page: sync_api.Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +66,7 @@ def test_something_is_taught_tried_saved_and_used_again(
     lit: dict[str, list[Path]],
     tmp_path: Path,
 ) -> None:
-    open_tab(page, "Teach it")
+    open_tab(page, "page.teach_tab")
     page.get_by_label("What is it called?").fill("Warm light")
     for side, photos in lit.items():
         add(page, side, photos)
@@ -81,9 +77,9 @@ def test_something_is_taught_tried_saved_and_used_again(
         card.get_by_role("button", name="Save as a file").click()
     assert download.value.suggested_filename == "Warm_light.safetensors"
     download.value.save_as(tmp_path / "mine.safetensors")
-    open_tab(page, "Edit")
+    open_tab(page, "page.edit_tab")
     plain = face(page)
-    open_tab(page, "Teach it")
+    open_tab(page, "page.teach_tab")
     act(page, lambda: card.get_by_role("button", name="Try it on your photo").click())
     sync_api.expect(page.locator("[data-more=Warm_light]")).to_have_attribute("aria-pressed", "true")
     sync_api.expect(page.locator("#status")).to_contain_text("Warm light")
@@ -92,10 +88,10 @@ def test_something_is_taught_tried_saved_and_used_again(
     assert page.evaluate("lc.state.more.Warm_light") == "require"
     page.reload()
     sync_api.expect(page.locator("[data-more=Warm_light]")).to_be_visible()  # this browser has kept it
-    open_tab(page, "Teach it")
+    open_tab(page, "page.teach_tab")
     page.get_by_role("button", name="Forget it").click()
     sync_api.expect(page.locator(".lc-card-taught")).to_have_count(0)
-    open_tab(page, "Edit")
+    open_tab(page, "page.edit_tab")
     sync_api.expect(page.locator("[data-more=Warm_light]")).to_have_count(0)
     drop(page, ".lc-frame", [(tmp_path / "mine.safetensors").read_bytes()], "mine.safetensors")
     sync_api.expect(page.locator("[data-more=Warm_light] img:not([hidden])")).to_have_count(1)
@@ -105,7 +101,7 @@ def test_something_is_taught_tried_saved_and_used_again(
 def test_an_actor_is_trained_in_the_background_cancelled_and_trained_again(
     page: sync_api.Page, lit: dict[str, list[Path]]
 ) -> None:
-    open_tab(page, "Teach it")
+    open_tab(page, "page.teach_tab")
     page.get_by_label("What is it called?").fill("Warm light")
     for side, photos in lit.items():
         add(page, side, photos)
@@ -117,7 +113,7 @@ def test_an_actor_is_trained_in_the_background_cancelled_and_trained_again(
     # What was taught is there to be used, and the photos to be changed.
     act(page, lambda: card.get_by_role("button", name="Try it on your photo").click())
     sync_api.expect(page.locator("#status")).to_contain_text("Warm light")
-    open_tab(page, "Teach it")
+    open_tab(page, "page.teach_tab")
     page.locator("[data-side=without] .lc-pupils button").first.click()
     sync_api.expect(page.locator("[data-side=without] .lc-pupils button")).to_have_count(len(lit["without"]) - 1)
     training.get_by_role("button", name="Cancel").click()
@@ -149,7 +145,7 @@ def test_bad_photos_and_names_are_sentences_and_lose_nothing(
     lit: dict[str, list[Path]],
     tmp_path: Path,
 ) -> None:
-    open_tab(page, "Teach it")
+    open_tab(page, "page.teach_tab")
     said, left = page.locator(".lc-said"), page.locator(".lc-left-out")
     drop(page, "[data-side=with]", [b""] * 10_000, "face.png")
     sync_api.expect(said).to_contain_text("10,000 photos")
@@ -210,7 +206,7 @@ def test_one_of_several_is_asked_for(page: sync_api.Page) -> None:
 
 @pytest.mark.slow
 def test_random_faces_are_made_morphed_saved_and_edited(page: sync_api.Page, tmp_path: Path) -> None:
-    open_tab(page, "Random faces")
+    open_tab(page, "page.random_tab")
     tiles = page.locator(".lc-face-tile")
     sync_api.expect(tiles).to_have_count(8)  # nobody meets an empty tab
     shown = tiles.first.locator("img").get_attribute("src") or ""
@@ -246,7 +242,7 @@ def test_random_faces_are_made_morphed_saved_and_edited(page: sync_api.Page, tmp
 
 @pytest.mark.slow
 def test_realism_on_and_off_stand_side_by_side(page: sync_api.Page) -> None:
-    open_tab(page, "Random faces")
+    open_tab(page, "page.random_tab")
     sync_api.expect(page.locator(".lc-face-tile")).to_have_count(8)
     page.locator("[data-field=count]").fill("3")
     sync_api.expect(page.locator(".lc-face-tile")).to_have_count(3)
@@ -257,7 +253,7 @@ def test_realism_on_and_off_stand_side_by_side(page: sync_api.Page) -> None:
 
 
 def test_what_cannot_be_made_is_a_sentence_and_the_faces_stay(page: sync_api.Page) -> None:
-    open_tab(page, "Random faces")
+    open_tab(page, "page.random_tab")
     sync_api.expect(page.locator(".lc-face-tile")).to_have_count(8)
     for seed in ("-5", "1e16", "many"):
         page.locator("[data-field=seed]").fill(seed)
