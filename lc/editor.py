@@ -23,7 +23,7 @@ from lc.edit.optimiser import Step, rms
 from lc.edit.problem import Problem, changes_of, constraints_of, pose, wanted_changes
 from lc.edit.solve import act, still, trajectory
 from lc.edit.space import LatentSpace
-from lc.errors import LatentConstraintsError, Sentence
+from lc.errors import LatentConstraintsError
 from lc.faces import Aligned, Face, Photo
 from lc.invert import invert
 from lc.laid import Layer
@@ -321,23 +321,10 @@ class FaceEditor:
         """Why the edit may not look real, or may not show; None where nothing says so."""
         doubt, tone = self.model.reliability.doubt, self.steerer.tone(reading)
         return (
-            self._scarce(reading, changes)
+            self.steerer.scarce(reading, changes)
             or self.attributes.warning(target)
             or doubt(self.attributes, changes, reading.attributes, tone)
         )
-
-    def _scarce(self, reading: Reading, changes: Mapping[str, Strength]) -> str | None:
-        """As `Steerer.scarce`, as a sentence that can be said in another language."""
-        said = self.steerer.scarce(reading, changes)
-        for entry in (self.attributes[name] for name in changes):
-            sentence = Sentence(
-                "{title}: hardly any {part} is seen in this photo, so the change may not show.",
-                title=entry.title,
-                part=Sentence(entry.recolours),
-            )
-            if sentence == said:
-                return sentence
-        return said
 
     # --- new attributes ----------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from lc.attributes import Attribute, AttributeSet, Colour, Strength
 from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.crops import to_tensor
+from lc.errors import Sentence
 from lc.faces.steering import MARGIN, Maps, Steering, of_face, wide_crop
 from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
@@ -93,8 +94,8 @@ class Steerer:
             else None
         )
 
-    def scarce(self, reading: Reading, changes: Mapping[str, Strength]) -> str | None:
-        """A sentence where hardly anything is seen in a photo of the part that a change would give another colour, or
+    def scarce(self, reading: Reading, changes: Mapping[str, Strength]) -> Sentence | None:
+        """What to say where hardly anything is seen in a photo of the part that a change would give another colour, or
         of the mouth of a face that is to change."""
         if self._parser is None or reading.maps is None:
             return None
@@ -102,9 +103,16 @@ class Steerer:
         for entry in (self._attributes[name] for name in changes):
             part = entry.recolours
             if part in classes and _share(reading.maps, classes.index(part)) < _SCARCE:
-                return f"{entry.title}: hardly any {part} is seen in this photo, so the change may not show."
+                return Sentence(
+                    "{title}: hardly any {part} is seen in this photo, so the change may not show.",
+                    title=entry.title,
+                    part=Sentence(part),
+                )
             if of_face(entry.acts_on) and self._veiled(reading):
-                return f"{entry.title}: something is before the mouth in this photo; the lower half of the face stays."
+                return Sentence(
+                    "{title}: something is before the mouth in this photo; the lower half of the face stays.",
+                    title=entry.title,
+                )
         return None
 
     def _veiled(self, reading: Reading) -> bool:
