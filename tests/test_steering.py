@@ -297,3 +297,25 @@ def test_hair_that_stays_keeps_its_strands() -> None:
     own = float(np.diff(np.asarray(photo.convert("L"), np.float32), axis=1).std())
     assert contrast({"skin", "hair"}) > 0.7 * own
     assert contrast({"hair"}) < 0.5 * own
+
+
+def test_skin_goes_no_redder_than_the_photos_own() -> None:
+    """Blots of red and blue are the generator's; lips may be painted."""
+    pixels = np.random.default_rng(0).normal((205, 160, 135), 3, (96, 96, 3))
+    pixels[70:] = (40, 60, 160)  # a blue coat: not a photo of one tint
+    face = Image.fromarray(pixels.astype(np.uint8))
+    aligned = Aligned(face.crop((16, 16, 80, 80)), MATRIX, 1.0)
+    before = maps(WIDE, skin=(10, 10, 86, 70), cloth=(10, 70, 86, 86))
+    before[:, 50:58, 30:50] = 0
+    before[CLASSES.index("mouth"), 50:58, 30:50] = 255
+    red = np.asarray(aligned.crop).copy()
+    red[20:46, 10:50] = (235, 60, 60)
+    after = before[:, 16:80, 16:80]
+    result = paste(
+        face, Image.fromarray(red), aligned, aligned.crop, Steering(CLASSES, before, after, {"skin", "mouth"})
+    )
+    spread = (
+        np.asarray(result, np.int32)[..., 0] - np.asarray(result, np.int32)[..., 2]
+    )  # red over blue: 70 in the photo
+    assert spread[38:46, 30:60].mean() < 105
+    assert spread[51:56, 33:47].mean() > 130

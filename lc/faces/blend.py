@@ -42,7 +42,7 @@ from lc.faces.masks import smooth_step
 from lc.faces.matte import matted
 from lc.faces.steering import MARGIN, WORN, Parts, Steering, of_face
 from lc.faces.strands import strands
-from lc.faces.tone import Tint, Transfer, tint_of, to_lab, transfer
+from lc.faces.tone import Tint, Transfer, tint_of, to_lab, to_rgb, transfer
 from lc.memory import Kept
 
 __all__ = ["REACH", "Finish", "paste"]
@@ -70,6 +70,8 @@ _SHADE = (0.06, 0.2)  # parts of the light that are lost by chance, and for sure
 _EDGED = 2.5  # sharpening of what is laid over a face: frames have edges
 _STRANDS = 0.65  # of the contrast that hair of a colour has, what strands make of it, where the photo's are too dark
 _CERTAIN = (0.9, 0.995)  # probabilities of a part at which its colours are asked as well, and are not
+_CHROMA = 2.0  # in Lab, how far skin may go beyond four fifths of its own
+_LEAST_SKIN = 50  # pixels from which on that is known
 _UNLIKE = 20.0  # in Lab, how far skin and hair are apart from which on they are told by their colours
 _LIGHTER = 15.0  # L* by which hair is lightened from which on that matters in full
 _MISSING = (0.05, 0.5)  # parts of matter at which the photo does not say, and is not asked, what is there
@@ -251,16 +253,35 @@ def _steered(place: Place, change: _Change, steering: Steering, parts: Parts, fi
     kept = kept * parts.allowed(set(steering.acts_on) - {steering.recolours})
     worn = _grown(parts.exchanged([name for name in WORN if name in steering.acts_on]), place.unit)
     kept, replaced = np.maximum(kept, worn), np.maximum(replaced, worn)
-    if (
-        of_face(steering.acts_on) and "hair" in steering.classes
-    ):  # hair that stays keeps its strands: the generator's are blots
-        replaced = replaced * (1 - parts.kept("hair"))
+    if of_face(steering.acts_on):
+        change = _own_chroma(place, change, parts)
+        if "hair" in steering.classes:  # what stays keeps its strands: the generator's are blots
+            replaced = replaced * (1 - parts.kept("hair"))
     seen_through = 1 - _grown(parts.seen_through, 0.7 * place.unit)
     kept, replaced = kept * seen_through, replaced * seen_through
     if steering.recolours is not None:
         kept = kept * (1 - parts.kept(steering.recolours))
     change = _finished(place, _Change(change.shift, change.matter, _single(kept), _single(replaced)), finish)
     return replace(change, matter=_on_background(place, change.matter, steering, parts))
+
+
+def _own_chroma(place: Place, change: _Change, parts: Parts) -> _Change:
+    """A change that leaves skin within the chroma that the photo's own has: a face may go pale or be shaved, but blots
+    of red and blue are the generator's."""
+    sure = parts.before["skin"] > 0.9
+    if sure.sum() < _LEAST_SKIN:
+        return change
+    lab = to_lab(place.broad)[sure][:, 1:]
+    low, high = np.percentile(lab, 10, axis=0) - _CHROMA, np.percentile(lab, 90, axis=0) + _CHROMA
+    skin = parts.skin[..., None]
+
+    def held(rgb: _Floats) -> _Floats:
+        found = to_lab(rgb)
+        found[..., 1:] += skin * (found[..., 1:].clip(low, high) - found[..., 1:])
+        return to_rgb(found)
+
+    shift = held(place.broad + change.shift) - held(place.broad)
+    return replace(change, shift=_single(shift), matter=held(change.matter))
 
 
 def _mask(place: Place, change: _Change) -> _Floats:
