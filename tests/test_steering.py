@@ -302,7 +302,7 @@ def test_hair_that_stays_keeps_its_strands() -> None:
 def test_skin_goes_no_redder_than_the_photos_own() -> None:
     """Blots of red and blue are the generator's; lips may be painted."""
     pixels = np.random.default_rng(0).normal((205, 160, 135), 3, (96, 96, 3))
-    pixels[70:] = (40, 60, 160)  # a blue coat: not a photo of one tint
+    pixels[70:] = np.random.default_rng(1).integers(0, 255, (26, 96, 3))  # a motley coat: not a photo of one tint
     face = Image.fromarray(pixels.astype(np.uint8))
     aligned = Aligned(face.crop((16, 16, 80, 80)), MATRIX, 1.0)
     before = maps(WIDE, skin=(10, 10, 86, 70), cloth=(10, 70, 86, 86))
