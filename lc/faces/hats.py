@@ -39,6 +39,9 @@ _RIBS = 15.0  # to each side
 _FUZZ = 0.6  # pixels by which wool stands out
 _STRAND = 0.15  # probability of hair from which on there are strands
 
+_FALL = (0.2, 0.95)  # how far aside hair falls: by the root of how far down, and by that
+_LOCKS = 0.012
+
 _AMBIENT, _RIM, _SIDE = 0.6, 0.36, 0.1  # light: from everywhere, what the rim loses, what one side has more
 _SHADOW, _CAST = 0.42, 0.09  # how dark a shadow it throws, and how far down
 
@@ -120,9 +123,11 @@ def _bared(onto: Face, head: Head) -> Floats:
     down, along = np.mgrid[:side, :side].astype(np.float32)
     aside, up = np.abs(along - head.x) / (_WIDE * head.width), (head.y - down) / (_HIGH * head.crown)
     hair = grown(hair_of(onto) > _STRAND, 5)
-    # Hair beside it falls outwards from its edge.
-    falls = up - (_BROW - _EAR) + 0.75 * (aside - 1)
-    cover = soft(hair, 1.2) * smooth_step(_radius(aside, up), 0.96, 1.0) * smooth_step(falls, 0.0, 0.08)
+    # Hair beside it falls outwards from its edge, in locks; over that there is none.
+    depth = _BROW - _EAR - up
+    fall = 1 + _FALL[0] * np.sqrt(depth.clip(0)) + _FALL[1] * depth + _LOCKS * _noise(side)
+    bare = np.maximum(smooth_step(aside - fall, 0.0, 0.08), smooth_step(-depth, 0.0, 0.06))
+    cover = soft(hair, 1.2) * smooth_step(_radius(aside, up), 0.96, 1.0) * bare
     known = ~grown(hair | onto.sure("skin", "cloth", "brows", "eyes", "mouth", "glasses"), 9)
     behind = filled(onto.rgb, known)
     return np.concatenate([behind * cover[..., None], cover[..., None]], 2).astype(np.float32)
