@@ -52,6 +52,25 @@ def test_a_bald_head_has_the_persons_own_skin_and_what_is_behind_goes_on(skin: i
     assert np.array_equal(layer, scalp(person))
 
 
+def test_hair_that_hid_ears_and_neck_leaves_some() -> None:
+    parts = {"hair": (8, 2, 88, 95), "skin": (28, 28, 68, 74), "brows": (32, 36, 64, 39), "eyes": (34, 44, 40, 47)}
+    hidden = face(230, **parts)
+    layer = scalp(hidden)
+    assert layer is not None
+    tone = (hidden.rgb + layer[..., 3:] * (layer[..., :3] - hidden.rgb)).mean(2)
+    for ear in (tone[46:58, 17:24], tone[46:58, 72:79]):
+        assert ear.max() > 150  # it has a rim
+        assert ear.min() < 130  # and a hollow
+    assert np.abs(tone[46:58, [11, 12, 13, 82, 83, 84]] - 128).max() < 6
+    assert 145 < tone[84:92, 42:54].mean() < 200  # a neck, in the chin's shadow
+    assert np.abs(tone[84:92, [11, 12, 13, 82, 83, 84]] - 128).max() < 6
+    shown = dataclasses.replace(hidden, maps={**hidden.maps, "hair": hidden.maps["hair"].copy()})
+    shown.maps["hair"][40:80, :28] = shown.maps["hair"][40:80, 68:] = 0
+    own = scalp(shown)
+    assert own is not None
+    assert own[46:58, 19:22, 3].max() < 0.5  # ears that are seen are the photo's
+
+
 def test_where_no_face_is_found_none_is_made_bald() -> None:
     assert scalp(face(150, hair=(4, 4, 92, 60))) is None
 

@@ -36,6 +36,12 @@ _LIT = 12.0  # at most, how much lighter one side of a head is than the middle
 _RIM = 16.0  # how much darker the rim is, on skin of middle lightness
 _SHINE = 5.0
 _NEAR = 0.09  # parts of the crop's side over which a forehead's own colour gives way to the head's
+# A neck, in parts of a head's half width: how wide, and how much wider where shoulders begin, in parts of the way from
+# the eyes to the chin; how dark under the chin, and how much darker at its sides.
+_NECK, _SHOULDERS, _SHADED, _TURNED = (0.66, 0.5), (1.3, 2.2), 0.8, 0.2
+# Ears: where they begin and how wide they are, in half widths; how low and how tall, in parts of the way to the chin.
+_EAR_AT, _EAR_WIDE, _EAR_LOW, _EAR_TALL, _EARS_TURNED = 0.98, 0.13, 0.3, 0.34, 0.2
+_CHEEK = (0.3, 0.75)
 _GRAIN = 0.3  # of the skin's texture: a scalp is smoother than a face
 
 
@@ -56,7 +62,11 @@ def scalp(onto: Face) -> Floats | None:
     skin &= forehead
     gone = _gone(onto, face, hair, rows > head.chin)
     behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9))
-    bald = behind + head.cover[..., None] * (_skin(onto, skin, head) - behind)
+    behind = _with_neck(onto, behind, skin, head)
+    ears = _ears(onto, hair, head)
+    shape = np.maximum(head.cover, ears[..., 0])[..., None]
+    bald = behind + shape * (_skin(onto, skin, head) - behind)
+    bald = bald * (1 + ears[..., :1] * (ears[..., 1:] - 1))
     own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y)) & forehead
     # An edge of hair is told from what is behind by less than a pixel: only what lies further off is sure to be that.
     sure = cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8))
@@ -124,6 +134,48 @@ def _skin(onto: Face, known: Mask, head: Head) -> Floats:
     noise = cv2.GaussianBlur(np.random.default_rng(0).standard_normal(known.shape).astype(np.float32), (0, 0), 0.8)
     bald[..., 0] += noise / noise.std() * min(_GRAIN * float(texture[known].std()), 0.6)
     return to_rgb(bald.astype(np.float32))
+
+
+def _ears(onto: Face, hair: Floats, head: Head) -> Floats:
+    """The ears that hair hid, and the cheeks before them, where a head looks straight ahead: (S, S, 2), where they are,
+    in [0, 1], and their light, of the skin's."""
+    side = len(hair)
+    down, along = np.mgrid[:side, :side].astype(np.float32)
+    drawn = np.zeros((side, side, 2), np.float32)
+    tall = _EAR_TALL * (head.chin - head.y)
+    for sign in (-1, 1):
+        out = sign * (along - head.x) / head.width
+        aside = (out - _EAR_AT) / _EAR_WIDE
+        up = (head.y + _EAR_LOW * (head.chin - head.y) - down) / tall
+        aside = aside - 0.35 * up  # they lean back
+        radius = np.hypot(aside * (1 - 0.25 * up), up)
+        cover = smooth_step(1 - radius, -0.06, 0.1) * smooth_step(aside, -0.9, -0.5)
+        if abs(onto.turn or 0.0) > _EARS_TURNED or hair[(radius < 1) & (aside > 0)].mean() < _HAIR:
+            continue
+        hollow = np.exp(-np.square(np.hypot((aside + 0.25) / 0.4, (up - 0.05) / 0.55)) * 1.5)
+        rim = np.exp(-np.square((radius - 0.82) / 0.12)) * (aside > -0.2)
+        light = 0.9 - 0.38 * hollow + 0.06 * rim - 0.22 * smooth_step(-aside, 0.3, 0.8)
+        # Where it begins there is a cheek, which narrows below it.
+        below = (down - head.y) / (head.chin - head.y)
+        cheek = smooth_step(_EAR_AT - 0.3 * smooth_step(below, *_CHEEK) - out, -0.02, 0.06) * (out > 0)
+        cheek *= smooth_step(below, -0.2, -0.1) * (1 - smooth_step(below, _CHEEK[1] - 0.1, _CHEEK[1]))
+        light = np.where(cover > 0.5, light, 0.93)
+        drawn = np.maximum(drawn, np.stack([np.maximum(cover, cheek), light], 2) * (out > 0)[..., None])
+    return drawn
+
+
+def _with_neck(onto: Face, behind: Floats, skin: Mask, head: Head) -> Floats:
+    """What is behind a head, with the neck that hair hid, (S, S, 3): in the tone of what is seen of it."""
+    down, along = np.mgrid[: len(behind), : len(behind)].astype(np.float32)
+    below = (down - head.y) / max(head.chin - head.y, 1)
+    half = head.width * (_NECK[0] + _NECK[1] * smooth_step(below, *_SHOULDERS))
+    cover = smooth_step((half - np.abs(along - head.x)) / head.width, -0.03, 0.05) * smooth_step(below, 0.55, 0.65)
+    seen = shrunk(onto.sure("skin"), 3) & (below > 1.05) & (cover > 0.5)
+    tone = np.median(onto.rgb[skin], 0) * _SHADED
+    neck = filled(onto.rgb, seen) if seen.sum() > 40 else np.broadcast_to(tone, behind.shape)
+    # Its sides turn away.
+    away = 1 - _TURNED * np.square(np.abs(along - head.x) / half).clip(0, 1)
+    return np.asarray(behind + cover[..., None] * (neck * away[..., None] - behind), dtype=np.float32)
 
 
 def _slope(light: Floats, aside: Floats, above: Floats) -> float:
