@@ -39,10 +39,9 @@ from lc.faces.filters import (
     spread,
 )
 from lc.faces.masks import smooth_step
-from lc.faces.matte import matted
+from lc.faces.recolour import recolour
 from lc.faces.steering import MARGIN, WORN, Parts, Steering, of_face
-from lc.faces.strands import strands
-from lc.faces.tone import Tint, Transfer, tint_of, to_lab, to_rgb, transfer
+from lc.faces.tone import Tint, Transfer, tint_of, to_lab, to_rgb
 from lc.memory import Kept
 
 __all__ = ["REACH", "Finish", "paste"]
@@ -64,16 +63,11 @@ _STRUCTURE = (11.0, 28.0)  # a change of local structure by this much replaces m
 _RELATIVE = (0.2, 0.5)  # where the strongest changes more, these parts of it: an eye need not go with a mouth
 _SHIFT = (60.0, 100.0)  # so does a change of tone by this much
 _FEATHER = 0.15  # part of the crop's side over which a whole crop fades in from each border
-_SURE = (0.4, 0.85)  # probabilities of a part at which a new colour is not laid on, and wholly
 _DARK = 6.0  # grey levels at which light is too little to be compared
 _SHADE = (0.06, 0.2)  # parts of the light that are lost by chance, and for sure
 _EDGED = 2.5  # sharpening of what is laid over a face: frames have edges
-_STRANDS = 0.65  # of the contrast that hair of a colour has, what strands make of it, where the photo's are too dark
-_CERTAIN = (0.9, 0.995)  # probabilities of a part at which its colours are asked as well, and are not
 _CHROMA = 2.0  # in Lab, how far skin may go beyond four fifths of its own
 _LEAST_SKIN = 50  # pixels from which on that is known
-_UNLIKE = 20.0  # in Lab, how far skin and hair are apart from which on they are told by their colours
-_LIGHTER = 15.0  # L* by which hair is lightened from which on that matters in full
 _MISSING = (0.05, 0.5)  # parts of matter at which the photo does not say, and is not asked, what is there
 _DEEPER = 1.4  # power of the light that is left: frames of a few pixels come out too faint
 
@@ -208,7 +202,7 @@ def _layers(
         blended = replace(blended, added=_single(shade * blended.added), cover=cover)
     recoloured = None
     if steering.recolours is not None:
-        recoloured = _recoloured(place, new, old, steering, parts)
+        recoloured = recolour(place, new, old, steering, parts)
     return _laid_on(replace(blended, transfer=recoloured, tint=tint_of(place.seen)), steering, place)
 
 
@@ -353,49 +347,6 @@ def _on_background(place: Place, matter: _Floats, steering: Steering, parts: Par
         return matter
     behind = place.found(steering.before, "behind", lambda: filled(place.broad, parts.background > 0.9))
     return np.asarray(matter + uncovered[..., None] * (behind - matter), dtype=np.float32)
-
-
-def _recoloured(place: Place, new: _Floats, old: _Floats, steering: Steering, parts: Parts) -> tuple[Transfer, _Floats]:
-    """Another colour for a part of the photo, where on the canvas, and strands: (S, S, 2)."""
-    assert steering.recolours is not None
-    inside = parts.kept(steering.recolours)[place.reach : -place.reach, place.reach : -place.reach]
-    moved = transfer(place.seen, new, old, inside, steering.colour)
-    # Beyond the crop, where the edit was not decoded, the part is the photo's.
-    part = steering.recolours
-    there = place.found(steering.before, f"{part} matted", lambda: matted(parts.before[part], place.broad))
-    where = enlarged(smooth_step(there, *_SURE), place.side).clip(0, 1)
-    fine = guided(where[..., None], place.canvas @ LUMA, max(2, round(2.0 * place.side / SIDE)))
-    where = fine[..., 0].clip(0, 1) * fade(place.side, place.around / 2)
-    unsure = 1 - smooth_step(enlarged(parts.before[part], place.side), *_CERTAIN)
-    where = where * (1 - unsure * _like_skin(place, moved, parts))
-    return moved, np.dstack([where, _strands(place, steering, moved)])
-
-
-def _like_skin(place: Place, moved: Transfer, parts: Parts) -> _Floats:
-    """How much more the canvas looks like the photo's skin than like what is recoloured, (S, S) in [0, 1]: hair's soft
-    edges on a forehead would be pale."""
-    sure = parts.before["skin"] > 0.9
-    if not sure.any():
-        return np.zeros((place.side, place.side), np.float32)
-    skin = np.median(to_lab(place.broad)[sure], axis=0)
-    if np.linalg.norm(skin - moved.source) < _UNLIKE:
-        return np.zeros((place.side, place.side), np.float32)
-    lab = to_lab(place.smooth)
-    to_skin, to_part = (np.linalg.norm(lab - colour, axis=2) for colour in (skin, moved.source))
-    return smooth_step(to_part / (to_part + to_skin + 1e-3), 0.35, 0.7)
-
-
-def _strands(place: Place, steering: Steering, moved: Transfer) -> _Floats:
-    """The light of strands, in L*, (S, S), where a lighter colour would find none of its own to show."""
-    wanted = _STRANDS * (steering.colour.contrast if steering.colour else 0.0)
-    lighter = float(moved.target[0] - moved.source[0])
-    if lighter <= 0 or not wanted:
-        return np.zeros((place.side, place.side), np.float32)
-    drawn = place.found(steering.before, "strands", lambda: strands(place.canvas, place.fine))
-    light = to_lab(place.smooth)[..., 0]
-    sigma = 2 * place.fine
-    own = moved.gain * np.sqrt(blurred(np.square(light - blurred(light, sigma)), sigma))
-    return _single(min(lighter / _LIGHTER, 1.0) * wanted * (1 - own / wanted).clip(0, 1) * drawn)
 
 
 def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
