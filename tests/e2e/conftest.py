@@ -115,6 +115,6 @@ def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
     yield page
     assert not outside
     # A reload cuts the streams that are open, which Gradio's client reports.
-    cut = ("BodyStreamBuffer was aborted", "Connection errored out")
+    cut = ("BodyStreamBuffer was aborted", "Connection errored out", "signal is aborted")
     assert not [one for one in complaints if not any(part in one for part in cut)]
     page.close()
