@@ -42,6 +42,7 @@ _NECK, _SHOULDERS, _SHADED, _TURNED = (0.66, 0.5), (1.3, 2.2), 0.8, 0.2
 # Ears: where they begin and how wide they are, in half widths; how low and how tall, in parts of the way to the chin.
 _EAR_AT, _EAR_WIDE, _EAR_LOW, _EAR_TALL, _EARS_TURNED = 0.98, 0.13, 0.3, 0.34, 0.2
 _CHEEK = (0.3, 0.75)
+_OWN_EAR = 0.4  # of where one begins, how much skin is an ear that is seen
 _GRAIN = 0.3  # of the skin's texture: a scalp is smoother than a face
 
 
@@ -150,7 +151,9 @@ def _ears(onto: Face, hair: Floats, head: Head) -> Floats:
         aside = aside - 0.35 * up  # they lean back
         radius = np.hypot(aside * (1 - 0.25 * up), up)
         cover = smooth_step(1 - radius, -0.06, 0.1) * smooth_step(aside, -0.9, -0.5)
-        if abs(onto.turn or 0.0) > _EARS_TURNED or hair[(radius < 1) & (aside > 0)].mean() < _HAIR:
+        outer, inner = ((radius < 1) & part for part in (aside > 0, aside < 0.3))
+        hidden = hair[outer].mean() > _HAIR and onto.maps["skin"][inner].mean() < _OWN_EAR
+        if abs(onto.turn or 0.0) > _EARS_TURNED or not hidden:
             continue
         hollow = np.exp(-np.square(np.hypot((aside + 0.25) / 0.4, (up - 0.05) / 0.55)) * 1.5)
         rim = np.exp(-np.square((radius - 0.82) / 0.12)) * (aside > -0.2)

@@ -21,7 +21,7 @@ _Floats: TypeAlias = npt.NDArray[np.float32]
 
 _SURE = (0.4, 0.85)  # probabilities of a part at which a new colour is not laid on, and wholly
 _CERTAIN = (0.9, 0.995)  # at which its colours are asked as well, and are not
-_UNLIKE = 20.0  # in Lab, how far skin and hair are apart from which on they are told by their colours
+_UNLIKE = 30.0  # in Lab, how far skin and hair are apart from which on they are told by their colours
 _STRANDS = 0.65  # of the contrast that hair of a colour has, what strands make of it, where the photo's are too dark
 _LIGHTER = 15.0  # L* by which hair is lightened from which on that matters in full
 
@@ -52,13 +52,13 @@ def recolour(place: Place, new: _Floats, old: _Floats, steering: Steering, parts
 
 
 def _like_skin(place: Place, moved: Transfer, parts: Parts) -> _Floats:
-    """How much more the canvas looks like the photo's skin than like what is recoloured, (S, S) in [0, 1]: hair's soft
+    """How much more the canvas looks like the photo's skin than like what is lightened, (S, S) in [0, 1]: hair's soft
     edges on a forehead would be pale."""
     sure = parts.before["skin"] > 0.9
     if not sure.any():
         return np.zeros((place.side, place.side), np.float32)
     skin = np.median(to_lab(place.broad)[sure], axis=0)
-    if np.linalg.norm(skin - moved.source) < _UNLIKE:
+    if moved.target[0] <= moved.source[0] or np.linalg.norm(skin - moved.source) < _UNLIKE:
         return np.zeros((place.side, place.side), np.float32)
     lab = to_lab(place.smooth)
     to_skin, to_part = (np.linalg.norm(lab - colour, axis=2) for colour in (skin, moved.source))
