@@ -249,7 +249,7 @@ def _steered(place: Place, change: _Change, steering: Steering, parts: Parts, fi
     kept, replaced = np.maximum(kept, worn), np.maximum(replaced, worn)
     if of_face(steering.acts_on):
         change = _own_chroma(place, change, parts)
-        if "hair" in steering.classes:  # what stays keeps its strands: the generator's are blots
+        if "hair" in steering.classes and not steering.begins:  # strands that stay are the photo's, but for beards
             replaced = replaced * (1 - parts.kept("hair"))
     seen_through = 1 - _grown(parts.seen_through, 0.7 * place.unit)
     kept, replaced = kept * seen_through, replaced * seen_through
