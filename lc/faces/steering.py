@@ -138,10 +138,10 @@ class Parts:
             sum((one[name] for name in one if name in acts_on), np.zeros_like(self.background))
             for one in (self.before, self.after, self.without)
         )
-        becomes = (becomes - anyhow).clip(0, 1)
+        lost, becomes = (anyhow - becomes).clip(0, 1), (becomes - anyhow).clip(0, 1)
         if of_face(acts_on):
             becomes = becomes * (1 - self.background) * (1 - self.before.get(_CLOTH, np.float32(0)))
-            return np.asarray(self.free * np.maximum(was * (1 - self.uncovered), becomes).clip(0, 1))
+            return np.asarray(self.free * np.maximum(was * (1 - np.maximum(self.uncovered, lost)), becomes).clip(0, 1))
         return np.maximum(was, becomes).clip(0, 1)
 
     def kept(self, name: str) -> _Floats:
