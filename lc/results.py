@@ -184,8 +184,8 @@ class Edit:
                 finish = self.upsampler.completed
         with photo.held():
             edited, *before = [photo.to_own(picture) for picture in pictures]
-            before_it = before[0] if before else None
-            picture = paste(photo.pixels, edited, self.reading.aligned, before_it, steering, finish)
+            old = before[0] if before else None
+            picture = paste(photo.pixels, edited, self.reading.aligned, old, steering, finish)
             if photo.alpha is not None:
                 picture.putalpha(photo.alpha)
             return picture

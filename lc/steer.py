@@ -33,7 +33,7 @@ _ABOVE = (0.32 + MARGIN) / (1 + 2 * MARGIN)  # of the rows around a crop that li
 _MOUTH = "mouth"
 _BATCH = 8  # photos that are parsed together: more do not fit into a core's cache
 _SCARCE = 0.03  # share of a crop below which a part is too small for its colour to be seen
-_VEILED = 0.0025  # share of a mouth below which a hand, a mask or a microphone is before it: thin lips take more
+_VEILED = 0.0056  # share of a crop below which a hand or a mask is before a mouth: thin lips take more
 _SKIN = 30  # pixels of skin from which on its tone is known
 _PLAIN: Kept[Maps] = Kept(64)  # of the photos edited last, what is found in their reconstructions, 40 kB each
 _THERE = 0.004  # share of a crop from which on a part is there: half of what thin frames take
@@ -121,7 +121,7 @@ class Steerer:
         classes = self._parser.config.classes
         if reading.maps is None or _MOUTH not in classes:
             return False
-        return float((reading.maps[classes.index(_MOUTH)] > 127).mean()) < _VEILED
+        return _share(reading.maps, classes.index(_MOUTH)) < _VEILED
 
     def present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
         """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""

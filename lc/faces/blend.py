@@ -247,9 +247,8 @@ def _steered(place: Place, change: _Change, steering: Steering, parts: Parts, fi
     kept = kept * parts.allowed(set(steering.acts_on) - {steering.recolours})
     worn = _grown(parts.exchanged([name for name in WORN if name in steering.acts_on]), place.unit)
     kept, replaced = np.maximum(kept, worn), np.maximum(replaced, worn)
-    beard = (
-        steering.begins > 0 and "hair" in steering.acts_on
-    )  # it has a chroma and strands that skin and hair have not
+    # A beard has a chroma and strands that skin and hair have not.
+    beard = steering.begins > 0 and "hair" in steering.acts_on
     if of_face(steering.acts_on) and not beard:
         change = _own_chroma(place, change, parts)
         if "hair" in steering.classes:  # what stays keeps its strands: the generator's are blots
