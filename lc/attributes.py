@@ -73,6 +73,9 @@ class Attribute:
         acts_on: the parts of a face, among the parser's classes, that a change of it may touch; empty: all of the
             person.
         begins: how far down an aligned crop a change begins, in parts of its side: a smile, under the nose.
+        spares: landmarks about which a change leaves the face as it is, of "nose".
+        creases: how much deeper the lines of the skin are without it, and with it, see `lc.faces.creases`: 1 is twice
+            as deep, -1 is none.
         recolours: the part whose colour it is, and nothing else.
         colour: of that part where the attribute holds.
         part: the part whose presence it is, such as glasses; empty: none's.
@@ -90,6 +93,8 @@ class Attribute:
     off: str = ""
     acts_on: tuple[str, ...] = ()
     begins: float = 0.0
+    spares: tuple[str, ...] = ()
+    creases: tuple[float, float] = (0.0, 0.0)
     recolours: str = ""
     colour: Colour | None = None
     part: str = ""
@@ -108,8 +113,15 @@ class Attribute:
                 raise ValueError("a colour has three means and three positive spreads")
             values["colour"] = Colour(mean, spread, float(colour["contrast"]))
         without, with_ = map(str, values.get("people", ("", "")))
+        deeper, fainter = map(float, values.get("creases", (0.0, 0.0)))
         values |= {"acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_)}
+        values |= {"spares": tuple(map(str, values.get("spares", ()))), "creases": (deeper, fainter)}
         return cls(**{**values, "begins": float(values.get("begins", 0.0))})
+
+    def creased(self, wanted: Strength) -> float:
+        """How much deeper a change makes the lines of the skin."""
+        toward = 2 * float(wanted) - 1  # a probability of one half asks for nothing
+        return abs(toward) * self.creases[toward > 0]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from lc.attributes import Attribute, AttributeSet, Colour, Strength
 from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.crops import to_tensor
 from lc.errors import Sentence
+from lc.faces.align import FRAME_BOX, TEMPLATE
 from lc.faces.steering import MARGIN, Maps, Steering, of_face, wide_crop
 from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
@@ -189,7 +190,9 @@ class Steerer:
             None
             if reading.maps is None or edited is None
             else replace(
-                steering_of(self._attributes, classes, changes, (reading.maps, edited, plain), laid, parts),
+                steering_of(
+                    self._attributes, classes, changes, (reading.maps, edited, plain), laid, parts, _nose(reading)
+                ),
                 veiled=self._veiled(reading),
             )
             for reading, edited, plain, laid in zip(readings, after, without, layers, strict=True)
@@ -215,6 +218,7 @@ def steering_of(
     maps: tuple[Maps, Maps, Maps | None],
     laid: Mapping[str, Layer],
     others: frozenset[str] | None = None,
+    nose: tuple[float, float] | None = None,
 ) -> Steering:
     """What steers one edit.
 
@@ -225,6 +229,7 @@ def steering_of(
         maps: of the photo, the edit and the reconstruction, see `Steering`.
         laid: what is laid onto the photo, by change.
         others: the parts that other constraints are of; empty where one is of all of the person; None without any.
+        nose: where it is in the crop, x and y in parts of its side.
     """
     entries = [attributes[name] for name in changes]
     drawn = [entry for entry in entries if entry.name not in laid]
@@ -248,7 +253,9 @@ def steering_of(
     begins = 0.0 if others is not None or not drawn else min(entry.begins for entry in drawn)
     before, after, without = maps
     found = Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
-    return replace(found, without=without, begins=begins)
+    spared = others is None and bool(drawn) and all("nose" in entry.spares for entry in drawn)
+    creases = sum(entry.creased(changes[entry.name]) for entry in drawn)
+    return replace(found, without=without, begins=begins, nose=nose if spared else None, creases=creases)
 
 
 def _colour(attributes: AttributeSet, entry: Attribute, part: float) -> Colour | None:
@@ -301,6 +308,16 @@ def _share(maps: Maps | None, column: int) -> float:
         return 0.0
     edge = round(maps.shape[-1] * MARGIN / (1 + 2 * MARGIN))
     return float((maps[column, edge : maps.shape[-1] - edge, edge : maps.shape[-1] - edge] > 127).mean())
+
+
+def _nose(reading: Reading) -> tuple[float, float]:
+    """Where the tip of the nose is in a crop, x and y in parts of its side: where it is in most, without landmarks."""
+    if reading.face is None:
+        x, y = (TEMPLATE[2] - FRAME_BOX[:2]) / (FRAME_BOX[2] - FRAME_BOX[0])
+    else:
+        matrix, tip = reading.aligned.matrix, reading.face.landmarks[2]
+        x, y = np.linalg.solve(matrix[:, :2], tip - matrix[:, 2]) / reading.aligned.crop.width
+    return float(x), float(y)
 
 
 def _levels(probabilities: Tensor) -> Maps:

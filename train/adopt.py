@@ -52,6 +52,8 @@ def steered(attributes: AttributeSet, wanted: AttributeSet = ATTRIBUTE_SET) -> A
                 entry,
                 acts_on=new.acts_on,
                 begins=new.begins,
+                spares=new.spares,
+                creases=new.creases,
                 lays=new.lays,
                 recolours=new.recolours,
                 part=new.part,

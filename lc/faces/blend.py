@@ -21,6 +21,7 @@ from PIL import Image
 
 from lc.faces.align import Aligned, Array
 from lc.faces.canvases import Place, covered, sampled, to_canvas
+from lc.faces.creases import creased
 from lc.faces.fill import filled
 from lc.faces.filters import (
     LUMA,
@@ -200,6 +201,10 @@ def _layers(
         shade = 1 - over * (1 - shade)
         cover = _single(1 - shade * (1 - blended.cover))
         blended = replace(blended, added=_single(shade * blended.added), cover=cover)
+    if steering.creases:
+        composed = blended.added + (1 - blended.cover) * place.canvas
+        lines = creased(place, composed, steering.creases, parts)
+        blended = replace(blended, added=_single(blended.added + lines))
     recoloured = None
     if steering.recolours is not None:
         recoloured = recolour(place, new, old, steering, parts)

@@ -32,6 +32,7 @@ Maps: TypeAlias = npt.NDArray[np.uint8]
 MARGIN = 0.25
 
 _BACKGROUND, _SKIN, _CLOTH, _EYES, _GLASSES = "background", "skin", "cloth", "eyes", "glasses"
+_NOSE, _TIP, _SOFT = (0.085, 0.1), 0.02, 0.25  # half axes of a nose about a place above its tip, and how soon it ends
 _VEILED, _FADE = 0.54, 0.07  # where masks begin, below the bridge of the nose, and how soon, in parts of the side
 
 #: Classes that are put on and taken off: no tone of what was there shines through them.
@@ -68,6 +69,8 @@ class Steering:
         without: maps of the reconstruction, so that what the generator misplaces anyhow is no part of the edit; None:
             it misplaces nothing.
         begins: how far down the crop it begins to change a face, in parts of its side.
+        nose: where it is in the crop, x and y in parts of its side, where the edit leaves it as it is.
+        creases: how much deeper the edit makes the lines of the skin, see `lc.faces.creases`.
         veiled: whether something is before the mouth. From the nose down changes of a face leave it alone, then.
         acts_on: the classes that the edit may change or make.
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
@@ -89,6 +92,8 @@ class Steering:
     alone: bool = False
     without: Maps | None = None
     begins: float = 0.0
+    nose: tuple[float, float] | None = None
+    creases: float = 0.0
     veiled: bool = False
 
     def found(self, side: int, reach: int) -> Parts:
@@ -105,13 +110,18 @@ class Steering:
 
         without = {} if self.without is None else of_crop(self.without)
         return Parts(
-            dict(zip(self.classes, before, strict=True)), of_crop(self.after), without, self._rows(side, reach)
+            dict(zip(self.classes, before, strict=True)), of_crop(self.after), without, self._free(side, reach)
         )
 
-    def _rows(self, side: int, reach: int) -> _Floats:
-        """How free a change of a face is to act in each row of the square, (side + 2 reach, 1)."""
-        down = (np.arange(side + 2 * reach, dtype=np.float32)[:, None] + 0.5 - reach) / side
-        free = np.ones_like(down)
+    def _free(self, side: int, reach: int) -> _Floats:
+        """How free a change of a face is to act in each place of the square, (side + 2 reach, side + 2 reach)."""
+        along = (np.arange(side + 2 * reach, dtype=np.float32)[None] + 0.5 - reach) / side
+        down = along.T
+        free = np.ones((len(down),) * 2, np.float32)
+        if self.nose is not None:
+            x, y = self.nose
+            away = np.hypot((along - x) / _NOSE[0], (down - y + _TIP) / _NOSE[1])
+            free = free * smooth_step(away, 1 - _SOFT, 1 + _SOFT)
         if self.begins:
             free = free * smooth_step(down, self.begins, self.begins + _FADE)
         if self.veiled:
@@ -122,7 +132,7 @@ class Steering:
 @dataclass(frozen=True, eq=False)
 class Parts:
     """Maps by class, of the photo, of the edit and, where there are any, of the reconstruction; beyond the crop, those
-    two go on as on its border. And the rows where changes of a face are `free` to act, (side, 1) in [0, 1]."""
+    two go on as on its border. And where changes of a face are `free` to act, (side, side) in [0, 1]."""
 
     before: dict[str, _Floats]
     after: dict[str, _Floats]
