@@ -49,8 +49,7 @@ def creased(place: Place, canvas: _Floats, amount: float, parts: Parts) -> _Floa
     if amount > 0:
         depth = np.where(depth < 0, depth, _RIDGES * depth)
     radius = max(1, round(_INSIDE * place.unit))
-    inside = cv2.erode(
-        np.asarray(smooth_step(parts.before["skin"], 0.5, 0.8)), np.ones((2 * radius + 1,) * 2, np.uint8)
-    )
+    sure = smooth_step(parts.before["skin"], 0.5, 0.8)
+    inside = np.asarray(cv2.erode(sure, np.ones((2 * radius + 1,) * 2, np.uint8)), dtype=np.float32)
     where = enlarged(blurred(inside, place.unit) * parts.free, place.side).clip(0, 1)
     return np.asarray((amount * where * depth)[..., None] * canvas, dtype=np.float32)
