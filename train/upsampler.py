@@ -5,7 +5,9 @@
 A photo is shrunk to the generator's size, encoded and decoded, and its decoded picture is to become the photo at twice
 that size: in its pixels, in features that were learned on other photos (`train.perceptual`), in local power spectra,
 and to a patch discriminator trained beside it (Ledig et al. 2017, SRGAN); see `train.sharpness` for the terms. In most
-steps the photo stays but for a mouth, a jaw, an eye or any other place, which is to go on from what is around it.
+steps the photo stays but for a mouth, a jaw, an eye or any other place, which is to go on from what is around it. Of
+what edits put there, a smile where there was none, no photo says what is right: to the discriminator it is to look like
+one, and not to go far from what the generator draws.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lc.edit.actor import propose
+from lc.edit.problem import constraints_of, pose
+from lc.edit.space import LatentSpace
 from lc.upsampler import Upsampler, UpsamplerConfig, surroundings
-from lc.weights import save_upsampler
+from lc.weights import load_model, load_upsampler, save_upsampler
 from train.data import augment, centre, load_celeba, load_training
 from train.engine import parse, program, save_grid
 from train.inputs import load_vae
@@ -72,6 +77,10 @@ class UpsamplerTraining(SharpnessTraining):
     blend: float = 0.55
     """Share of what it adds to interpolation that is kept at the end: all of it draws dark specks on lips (weights half
     way to those of a net that only interpolates: network interpolation, Wang et al. 2018, ESRGAN)."""
+    init: Path | None = None
+    """Weights folder whose upsampler this begins with."""
+    edited: float = 0.5
+    """How many edits are put into photos beside each photo that is put together again; 0 for weights without an actor."""
     limit: int | None = None
     """Use only so many photos: a dry run."""
 
@@ -81,6 +90,8 @@ HELD_OUT = 256  # validation photos that it is measured on along the way
 # Where edits put something into aligned crops, in parts of the side from the left and from above, and how often.
 _PLACES = ((0.5, 0.74), (0.5, 0.86), (0.36, 0.5), (0.64, 0.5), (0.5, 0.42))
 _SHARES = (0.4, 0.15, 0.1, 0.1, 0.05)  # elsewhere in the rest
+#: What edits change of a face at those places, up to the jaw.
+_CHANGES = ("Smiling", "Male", "No_Beard", "Young")
 
 
 def shrunk(x: Tensor, side: int) -> Tensor:
@@ -141,8 +152,10 @@ class Upsampling(Stage[UpsamplerTraining]):
         self.images = load_training(config.celeba, (), config.limit, image_size=size, margin=margin).images
         held_out = load_celeba(config.celeba, "validation", config.limit, image_size=size, margin=margin).images
         self.held_out = centre(held_out[:HELD_OUT], size)
+        self.space = LatentSpace(load_model(config.vae, str(self.device))) if config.edited else None
         torch.manual_seed(self.seed)
-        net = Upsampler(config.model).to(memory_format=torch.channels_last)
+        net = (load_upsampler(config.init) if config.init else None) or Upsampler(config.model)
+        net = net.train().requires_grad_().to(memory_format=torch.channels_last)
         critic = PatchCritic(config.width).to(memory_format=torch.channels_last)
         vgg = Perceptual(config.vgg, config.vgg_stages).to(self.device) if config.vgg else None
         self.steps = config.images // self.rows
@@ -170,6 +183,18 @@ class Upsampling(Stage[UpsamplerTraining]):
         )
 
     @torch.no_grad()
+    def edits(self, x: Tensor, chance: torch.Generator) -> Tensor:
+        """What the generator draws of photos whose faces are to change: (B, 3, 2S, 2S) -> (B, 3, S, S)."""
+        assert self.space is not None
+        names = [name for name in _CHANGES if name in self.space.attributes.names]
+        name = names[int(torch.randint(len(names), (), generator=chance))]
+        wanted = bool(torch.rand(1, generator=chance) < 0.5)
+        z = self.vae.encode(shrunk(x, self.vae.image_size)).mean
+        problem = pose(self.space, z, constraints_of(self.space, {name: wanted}))
+        far = self.space.model.calibration.for_actor(float(torch.rand(1, generator=chance)))
+        return self.vae.decode(propose(self.space, problem, far))
+
+    @torch.no_grad()
     def spoilt(self, small: Tensor, chance: torch.Generator) -> Tensor:
         """Copies in another light than their photos, half of them blurred as well, for what edits draw is softer than
         copies are."""
@@ -191,13 +216,22 @@ class Upsampling(Stage[UpsamplerTraining]):
             place = drawn_place(chance)
             view.look_at(*place)
             missing = holes(len(x), size, place, chance)
+        whole, drawn = x, x[:0]
         with self.engine.autocast(), torch.no_grad():
             small = self.copies(x, chance)
-            inputs = (self.spoilt(small, chance) if within else small, x, missing.to(self.device))
+            if within and self.space is not None:
+                some = x[: round(config.edited * len(x))]
+                small, whole = torch.cat([small, self.edits(some, chance)]), torch.cat([x, some])
+                missing = torch.cat([missing, missing[: len(some)]])
+            missing = missing.to(self.device)
+            inputs = (self.spoilt(small, chance) if within else small, whole, missing)
+            if len(whole) > len(x):
+                plain = F.interpolate(inputs[0][len(x) :], size, mode="bicubic", align_corners=False)
+                drawn = torch.lerp(whole[len(x) :], plain.clamp(0, 1), missing[len(x) :])
             pictures = self.completed(inputs) if config.discriminates else x[:0]
-            pair = augmented(torch.cat([view(x), view(pictures)]), chance) if config.discriminates else x[:0]
+            pair = augmented(torch.cat([view(whole), view(pictures)]), chance) if config.discriminates else x[:0]
         critic = self.update("critic", pair, step % 8 == 0) if config.discriminates else 0.0
-        losses = self.update("upsampler", x, inputs, x[:0], view, chance)
+        losses = self.update("upsampler", x, inputs, drawn, view, chance)
         return dict(zip(("total", *PARTS), losses, strict=True)) | {"critic": critic}
 
     def measure(self, done: int) -> Mapping[str, float]:

@@ -35,6 +35,8 @@ _OFF = (16.0, 12.0)  # how far skin above them may be from that below, in L*, an
 _LIT = 12.0  # at most, how much lighter one side of a head is than the middle
 _RIM = 16.0  # how much darker the rim is, on skin of middle lightness
 _SHINE = 5.0
+_HIGH = 0.1  # parts of the way from the eyes to the crown from which on skin is the forehead's
+_LIGHT = 60  # per cent of skin that is darker than what its tone is read off: the top of a head is seldom in shadow
 _NEAR = 0.09  # parts of the crop's side over which a forehead's own colour gives way to the head's
 # A neck, in parts of a head's half width: how wide, and how much wider where shoulders begin, in parts of the way from
 # the eyes to the chin; how dark under the chin, and how much darker at its sides.
@@ -120,7 +122,10 @@ def _skin(onto: Face, known: Mask, head: Head) -> Floats:
     lab = to_lab(onto.rgb)
     down, along = np.mgrid[: len(known), : len(known)].astype(np.float32)
     aside, above = (along - head.x) / head.width, (down - head.y) / head.crown
-    tone = np.median(lab[known], 0)
+    tone = _tone(lab[known])
+    high = known & (above < -_HIGH)
+    if high.sum() >= 100:  # a forehead's own tone goes on, unless it lies in the shadow of a fringe
+        tone = max(tone, _tone(lab[high]), key=lambda lab: float(lab[0]))
     lit = between(_slope(lab[known, 0], aside[known], above[known]), -_LIT, _LIT)
     away = 1 - np.sqrt(1 - np.square(1 - head.depth).clip(0, 1))  # of the surface from the viewer
     light = tone[0] + lit * aside - _RIM * (0.5 + tone[0] / 120) * away
@@ -135,6 +140,12 @@ def _skin(onto: Face, known: Mask, head: Head) -> Floats:
     noise = cv2.GaussianBlur(np.random.default_rng(0).standard_normal(known.shape).astype(np.float32), (0, 0), 0.8)
     bald[..., 0] += noise / noise.std() * min(_GRAIN * float(texture[known].std()), 0.6)
     return to_rgb(bald.astype(np.float32))
+
+
+def _tone(lab: Floats) -> Floats:
+    """The tone of skin, (N, 3) -> (3,)."""
+    light = np.percentile(lab[:, 0], [_LIGHT - 10, _LIGHT + 10])
+    return np.asarray(lab[(lab[:, 0] >= light[0]) & (lab[:, 0] <= light[1])].mean(0))
 
 
 def _ears(onto: Face, hair: Floats, head: Head) -> Floats:
