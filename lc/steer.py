@@ -250,10 +250,11 @@ def steering_of(
     shades = over[0].part if over else None
     pixels = tuple(one.pixels for one in laid.values())
     alone = len(changes) == len(laid) + len(over) and others is None
-    begins = 0.0 if others is not None or not drawn else min(entry.begins for entry in drawn)
+    shapes = [entry for entry in drawn if not entry.recolours] if others is None else []
+    begins = min((entry.begins for entry in shapes), default=0.0)
     before, after, without = maps
     found = Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
-    spared = others is None and bool(drawn) and all("nose" in entry.spares for entry in drawn)
+    spared = bool(shapes) and all("nose" in entry.spares for entry in shapes)
     creases = sum(entry.creased(changes[entry.name]) for entry in drawn)
     return replace(found, without=without, begins=begins, nose=nose if spared else None, creases=creases)
 

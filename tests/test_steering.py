@@ -366,7 +366,8 @@ def test_a_nose_that_is_spared_stays() -> None:
 
 def test_lines_and_noses_are_for_the_attributes_to_say() -> None:
     age = Attribute("Young", "Young", acts_on=("skin",), spares=("nose",), creases=(2.0, -0.6))
-    attributes = AttributeSet((age, Attribute("Smile", "Smile", acts_on=("skin",))))
+    hair = Attribute("Blond", "Blond", acts_on=("hair",), recolours="hair")
+    attributes = AttributeSet((age, Attribute("Smile", "Smile", acts_on=("skin",)), hair))
 
     def found(**changes: bool | float) -> Steering:
         return steering_of(attributes, CLASSES, changes, (BEFORE, AFTER, None), {}, nose=(0.5, 0.7))
@@ -377,4 +378,5 @@ def test_lines_and_noses_are_for_the_attributes_to_say() -> None:
     assert found(Young=True).nose == (0.5, 0.7)
     assert found(Young=True, Smile=True).nose is None  # a smile widens it
     assert found(Young=True, Smile=True).creases == -0.6
+    assert found(Young=True, Blond=True).nose == (0.5, 0.7)
     assert AttributeSet.of(attributes.as_json()) == attributes
