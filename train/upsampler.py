@@ -80,7 +80,7 @@ class UpsamplerTraining(SharpnessTraining):
     init: Path | None = None
     """Weights folder whose upsampler this begins with."""
     edited: float = 0.5
-    """How many edits are put into photos beside each photo that is put together again; 0 for weights without an actor."""
+    """How many edits are put into photos for each photo that is put together again; 0 for weights without an actor."""
     limit: int | None = None
     """Use only so many photos: a dry run."""
 

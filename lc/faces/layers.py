@@ -26,7 +26,8 @@ __all__ = ["LAYERS", "Overlay", "scalp"]
 # Places in parts of the crop's side, in CelebA's framing.
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
 _STRAND, _HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
-_BEHIND = (0.85, 0.99)  # of background: strands may hide it, and it stays as it is
+_STRANDS = 15  # width of the brush about sure hair that finds its strands: further off, leaves look like them
+_BEHIND = (0.75, 0.95)  # of background: strands may hide it, and it stays as it is
 
 _BROW = 0.3  # of the way from the eyes to the crown, where brows end
 _OFF = (16.0, 12.0)  # how far skin above them may be from that below, in L*, and in a* and b*
@@ -81,7 +82,8 @@ def scalp(onto: Face) -> Floats | None:
 def _gone(onto: Face, face: Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> Mask:
     """Where hair was, its strands and what shows between them. On shoulders only what is hair for sure."""
     shoulders = low & (onto.maps["cloth"] + onto.maps["skin"] > 0.2)
-    gone = grown(_of_the_head(hair > np.where(shoulders, _HAIR, _STRAND), onto.row(EYES)), 5)
+    strands = (hair > np.where(shoulders, _HAIR, _STRAND)) & grown(hair > _HAIR, _STRANDS)
+    gone = grown(_of_the_head(strands, onto.row(EYES)), 5)
     closed = cv2.morphologyEx(gone.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8)) > 0
     return np.asarray(gone | (closed & ~face & ~onto.sure("cloth") & (onto.maps["background"] < _BEHIND[1])))
 

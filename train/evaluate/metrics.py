@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from lc.faces import Aligned
+from lc.faces.masks import shrunk
 from lc.faces.steering import MARGIN, wide_crop
 from lc.faces.tone import to_lab
 from lc.parser import Parser
@@ -37,6 +38,7 @@ WORN: dict[str, tuple[str, bool]] = {
 BALD = 1 / 3  #: bald is who keeps at most this part of the hair's area
 GREY = 2.0  #: mean chroma below which a photo is a grey one
 _LEAST = 0.005  # part of the crop below which a mask says nothing of its colour
+_BORDER = 5  # pixels, at the parser's size: the side of the square by half of which a background is narrowed
 _BATCH = 8
 # Cheeks in parts of the crop's side: beside the nose, below the eyes. Left, top, right, bottom.
 _CHEEKS = ((0.26, 0.60, 0.40, 0.75), (0.60, 0.60, 0.74, 0.75))
@@ -49,6 +51,7 @@ class Parsed:
     Attributes:
         rgb: (S, S, 3) in grey levels. lab: (S, S, 3), CIELAB.
         found: (S, S), the class of each pixel.
+        there: (S, S), where the photo is: beyond its border the crop shows it mirrored.
         classes: the parser's.
         margin: pixels around the crop, on every side.
     """
@@ -56,6 +59,7 @@ class Parsed:
     rgb: _Floats
     lab: _Floats
     found: npt.NDArray[np.int64]
+    there: npt.NDArray[np.bool_]
     classes: Sequence[str]
     margin: int
 
@@ -97,6 +101,15 @@ class Parsed:
         return float(np.hypot(self.lab[..., 1], self.lab[..., 2]).mean())
 
 
+def _there(picture: Image.Image, aligned: Aligned, size: int) -> npt.NDArray[np.bool_]:
+    """Where a face's `wide_crop` shows the picture itself, of `size` pixels for the crop."""
+    margin = round(MARGIN * size)
+    line = (np.arange(size + 2 * margin) + 0.5 - margin) * aligned.crop.width / size
+    x, y = np.einsum("ij,jkl->ikl", aligned.matrix[:, :2], np.stack(np.meshgrid(line, line)))
+    x, y = x + aligned.matrix[0, 2], y + aligned.matrix[1, 2]
+    return np.asarray((x >= 0) & (y >= 0) & (x < picture.width) & (y < picture.height))
+
+
 def parse_faces(parser: Parser, faces: Sequence[tuple[Image.Image, Aligned]]) -> list[Parsed]:
     """Parse pictures, RGB, around the places given."""
     size = parser.config.image_size
@@ -108,7 +121,8 @@ def parse_faces(parser: Parser, faces: Sequence[tuple[Image.Image, Aligned]]) ->
         masks = parser.parse(images, resample=False).argmax(1).cpu().numpy()
         margin = round(MARGIN * size)
         classes = parser.config.classes
-        found += [Parsed(rgb, to_lab(rgb), m, classes, margin) for rgb, m in zip(pictures, masks, strict=True)]
+        for (picture, aligned), rgb, mask in zip(faces[first : first + _BATCH], pictures, masks, strict=True):
+            found.append(Parsed(rgb, to_lab(rgb), mask, _there(picture, aligned, size), classes, margin))
     return found
 
 
@@ -214,11 +228,13 @@ def compare(before: Parsed, after: Parsed, name: str, wanted: bool, ranges: Rang
 
     Returns:
         masks: 1 where the change is there, 0 where not, of those that lacked it before. cheek: change of the cheeks'
-        median L*. background: mean change in grey levels of what is background before and after. mouth: its area, over
-        that before. chroma: mean, of a photo that was grey. hair: its area, over that before.
+        median L*. background: mean change in grey levels of what is background before and after, in the photo and not
+        on its border with hair, whose pixels show some of both. mouth: its area, over that before. chroma: mean, of a
+        photo that was grey. hair: its area, over that before.
     """
     cheeks = before.cheeks() & after.cheeks()
-    still = before.mask("background", wide=True) & after.mask("background", wide=True)
+    still = before.mask("background", wide=True) & after.mask("background", wide=True) & before.there
+    still = shrunk(still, _BORDER)
     lightness = [np.median(face.lab[..., 0][cheeks]) if cheeks.any() else np.nan for face in (before, after)]
     figures: dict[str, Any] = {
         "masks": _success(before, after, name, wanted, ranges),
