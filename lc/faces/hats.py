@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
 from lc.faces.frames import over, photo_light
-from lc.faces.heads import UPRIGHT, Head, between, face_of, hair_of, head_of
+from lc.faces.heads import UPRIGHT, Head, between, face_of, hair_of, head_of, unsure, with_strands
 from lc.faces.masks import grown, smooth_step, soft
 
 __all__ = ["COLOURS", "beanie"]
@@ -37,8 +37,6 @@ _BROW, _EAR = 0.36, 0.26  # how far above the eyes its edge is in the middle, an
 _CUFF, _BULGE = 0.3, 0.035  # how high its cuff is, and how much wider than the rest
 _RIBS = 15.0  # to each side
 _FUZZ = 0.6  # pixels by which wool stands out
-_STRAND = 0.15  # probability of hair from which on there are strands
-
 _FALL = (0.2, 0.95)  # how far aside hair falls: by the root of how far down, and by that
 _LOCKS = 0.012
 
@@ -122,12 +120,12 @@ def _bared(onto: Face, head: Head) -> Floats:
     side = len(onto.rgb)
     down, along = np.mgrid[:side, :side].astype(np.float32)
     aside, up = np.abs(along - head.x) / (_WIDE * head.width), (head.y - down) / (_HIGH * head.crown)
-    hair = grown(hair_of(onto) > _STRAND, 5)
+    hair = grown(with_strands(hair_of(onto)), 5)
     # Hair beside it falls outwards from its edge, in locks; over that there is none.
     depth = _BROW - _EAR - up
     fall = 1 + _FALL[0] * np.sqrt(depth.clip(0)) + _FALL[1] * depth + _LOCKS * _noise(side)
     bare = np.maximum(smooth_step(aside - fall, 0.0, 0.08), smooth_step(-depth, 0.0, 0.06))
-    cover = soft(hair, 1.2) * smooth_step(_radius(aside, up), 0.96, 1.0) * bare
+    cover = soft(hair, 1.2) * unsure(onto) * smooth_step(_radius(aside, up), 0.96, 1.0) * bare
     known = ~grown(hair | onto.sure("skin", "cloth", "brows", "eyes", "mouth", "glasses"), 9)
     behind = filled(onto.rgb, known)
     return np.concatenate([behind * cover[..., None], cover[..., None]], 2).astype(np.float32)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from lc.faces.composites import Face, Floats
-from lc.faces.masks import Mask, largest, smooth_step
+from lc.faces.masks import Mask, grown, largest, smooth_step
 
-__all__ = ["EYES", "UPRIGHT", "Head", "between", "face_of", "hair_of", "head_of"]
+__all__ = ["EYES", "HAIR", "UPRIGHT", "Head", "between", "face_of", "hair_of", "head_of", "unsure", "with_strands"]
 
 # Places in parts of the crop's side, in CelebA's framing.
 EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
@@ -20,6 +21,9 @@ _HALF_JAW = (0.235, 0.3)  # of the face below the ears, likewise
 _EARS = 0.35  # of the way from the eyes to the chin, where ears end
 _LEAST = 0.2  # of a chin below the eyes, however little of a face is found
 _CROWN = (0.38, 0.46)  # how far above the eyes it ends
+_STRAND, HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
+_STRANDS = 15  # width of the brush about sure hair that finds its strands: further off, leaves look like them
+_BEHIND = (0.75, 0.95)  # of background: strands may hide it, and it stays as it is
 UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
 
 
@@ -51,6 +55,18 @@ def hair_of(onto: Face) -> Floats:
     rows = np.arange(len(onto.rgb))[:, None]
     glasses = onto.maps["glasses"] * (rows < onto.row(EYES - _OVER))
     return np.asarray(onto.maps["hair"] + onto.maps["hat"] + glasses, dtype=np.float32)
+
+
+def with_strands(hair: Floats) -> Mask:
+    """Where hair is, by its probabilities, and strands of it, (S, S)."""
+    return np.asarray((hair > _STRAND) & grown(hair > HAIR, _STRANDS))
+
+
+def unsure(onto: Face) -> Floats:
+    """Where a picture may show something else than what is behind a head, (S, S) in [0, 1]."""
+    # An edge of hair is told from that by less than a pixel: only what lies further off is sure to be behind.
+    sure = cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8))
+    return 1 - smooth_step(np.asarray(sure), *_BEHIND)
 
 
 def head_of(onto: Face, face: Mask) -> Head:

@@ -17,7 +17,7 @@ from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
 from lc.faces.frames import STYLES, frames
 from lc.faces.hats import COLOURS, beanie
-from lc.faces.heads import EYES, Head, between, face_of, hair_of, head_of
+from lc.faces.heads import EYES, HAIR, Head, between, face_of, hair_of, head_of, unsure, with_strands
 from lc.faces.masks import Mask, grown, shrunk, smooth_step, soft
 from lc.faces.tone import to_lab, to_rgb
 
@@ -25,9 +25,7 @@ __all__ = ["LAYERS", "Overlay", "scalp"]
 
 # Places in parts of the crop's side, in CelebA's framing.
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
-_STRAND, _HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
-_STRANDS = 15  # width of the brush about sure hair that finds its strands: further off, leaves look like them
-_BEHIND = (0.75, 0.95)  # of background: strands may hide it, and it stays as it is
+_STAYS = 0.95  # probability of background from which on what lies between strands stays as it is
 
 _BROW = 0.3  # of the way from the eyes to the crown, where brows end
 _OFF = (16.0, 12.0)  # how far skin above them may be from that below, in L*, and in a* and b*
@@ -72,9 +70,7 @@ def scalp(onto: Face) -> Floats | None:
     bald = behind + shape * (_skin(onto, skin, head) - behind)
     bald = bald * (1 + ears[..., :1] * (ears[..., 1:] - 1))
     own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y)) & forehead
-    # An edge of hair is told from what is behind by less than a pixel: only what lies further off is sure to be that.
-    sure = cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8))
-    cover = soft(gone, 1.5) * (1 - smooth_step(np.asarray(sure), *_BEHIND))
+    cover = soft(gone, 1.5) * unsure(onto)
     cover = np.maximum(cover, soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - soft(own, 1.2))
     return np.concatenate([bald, cover[..., None].clip(0, 1)], 2).astype(np.float32)
 
@@ -82,10 +78,9 @@ def scalp(onto: Face) -> Floats | None:
 def _gone(onto: Face, face: Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> Mask:
     """Where hair was, its strands and what shows between them. On shoulders only what is hair for sure."""
     shoulders = low & (onto.maps["cloth"] + onto.maps["skin"] > 0.2)
-    strands = (hair > np.where(shoulders, _HAIR, _STRAND)) & grown(hair > _HAIR, _STRANDS)
-    gone = grown(_of_the_head(strands, onto.row(EYES)), 5)
+    gone = grown(_of_the_head(with_strands(hair) & ((hair > HAIR) | ~shoulders), onto.row(EYES)), 5)
     closed = cv2.morphologyEx(gone.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8)) > 0
-    return np.asarray(gone | (closed & ~face & ~onto.sure("cloth") & (onto.maps["background"] < _BEHIND[1])))
+    return np.asarray(gone | (closed & ~face & ~onto.sure("cloth") & (onto.maps["background"] < _STAYS)))
 
 
 def _of_the_head(hair: Mask, eyes: int) -> Mask:
@@ -115,7 +110,7 @@ def _own(onto: Face, face: Mask, hair: Floats) -> Mask:
     """What of the person's face stays: no forehead next to hair, which throws strands and shadows on it."""
     brows = np.arange(len(face))[:, None] < onto.row(EYES) - 0.05 * len(face)
     near = np.where(brows, grown(hair > 0.2, 13), grown(hair > 0.3, 5))
-    features = grown(onto.sure("brows", "eyes", "glasses", "mouth"), 5) & (hair < _HAIR)
+    features = grown(onto.sure("brows", "eyes", "glasses", "mouth"), 5) & (hair < HAIR)
     return np.asarray(shrunk(face & ~near, 3) | features)
 
 
@@ -165,7 +160,7 @@ def _ears(onto: Face, hair: Floats, head: Head) -> Floats:
         radius = np.hypot(aside * (1 - 0.25 * up), up)
         cover = smooth_step(1 - radius, -0.06, 0.1) * smooth_step(aside, -0.9, -0.5)
         outer, inner = ((radius < 1) & part for part in (aside > 0, aside < 0.3))
-        hidden = hair[outer].mean() > _HAIR and onto.maps["skin"][inner].mean() < _OWN_EAR
+        hidden = hair[outer].mean() > HAIR and onto.maps["skin"][inner].mean() < _OWN_EAR
         if abs(onto.turn or 0.0) > _EARS_TURNED or not hidden:
             continue
         hollow = np.exp(-np.square(np.hypot((aside + 0.25) / 0.4, (up - 0.05) / 0.55)) * 1.5)
