@@ -22,7 +22,7 @@ __all__ = ["creased"]
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
 _FINEST, _WIDEST = 0.25, 2.25  # deviations between whose blurs a line shows, in crop pixels: grain and cheeks do not
-_DEEPEST = 0.18  # parts of the skin's light: what is darker or lighter than its surroundings by more is no line
+_DEEPEST = 0.1  # parts of the skin's light: what is darker or lighter than its surroundings by more is no line
 _RIDGES = 0.35  # of what lines gain, what the skin between them does: more of it shines
 _INSIDE = 1.0  # crop pixels from the skin's border on which there are lines: brows and nostrils have edges
 _DARK = 12.0  # grey levels below which parts of the light say nothing
