@@ -27,6 +27,7 @@ __all__ = ["LAYERS", "Overlay", "scalp"]
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
 _STAYS = 0.95  # probability of background from which on what lies between strands stays as it is
 
+_BEYOND = 0.25  # of a head's half width, how far
 _BROW = 0.3  # of the way from the eyes to the crown, where brows end
 _OFF = (16.0, 12.0)  # how far skin above them may be from that below, in L*, and in a* and b*
 
@@ -62,7 +63,9 @@ def scalp(onto: Face) -> Floats | None:
     head = head_of(onto, face)
     forehead = _of_a_tone(onto, skin, head)
     skin &= forehead
-    gone = _gone(onto, face, hair, rows > head.chin)
+    # A forehead that stands out beyond the head was hair, or is not the one that is laid on.
+    beyond = onto.sure("skin") & (head.depth <= 0) & (head.depth > -_BEYOND) & (rows < head.y - _BROW * head.crown)
+    gone = _gone(onto, face, hair, rows > head.chin) | beyond
     behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9))
     behind = _with_neck(onto, behind, skin, head)
     ears = _ears(onto, hair, head)
