@@ -23,7 +23,11 @@ _LEAST = 0.2  # of a chin below the eyes, however little of a face is found
 _CROWN = (0.38, 0.46)  # how far above the eyes it ends
 _STRAND, HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
 _STRANDS = 15  # width of the brush about sure hair that finds its strands: further off, leaves look like them
-_BEHIND = (0.75, 0.95)  # of background: strands may hide it, and it stays as it is
+_EDGE = 11  # width of the brush about sure hair that finds its edge
+_BESIDE, _BEHIND = (
+    (0.85, 0.99),
+    (0.6, 0.9),
+)  # of background, there and further off: hair may hide it, and it stays as it is
 UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
 
 
@@ -65,8 +69,9 @@ def with_strands(hair: Floats) -> Mask:
 def unsure(onto: Face) -> Floats:
     """Where a picture may show something else than what is behind a head, (S, S) in [0, 1]."""
     # An edge of hair is told from that by less than a pixel: only what lies further off is sure to be behind.
-    sure = cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8))
-    return 1 - smooth_step(np.asarray(sure), *_BEHIND)
+    sure = np.asarray(cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8)))
+    near = grown(hair_of(onto) > HAIR, _EDGE)
+    return 1 - np.where(near, smooth_step(sure, *_BESIDE), smooth_step(sure, *_BEHIND))
 
 
 def head_of(onto: Face, face: Mask) -> Head:
