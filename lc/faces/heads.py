@@ -69,7 +69,7 @@ def with_strands(hair: Floats) -> Mask:
 def unsure(onto: Face) -> Floats:
     """Where a picture may show something else than what is behind a head, (S, S) in [0, 1]."""
     # An edge of hair is told from that by less than a pixel: only what lies further off is sure to be behind.
-    sure = np.asarray(cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8)))
+    sure = np.asarray(cv2.erode(onto.maps["background"], np.ones((5, 5), np.uint8)), dtype=np.float32)
     near = grown(hair_of(onto) > HAIR, _EDGE)
     return 1 - np.where(near, smooth_step(sure, *_BESIDE), smooth_step(sure, *_BEHIND))
 
