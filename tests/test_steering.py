@@ -380,3 +380,25 @@ def test_lines_and_noses_are_for_the_attributes_to_say() -> None:
     assert found(Young=True, Smile=True).creases == -0.6
     assert found(Young=True, Blond=True).nose == (0.5, 0.7)
     assert AttributeSet.of(attributes.as_json()) == attributes
+
+
+def test_finishing_adds_texture_to_skin_and_no_spots() -> None:
+    face, after = maps(WIDE, skin=(30, 20, 66, 80)), maps(SIDE, skin=(14, 4, 50, 64), mouth=(26, 36, 38, 42))
+    checks = np.kron(np.indices((16, 16)).sum(0) % 2, np.ones((4, 4)))[..., None] * 120 - 60
+    checked = np.clip(np.asarray(ALIGNED.crop).astype(int) + checks, 0, 255).astype(np.uint8)
+    steering = Steering(CLASSES, face, after, {"skin", "mouth"})
+
+    def added(by: float) -> np.ndarray:
+        """What finishing by so many grey levels changes, (96, 96)."""
+        plain, finished = (
+            paste(PHOTO, Image.fromarray(checked), ALIGNED, ALIGNED.crop, steering, lambda new, _, __, k=k: new + k)
+            for k in (0.0, by)
+        )
+        return np.asarray(finished, np.float32).mean(2) - np.asarray(plain, np.float32).mean(2)
+
+    mouth, cheek = (slice(54, 57), slice(44, 52)), (slice(62, 74), slice(36, 44))
+    assert added(-60)[mouth].mean() == pytest.approx(-20, abs=4)
+    assert added(60)[mouth].mean() > 35
+    for by in (-60.0, 60.0):
+        assert np.abs(added(by)[cheek]).max() <= 10
+        assert np.abs(added(by)[cheek]).mean() > 5

@@ -70,6 +70,7 @@ _EDGED = 2.5  # sharpening of what is laid over a face: frames have edges
 _CHROMA = 2.0  # in Lab, how far skin may go beyond four fifths of its own
 _LEAST_SKIN = 50  # pixels from which on that is known
 _MISSING = (0.05, 0.5)  # parts of matter at which the photo does not say, and is not asked, what is there
+_SPOTS, _TEXTURE = 20.0, 8.0  # grey levels by which finishing may darken anything, and change skin
 _DEEPER = 1.4  # power of the light that is left: frames of a few pixels come out too faint
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
@@ -226,8 +227,8 @@ def _change(place: Place, new: _Floats, old: _Floats) -> _Change:
     )
 
 
-def _finished(place: Place, change: _Change, finish: Finish | None) -> _Change:
-    """A change whose matter was looked over with the photo around it."""
+def _finished(place: Place, change: _Change, finish: Finish | None, skin: _Floats | None = None) -> _Change:
+    """A change whose matter was looked over with the photo around it. On `skin` that adds texture, and no spots."""
     reach = place.reach
     inside = slice(reach, -reach or None)
     shift, matter, kept, replaced = (
@@ -237,7 +238,11 @@ def _finished(place: Place, change: _Change, finish: Finish | None) -> _Change:
     if finish is None or missing.max() < 0.5:
         return change
     around = place.seen + (kept * (1 - replaced))[..., None] * shift
-    looked_over = matter + missing[..., None] * (finish(matter, around, missing) - matter)
+    added = finish(matter, around, missing) - matter
+    if skin is not None:  # where corners of a mouth may lie it draws several, as dark spots
+        added = added.clip(-_SPOTS, None)
+        added += skin[inside, inside][..., None] * (added.clip(-_TEXTURE, _TEXTURE) - added)
+    looked_over = matter + missing[..., None] * added
     return replace(change, matter=np.pad(looked_over, [(reach, reach)] * 2 + [(0, 0)], mode="edge"))
 
 
@@ -262,7 +267,9 @@ def _steered(place: Place, change: _Change, steering: Steering, parts: Parts, fi
     kept, replaced = kept * seen_through, replaced * seen_through
     if steering.recolours is not None:
         kept = kept * (1 - parts.kept(steering.recolours))
-    change = _finished(place, _Change(change.shift, change.matter, _single(kept), _single(replaced)), finish)
+    change = _finished(
+        place, _Change(change.shift, change.matter, _single(kept), _single(replaced)), finish, parts.after["skin"]
+    )
     return replace(change, matter=_on_background(place, change.matter, steering, parts))
 
 
