@@ -390,10 +390,12 @@ def test_finishing_adds_texture_to_skin_and_no_spots() -> None:
 
     def added(by: float) -> np.ndarray:
         """What finishing by so many grey levels changes, (96, 96)."""
-        plain, finished = (
-            paste(PHOTO, Image.fromarray(checked), ALIGNED, ALIGNED.crop, steering, lambda new, _, __, k=k: new + k)
-            for k in (0.0, by)
-        )
+
+        def lighter(by: float) -> Image.Image:
+            new = Image.fromarray(checked)
+            return paste(PHOTO, new, ALIGNED, ALIGNED.crop, steering, lambda picture, _, __: picture + by)
+
+        plain, finished = lighter(0.0), lighter(by)
         return np.asarray(finished, np.float32).mean(2) - np.asarray(plain, np.float32).mean(2)
 
     mouth, cheek = (slice(54, 57), slice(44, 52)), (slice(62, 74), slice(36, 44))

@@ -74,9 +74,9 @@ class UpsamplerTraining(SharpnessTraining):
     clip: float = 1.0
     """Most of a gradient's norm: without a limit, one odd batch in a thousand ruined the net."""
     ema: float = 0.99
-    blend: float = 0.55
-    """Share of what it adds to interpolation that is kept at the end: all of it draws dark specks on lips (weights half
-    way to those of a net that only interpolates: network interpolation, Wang et al. 2018, ESRGAN)."""
+    blend: float = 1.0
+    """Share of what it adds to interpolation that is kept at the end: weights on the way to those of a net that only
+    interpolates (network interpolation, Wang et al. 2018, ESRGAN)."""
     init: Path | None = None
     """Weights folder whose upsampler this begins with."""
     edited: float = 0.5
