@@ -297,7 +297,7 @@ def test_a_photo_is_opened_by_its_content(client: httpx.Client, page: Any, astro
     photo = upload(client, astronaut.read_bytes(), "photo.svg")
     answer = call(client, number(page, "open_upload"), [photo])
     assert not said(answer)
-    shown = answer["output"]["data"][0]
+    shown = json.loads(answer["output"]["data"][0])
     assert shown["after"].startswith("data:image/jpeg;base64,")  # what is waited for comes with the answer
     for picture in ("before", "whole_before", "whole_after"):
         assert shown[picture].endswith(".jpg")

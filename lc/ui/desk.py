@@ -17,7 +17,7 @@ from lc.attributes import AttributeSet
 from lc.errors import LatentConstraintsError
 from lc.ui.texts import text, translated
 
-__all__ = ["ASSETS", "TILES", "component", "given", "stage", "tiles", "warn"]
+__all__ = ["ASSETS", "TILES", "component", "given", "packed", "program", "stage", "tiles", "warn"]
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -37,15 +37,8 @@ def stage(view: dict[str, Any] | None, examples: Sequence[Path]) -> gr.HTML:
         view: see `lc.ui.stage.Stage.view`; None where there is nothing to begin with.
         examples: pictures to try.
     """
-    return gr.HTML(
-        view,
-        elem_id="stage",
-        html_template='<div class="lc-root"></div>',
-        js_on_load=_program("stage", "keeping", "gestures"),
-        apply_default_css=False,
-        labels=_stage_labels(),
-        examples=[{"path": str(path), "name": text("photo.example", number=i + 1)} for i, path in enumerate(examples)],
-    )
+    shown = [{"path": str(path), "name": text("photo.example", number=i + 1)} for i, path in enumerate(examples)]
+    return component("stage", packed(view), _stage_labels(), "keeping", "gestures", examples=shown)
 
 
 def tiles(made: dict[str, Any] | None, attributes: AttributeSet) -> gr.HTML:
@@ -65,35 +58,36 @@ def tiles(made: dict[str, Any] | None, attributes: AttributeSet) -> gr.HTML:
         }
         for one in sorted(attributes.attributes, key=lambda one: one.name not in attributes.opening)
     ]
-    return gr.HTML(
-        made,
-        elem_id="tiles",
-        html_template='<div class="lc-root"></div>',
-        js_on_load=_program("tiles"),
-        apply_default_css=False,
-        labels=_tile_labels(),
-        attributes=known,
-    )
+    return component("tiles", packed(made), _tile_labels(), attributes=known)
 
 
-def component(name: str, value: Any, labels: dict[str, str], **details: Any) -> gr.HTML:
+def component(name: str, value: Any, labels: dict[str, str], *more: str, **details: Any) -> gr.HTML:
     """A component of HTML whose program for the browser is assets/NAME.js.
 
     Args:
         name: also the element's id.
         value: what it shows first.
         labels: what it says.
+        more: files of assets/ with which the program goes on.
         details: what else the program knows, by name.
     """
-    # In the program itself: a value that comes before a tab was ever opened leaves nothing of the other properties.
-    program = _program(name).replace("FIXED", json.dumps({"labels": labels, **details}))
+    # In the program itself: a value that comes before a tab was ever opened leaves nothing of the other properties, and
+    # Gradio compares and copies all properties whenever one changes.
+    fixed = json.dumps({"labels": labels, **details}, ensure_ascii=False)
+    whole = program("common", name, *more).replace("FIXED", fixed)
     return gr.HTML(
         value,
         elem_id=name,
         html_template='<div class="lc-root"></div>',
-        js_on_load=program,
+        js_on_load=whole,
         apply_default_css=False,
     )
+
+
+def packed(value: Any) -> Any:
+    """A dictionary as JSON in one string, which Gradio's programs compare and copy at once, where they go through all
+    that a dictionary holds, several times for each message; all else as it is, an update of Gradio's own too."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) and "__type__" not in value else value
 
 
 def warn(error: LatentConstraintsError) -> None:
@@ -101,9 +95,9 @@ def warn(error: LatentConstraintsError) -> None:
     gr.Warning(translated(error))
 
 
-def _program(*names: str) -> str:
-    """One program for the browser of what all share and of files in their order."""
-    return "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in ("common", *names))
+def program(*names: str) -> str:
+    """One program for the browser of files of assets/ in their order."""
+    return "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in names)
 
 
 def _stage_labels() -> dict[str, str]:

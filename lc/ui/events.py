@@ -13,6 +13,7 @@ import gradio as gr
 
 from lc.errors import LatentConstraintsError
 from lc.memory import LARGE, trim
+from lc.ui.desk import packed
 from lc.ui.lessons import Lesson
 from lc.ui.making import Faces
 from lc.ui.running import Busy
@@ -36,7 +37,8 @@ class Events:
     values of the event's inputs in their order.
 
     A `Shown` or `Faces` comes back without its first field, which is remembered and not shown, a `Teaching` without its
-    first two. What a handler raises becomes a sentence: nobody is shown an "Error".
+    first two; the others of a `Shown` as the browser takes them, see `lc.ui.desk.packed`. What a handler raises becomes
+    a sentence: nobody is shown an "Error".
 
     Args:
         visitors: what is remembered.
@@ -120,7 +122,7 @@ class Events:
         if isinstance(item, Shown):
             if isinstance(item.session, Session):
                 self._visitors.keep_session(visitor, item.session)
-            return list(item[1:])
+            return [packed(value) for value in item[1:]]
         if isinstance(item, Faces):
             if isinstance(item.made, list):
                 self._visitors.keep_made(visitor, item.made)

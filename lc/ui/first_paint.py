@@ -1,4 +1,5 @@
-"""The first paint: the opening's edited face stands in the page's HTML itself, while the browser fetches programs.
+"""The first paint: the opening's edited face stands in the page's HTML itself, while the browser fetches programs; and
+what has to be there before any of these.
 
 Gradio sends an empty page and its components in dozens of files: until they have run, nothing would be seen, and while
 they run, what is there already would be pushed about. The stage's program takes the first paint away.
@@ -6,6 +7,7 @@ they run, what is there already would be pushed about. The stage's program takes
 
 from __future__ import annotations
 
+import json
 import re
 from html import escape
 
@@ -13,7 +15,7 @@ import gradio as gr
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lc.ui.desk import ASSETS
+from lc.ui.desk import ASSETS, program
 from lc.ui.texts import text
 
 __all__ = ["FirstPaint"]
@@ -29,14 +31,14 @@ class FirstPaint:
 
     Args:
         app: what comes behind it.
-        page: the page that `app` serves; where it has no opening, nothing is put in.
+        page: the page that `app` serves; where it has no opening, no face is put in.
     """
 
     def __init__(self, app: ASGIApp, page: gr.Blocks) -> None:
-        self._app, self._html = app, _html(page).encode()
+        self._app, self._html = app, f"<script>{program('frames')}</script>{_face(page)}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" and self._html:
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/":
             await self._app(scope, receive, self._added(send))
         else:
             await self._app(scope, receive, send)
@@ -64,11 +66,11 @@ class FirstPaint:
         return added
 
 
-def _html(page: gr.Blocks) -> str:
+def _face(page: gr.Blocks) -> str:
     """The face and what is to be seen in it; empty where the page opens with none."""
     values = {block.elem_id: block.value for block in page.blocks.values() if isinstance(block, gr.HTML)}
-    opening, said = values.get("stage"), values.get("status")
-    if not isinstance(opening, dict) or "after" not in opening:
+    opening, said = json.loads(values.get("stage") or "{}"), values.get("status")
+    if "after" not in opening:
         return ""
     sentence = re.sub(r"<[^>]*>", "", str(said or ""))
     # By a relative address, which a proxy's path does not change.

@@ -35,8 +35,10 @@ _SAVE = """(file) => { if (!file) return;
 # Every value is checked by the handlers and by the door: Gradio's own checks end in a traceback, or open a file.
 _RAW: dict[str, Any] = {"preprocess": False}
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", **_RAW}
-# Of the stage, which itself shows that something runs, and asks again before an answer is there.
-_EVENT: dict[str, Any] = {"trigger_mode": "multiple", "show_progress": "hidden", **_PRIVATE}
+# Of the stage, which itself shows that something runs, and asks again before an answer is there. Where Gradio knows
+# components to show progress on, it copies all that they hold at each message, and counts time in them at each frame
+# from then on, whether or not that is seen.
+_EVENT: dict[str, Any] = {"trigger_mode": "multiple", "show_progress": "hidden", "show_progress_on": [], **_PRIVATE}
 
 
 def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Folder) -> tuple[gr.Blocks, Visitors]:

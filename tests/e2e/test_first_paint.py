@@ -23,7 +23,8 @@ def test_an_edited_face_is_seen_before_any_program_has_run(browser: sync_api.Bro
     assert picture["width"] * picture["height"] > 0.3 * DESK["width"] * DESK["height"]
     assert page.locator("#lc-first p").inner_text().strip()  # what is to be seen in it
     shown = page.evaluate("new URL(document.querySelector('#lc-first img').src).pathname")
-    stage = page.evaluate("gradio_config.components.find((one) => one.props.elem_id === 'stage').props.value")
+    find = "gradio_config.components.find((one) => one.props.elem_id === 'stage')"
+    stage = page.evaluate(f"JSON.parse({find}.props.value)")
     assert shown.endswith(stage["after"])
     assert stage["after"] != stage["before"]
     page.close()
@@ -57,4 +58,20 @@ def test_nothing_moves_while_the_page_comes(browser: sync_api.Browser, address: 
     sync_api.expect(tile(page, "Smiling")).to_be_visible()
     page.wait_for_timeout(1000)
     assert page.evaluate("window.shifts") < 0.05
+    page.close()
+
+
+def test_a_page_that_nobody_touches_comes_to_rest(browser: sync_api.Browser, address: str) -> None:
+    page = browser.new_page(viewport=DESK, reduced_motion="reduce")
+    page.add_init_script("""window.drawn = 0; const draw = requestAnimationFrame;
+        window.requestAnimationFrame = (call) => { window.drawn += 1; return draw(call); };""")
+    page.goto(address)
+    page.wait_for_selector("#lc-first", state="detached", timeout=PATIENCE)
+    for _ in range(20):  # Gradio's own animations run out after a few seconds
+        page.evaluate("window.drawn = 0")
+        page.wait_for_timeout(1000)
+        if not page.evaluate("window.drawn"):
+            break
+    else:
+        pytest.fail("frames are drawn on and on")
     page.close()

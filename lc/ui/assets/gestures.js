@@ -86,11 +86,11 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => { if (here()) openNew(event.clipboardData.files[0]); });
 
 const here = () => frame.offsetParent !== null;
-let there = true;
+lc.there = true;
 new ResizeObserver(() => {
-  if (here() === there) return;
-  there = here();
-  if (!there) lc.leave();
+  if (here() === lc.there) return;
+  lc.there = here();
+  if (!lc.there) lc.leave();
   lc.hear.forEach((hear) => hear());
 }).observe(frame);
 const typing = (target) => target.closest?.("input:not([type=range]):not([type=radio]):not([type=file]), textarea, select");

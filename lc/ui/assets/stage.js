@@ -1,6 +1,7 @@
 // The stage's program, with keeping.js and gestures.js after it: Gradio calls it with element, trigger, props, server,
 // upload and watch.
-const t = props.labels;
+const fixed = FIXED; // the page puts it here, see desk.py
+const t = fixed.labels;
 const address = (path) => (/^(data|blob):/.test(path) ? path : `${root}/gradio_api/file=${path}`);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -39,7 +40,7 @@ element.firstElementChild.innerHTML = `
   <details class="lc-details"><summary>${escaped(t.details)}</summary><div></div>
     <button type="button" class="lc-button" data-do="link">${escaped(t.link)}</button></details>
   <div class="lc-examples" role="group" aria-label="${escaped(t.examples)}"><span>${escaped(t.examples)}</span>
-    ${props.examples.map((one, i) => `<button type="button" data-example="${i}" aria-label="${escaped(one.name)}">
+    ${fixed.examples.map((one, i) => `<button type="button" data-example="${i}" aria-label="${escaped(one.name)}">
       <img alt="" loading="lazy" src="${escaped(address(one.path))}"></button>`).join("")}</div>`;
 
 const find = (selector) => element.querySelector(selector);
@@ -146,19 +147,25 @@ function rest() {
   return face ? Math.max(6, 100 * inView(face.box)[0] - 9) : 12;
 }
 
+// A picture that is set again is decoded again.
+function draw(image, path) {
+  const place = address(path);
+  if (image.getAttribute("src") !== place) image.src = place;
+}
+
 function look(wipe) {
   const s = lc.state;
   if (!s.before) return;
   const [width, height] = whole ? s.size : [1, 1];
   frame.style.setProperty("--ratio", width / height);
   frame.classList.toggle("lc-plain", s.at === 0 && !s.walking);
-  after.src = address(whole && !s.walking ? s.whole_after : s.after);
-  before.src = address(whole && !s.walking ? s.whole_before : s.before);
+  draw(after, whole && !s.walking ? s.whole_after : s.after);
+  draw(before, whole && !s.walking ? s.whole_before : s.before);
   frame.classList.toggle("lc-held", held);
   inset.setAttribute("aria-pressed", whole);
   inset.setAttribute("aria-label", whole ? t.close : t.whole);
   inset.title = whole ? t.close : t.whole;
-  inset.firstElementChild.src = address(whole ? s.after : s.whole_after);
+  draw(inset.firstElementChild, whole ? s.after : s.whole_after);
   inset.style.setProperty("--inset", whole ? 1 : s.size[0] / s.size[1]);
   const [a, b, c, d] = s.crop, spot = inset.lastElementChild;
   spot.hidden = whole;
@@ -192,25 +199,34 @@ function faces() {
 }
 
 function history() {
-  const s = lc.state, strip = find(".lc-history");
-  strip.hidden = (s.history ?? []).length < 2;
-  strip.replaceChildren(...(s.history ?? []).map((picture, i) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.setAttribute("aria-label", t.entry.replace("{number}", i));
+  const s = lc.state, strip = find(".lc-history"), pictures = s.history ?? [];
+  strip.hidden = pictures.length < 2;
+  while (strip.children.length > pictures.length) strip.lastElementChild.remove();
+  pictures.forEach((picture, i) => {
+    const button = strip.children[i] ?? strip.appendChild(entry(i));
     button.setAttribute("aria-current", i === s.at);
-    button.innerHTML = `<img alt="" src="${picture}">`;
-    button.onclick = () => lc.ask("go", [], i);
-    return button;
-  }));
-  strip.scrollLeft = (strip.querySelector("[aria-current=true]")?.offsetLeft ?? 0) - strip.clientWidth / 2;
+    draw(button.firstElementChild, picture);
+  });
+  // Where things are is known once the frame is laid out; asked now, it would be laid out twice.
+  requestAnimationFrame(() => {
+    strip.scrollLeft = (strip.querySelector("[aria-current=true]")?.offsetLeft ?? 0) - strip.clientWidth / 2;
+  });
   find("[data-do=undo]").disabled = !s.undo;
   find("[data-do=redo]").disabled = !s.redo;
   find("[data-do=reset]").disabled = s.at === 0;
 }
 
+function entry(i) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.setAttribute("aria-label", t.entry.replace("{number}", i));
+  button.innerHTML = `<img alt="">`;
+  button.onclick = () => lc.ask("go", [], i);
+  return button;
+}
+
 function show() {
-  const view = props.value;
+  const view = props.value && JSON.parse(props.value);
   if (!view || (view.asked && view.asked < lc.latest)) return; // somebody has asked for something else by now
   if (view.failed) {
     lc.running = false;

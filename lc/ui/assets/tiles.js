@@ -1,5 +1,6 @@
 // The tiles' program: Gradio calls it with element, trigger, props, server, upload and watch.
-const t = props.labels;
+const fixed = FIXED; // the page puts it here, see desk.py
+const t = fixed.labels;
 const slider = (name, low, high, from, to, note = "") => `
   <label class="lc-slider"><b>${escaped(t[name])}</b>
     <input type="range" data-slider="${name}" min="${from}" max="${to}" step="0.05" aria-label="${escaped(t[name])}">
@@ -7,7 +8,7 @@ const slider = (name, low, high, from, to, note = "") => `
 
 element.firstElementChild.innerHTML = `
   <div class="lc-tiles" role="group" aria-label="${escaped(t.tiles)}">
-    ${props.attributes.map(({ name }) => `<button type="button" class="lc-tile" data-name="${escaped(name)}"
+    ${fixed.attributes.map(({ name }) => `<button type="button" class="lc-tile" data-name="${escaped(name)}"
       aria-pressed="false"><span class="lc-thumb"><img alt="" hidden></span><b></b><small></small></button>`).join("")}
   </div>
   <div class="lc-tune">
@@ -22,7 +23,7 @@ element.firstElementChild.innerHTML = `
       <div class="lc-energies"></div></div>
   </div>`;
 const find = (selector) => element.querySelector(selector);
-let filled = "";
+let filled = "", known = {};
 
 function tap(attribute) {
   if (!attribute || !lc.wish) return;
@@ -33,16 +34,16 @@ function tap(attribute) {
   lc.change();
   show();
 }
-lc.tap = (place) => tap(props.attributes[place]);
+lc.tap = (place) => tap(fixed.attributes[place]);
 
 function show() {
   const { seen = [], face_key: key } = lc.state, { boxes = [] } = lc.wish ?? {};
-  const made = props.value?.face_key === key ? props.value.tiles : {};
-  for (const attribute of props.attributes) {
+  const made = known.face_key === key ? known.tiles : {};
+  for (const attribute of fixed.attributes) {
     const { name, title, on, off } = attribute, tile = find(`[data-name="${CSS.escape(name)}"]`);
     const has = seen.includes(name), now = boxes.includes(name);
     // What another change has switched off by the way is not marked: nobody asked for it.
-    const byTheWay = has && !now && props.attributes.some((other) => boxes.includes(other.name)
+    const byTheWay = has && !now && fixed.attributes.some((other) => boxes.includes(other.name)
       && !seen.includes(other.name) && other.excludes.includes(name));
     const words = has ? off : on, note = made[name]?.note ?? "";
     tile.querySelector("b").textContent = words || title;
@@ -67,7 +68,8 @@ function show() {
   find("[data-live=film]").hidden = lc.state.walking || !lc.state.animation;
   find(".lc-energies").innerHTML = lc.state.energies ?? "";
   // Another tab ends the filling, which begins anew when somebody comes back.
-  const full = Object.keys(made).length === props.attributes.length, here = element.offsetParent !== null;
+  // The stage's program knows without laying the page out.
+  const full = Object.keys(made).length === fixed.attributes.length, here = lc.there ?? element.offsetParent !== null;
   if (!here) filled = "";
   else if (key && key !== filled && lc.state.before) {
     filled = key;
@@ -77,7 +79,7 @@ function show() {
 
 element.addEventListener("click", (event) => {
   const tile = event.target.closest("[data-name]"), live = event.target.closest("[data-live]");
-  if (tile) tap(props.attributes.find(({ name }) => name === tile.dataset.name));
+  if (tile) tap(fixed.attributes.find(({ name }) => name === tile.dataset.name));
   if (live) lc[live.dataset.live]();
 });
 function slide(input) {
@@ -98,5 +100,9 @@ for (const input of element.querySelectorAll("[name=lc-method]")) {
   });
 }
 lc.hear.push(show);
-watch("value", show);
-show();
+function take() {
+  known = JSON.parse(props.value || "{}");
+  show();
+}
+watch("value", take);
+take();
