@@ -10,10 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lc.classifier import Classifier
 from lc.edit.problem import Problem
 from lc.edit.space import LatentSpace
+from lc.memory import Kept
 
 __all__ = ["correct"]
+
+# Of the faces edited last, what is read where changes are measured from: the same for all edits of a face, but for those
+# of other lines. A few hundred bytes each.
+_SEEN: Kept[Tensor] = Kept(64)
 
 
 @torch.inference_mode(False)
@@ -52,8 +58,7 @@ def correct(
     lines = space.attributes.columns(problem.lines, proposal.device)
     edited, preserved = problem.edited & ~lines, problem.preserved | lines
     with torch.no_grad():
-        known = problem.pictures if led is None else None
-        seen = guidance.beyond(decode(problem.z if led is None else led) if known is None else known)
+        seen = _seen(space, guidance, problem, led)
         # An unasked change counts less the surer the classifier was before, for more is needed to turn that over.
         preservation = tuning.unasked_weight * torch.exp(-seen.abs() / tuning.sure_logits)
     z, sign = proposal.clone(), problem.target * 2 - 1
@@ -74,3 +79,15 @@ def correct(
     with torch.no_grad():
         z = space.truncated(z, space.radius(problem.z).clamp_min(space.typical_radius))
         return z, decode(z)
+
+
+def _seen(space: LatentSpace, guidance: Classifier, problem: Problem, led: Tensor | None) -> Tensor:
+    """What the guidance classifier reads where changes are measured from, (B, A)."""
+    z, known = (problem.z, problem.pictures) if led is None else (led, None)
+
+    def read() -> Tensor:
+        return guidance.beyond(space.model.generator.decode(z) if known is None else known)
+
+    if len(z) > 1:
+        return read()
+    return _SEEN.get((space.model.generator, guidance), (known is None, z.cpu().numpy().tobytes()), read)

@@ -71,6 +71,7 @@ _CHROMA = 2.0  # in Lab, how far skin may go beyond four fifths of its own
 _LEAST_SKIN = 50  # pixels from which on that is known
 _MISSING = (0.05, 0.5)  # parts of matter at which the photo does not say, and is not asked, what is there
 _SPOTS, _TEXTURE = 20.0, 8.0  # grey levels by which finishing may darken anything, and change skin
+_NEAR = 8  # pixels around what is touched that are looked at: as far as the grain's blur reaches
 _DEEPER = 1.4  # power of the light that is left: frames of a few pixels come out too faint
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
@@ -281,15 +282,27 @@ def _own_chroma(place: Place, change: _Change, parts: Parts) -> _Change:
         return change
     lab = to_lab(place.broad)[sure][:, 1:]
     low, high = np.percentile(lab, 10, axis=0) - _CHROMA, np.percentile(lab, 90, axis=0) + _CHROMA
-    skin = parts.skin[..., None]
+    box = _box(parts.skin > 0)
+    skin = parts.skin[box][..., None]
 
     def held(rgb: _Floats) -> _Floats:
-        found = to_lab(rgb)
+        rgb = rgb.clip(0, 255)
+        found = to_lab(rgb[box])
         found[..., 1:] += skin * (found[..., 1:].clip(low, high) - found[..., 1:])
-        return to_rgb(found)
+        rgb[box] = to_rgb(found)
+        return rgb
 
     shift = held(place.broad + change.shift) - held(place.broad)
     return replace(change, shift=_single(shift), matter=held(change.matter))
+
+
+def _box(mask: npt.NDArray[np.bool_], around: int = 0) -> tuple[slice, slice]:
+    """The rows and columns that hold all of a mask, and so many more on each side."""
+    down, along = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not len(down):
+        return slice(0, 0), slice(0, 0)
+    rows, columns = (slice(max(0, int(one[0]) - around), int(one[-1]) + 1 + around) for one in (down, along))
+    return rows, columns
 
 
 def _mask(place: Place, change: _Change) -> _Floats:
@@ -373,13 +386,16 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
         return placed if placed.ndim == 3 else placed[..., None]
 
     placed = place(np.concatenate([layers.added, layers.cover], 2))
-    added, cover = placed[..., :3], placed[..., 3:]
-    photo = pixels.astype(np.float32)
-    smooth = None if layers.smooth is None else place(layers.smooth)
+    marked = None if layers.transfer is None else place(layers.transfer[1])
+    # Most of a photo stays; what is added is as far as grain is looked at around it.
+    box = _box(placed.any(2) if marked is None else placed.any(2) | (marked[..., 0] > 0), _NEAR)
+    photo = pixels[box].astype(np.float32)
+    added, cover = placed[box][..., :3], placed[box][..., 3:]
+    smooth = None if layers.smooth is None else place(layers.smooth)[box]
     result, touched = photo, cover
-    if layers.transfer is not None and smooth is not None:
-        moved, placed = layers.transfer[0], place(layers.transfer[1])
-        where, strands_light = placed[..., :1], placed[..., 1:]
+    if layers.transfer is not None and marked is not None and smooth is not None:
+        moved = layers.transfer[0]
+        where, strands_light = marked[box][..., :1], marked[box][..., 1:]
         if where.any():
             result = photo + where * (moved.apply(photo, smooth, strands_light) - photo)
             touched = np.maximum(touched, where)
@@ -390,7 +406,9 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
         touched = np.maximum(touched, (np.abs(added).max(2, keepdims=True) > 0.5))
         result = layers.tint.apply(result, touched.astype(np.float32))
     # Where nothing is added, the bytes come through floats unharmed.
-    return np.where(np.abs(result - photo) < 1e-3, photo, np.rint(result)).clip(0, 255).astype(np.uint8)
+    composed = pixels.copy()
+    composed[box] = np.where(np.abs(result - photo) < 1e-3, photo, np.rint(result)).clip(0, 255).astype(np.uint8)
+    return composed
 
 
 def _masks(new: _Floats, old: _Floats) -> tuple[_Floats, _Floats]:
