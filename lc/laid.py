@@ -26,6 +26,7 @@ from lc.faces.steering import MARGIN
 from lc.generator import EncodingGenerator
 from lc.memory import Kept
 from lc.results import Reading
+from lc.threads import each
 from lc.weights import Model
 
 __all__ = ["Laid", "Layer"]
@@ -85,8 +86,7 @@ class Laid:
         faces = {row: self._onto(reading) for row, reading in enumerate(readings) if reading.maps is not None}
         latents: dict[int, Tensor] = {}
         for name, layer in asked.items():
-            made = {row: LAYERS[layer].make(face, style) for row, face in faces.items()}
-            drawn = {row: pixels for row, pixels in made.items() if pixels is not None}
+            drawn = _drawn(layer, faces, style)
             fresh = [row for row in drawn if row not in latents]
             after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}
             encoded = self._encoded([faces[row].rgb for row in fresh] + [face.rgb for face in after.values()])
@@ -133,6 +133,16 @@ class Laid:
         inner = 1 / (1 + 2 * MARGIN)
         face = Face(reading.wide.astype(np.float32), dict(zip(classes, maps, strict=True)), inner)
         return replace(face, turn=_turn(reading, face))
+
+
+def _drawn(layer: str, faces: Mapping[int, Face], style: int) -> dict[int, Floats]:
+    """A layer for each of the faces that it can be laid onto, by row."""
+
+    def make(face: Face) -> Floats | None:
+        return LAYERS[layer].make(face, style)
+
+    made = each(make, list(faces.values()))
+    return {row: pixels for row, pixels in zip(faces, made, strict=True) if pixels is not None}
 
 
 def _turn(reading: Reading, onto: Face) -> float | None:

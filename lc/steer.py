@@ -21,6 +21,7 @@ from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
 from lc.memory import Kept
 from lc.results import Bytes, Located, Reading
+from lc.threads import each
 from lc.weights import Model
 
 __all__ = ["Steerer", "steering_of"]
@@ -64,7 +65,11 @@ class Steerer:
         if self._parser is None:
             return [None] * len(located)
         size = self._parser.config.image_size
-        wide = [np.array(wide_crop(one.photo.rgb, one.aligned, size)) for one in located]
+
+        def around(one: Located) -> Bytes:
+            return np.array(wide_crop(one.photo.rgb, one.aligned, size))
+
+        wide = each(around, located)
         maps: list[Maps] = []
         for first in range(0, len(wide), _BATCH):
             x = torch.from_numpy(np.stack(wide[first : first + _BATCH])).permute(0, 3, 1, 2).to(self._place) / 255

@@ -17,8 +17,7 @@ from lc.memory import Kept
 
 __all__ = ["correct"]
 
-# Of the faces edited last, what is read where changes are measured from: the same for all edits of a face, but for those
-# of other lines. A few hundred bytes each.
+# Of the faces edited last, what is read where changes are measured from: edits of a face with the same lines share it.
 _SEEN: Kept[Tensor] = Kept(64)
 
 

@@ -387,9 +387,11 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
 
     placed = place(np.concatenate([layers.added, layers.cover], 2))
     marked = None if layers.transfer is None else place(layers.transfer[1])
-    # Most of a photo stays; what is added is as far as grain is looked at around it.
-    box = _box(placed.any(2) if marked is None else placed.any(2) | (marked[..., 0] > 0), _NEAR)
+    # Most of a photo stays.
+    box = _box(np.any(placed != 0 if marked is None else np.concatenate([placed, marked], 2) != 0, axis=2), _NEAR)
     photo = pixels[box].astype(np.float32)
+    if not photo.size:
+        return pixels
     added, cover = placed[box][..., :3], placed[box][..., 3:]
     smooth = None if layers.smooth is None else place(layers.smooth)[box]
     result, touched = photo, cover
