@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from lc.editor import FaceEditor
 from train.attributes import ATTRIBUTES
@@ -18,6 +19,7 @@ from test_ui import uploaded  # noqa: E402
 
 from lc.ui.making import Endpoints  # noqa: E402
 from lc.ui.storage import Folder  # noqa: E402
+from lc.ui.texts import use  # noqa: E402
 
 
 @pytest.fixture
@@ -37,6 +39,17 @@ def test_endpoints_turn_errors_into_sentences(tiny_editor: FaceEditor, folder: F
             endpoints.edit(photo, changes, 0.5, "actor")  # type: ignore[arg-type]
     with pytest.raises(gr.Error, match="not here any more"):
         endpoints.describe({"path": str(astronaut)})
+
+
+def test_programs_are_answered_in_the_servers_language(tiny_editor: FaceEditor, folder: Folder, tmp_path: Path) -> None:
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (200, 200), "white").save(blank)
+    use("de")
+    try:
+        with pytest.raises(gr.Error, match="wurde kein Gesicht gefunden"):
+            Endpoints(tiny_editor, folder).describe(uploaded(folder, blank))
+    finally:
+        use("en")
 
 
 BAD_NUMBERS = [math.nan, math.inf, -math.inf, None, "", "x", True, -1, 1e300, 10**400, [], {}]

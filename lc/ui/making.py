@@ -256,9 +256,9 @@ class Endpoints:
                 path = self.pictures.edited(edit)
         report = {
             name: getattr(edit, name)
-            for name in ("before", "after", "z_distance", "similarity", "steps", "converged", "seconds", "warning")
+            for name in ("before", "after", "z_distance", "similarity", "steps", "converged", "seconds")
         }
-        return path, report
+        return path, {**report, "warning": translated(edit.warning) if edit.warning else None}
 
     def sample(
         self, count: float, changes: dict[str, Strength] | None, seed: float | str, realism: bool
@@ -300,4 +300,4 @@ def _sentences() -> Iterator[None]:
     try:
         yield
     except LatentConstraintsError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise gr.Error(translated(error), print_exception=False) from error
