@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lc.attributes import Changes
-from lc.weights import Model
+from lc.model import Model
 
 __all__ = ["Draws"]
 

@@ -21,22 +21,21 @@ from lc.constraints import Attribute, Constraint, for_rows
 from lc.crops import to_pictures, to_tensor
 from lc.edit.optimiser import Step, rms
 from lc.edit.problem import Problem, changes_of, constraints_of, pose, wanted_changes
-from lc.edit.solve import act, still, trajectory
+from lc.edit.solve import act, checked, still, trajectory
 from lc.edit.space import LatentSpace
-from lc.errors import LatentConstraintsError
 from lc.faces import Aligned, Face, Photo
-from lc.invert import invert
 from lc.laid import Layer
 from lc.locate import Source, locate, take
-from lc.numbers import number
+from lc.model import Model
 from lc.paths import DEFAULT_WEIGHTS
+from lc.readings import Reader
 from lc.results import Edit, Located, Progress, Reading, Sample
-from lc.sampling import generated
+from lc.sampling import samples
 from lc.steer import Steerer
 from lc.taught import TaughtAttribute
 from lc.taught_actor import train_actor
 from lc.teach import learn
-from lc.weights import Model, load_model
+from lc.weights import load_model
 from lc.witness import Witness
 
 __all__ = ["DEFAULT_WEIGHTS", "Edit", "FaceEditor", "Method", "Progress", "Reading", "Sample"]
@@ -63,6 +62,7 @@ class FaceEditor:
         self.inversion_steps = tuning.inversion_steps if inversion_steps is None else inversion_steps
         self.correction_steps = tuning.correction_steps if correction_steps is None else correction_steps
         self.steerer = Steerer(model)
+        self.reader = Reader(self.space, self.steerer, self.inversion_steps)
         self.device = model.statistics.mean.device
         self.witness = Witness(model.witness, model.attributes, model.parser) if model.witness else None
 
@@ -111,29 +111,9 @@ class FaceEditor:
         """One of a photo's faces and its crop. Arguments and errors are those of `read`."""
         return take(photo, faces, self.model.generator.image_size, face)
 
-    @torch.inference_mode()
     def read_located(self, located: Sequence[Located]) -> list[Reading]:
         """The second half of `read`, batched."""
-        model, readings = self.model, list[Reading]()
-        for first in range(0, len(located), _BATCH):
-            chunk = located[first : first + _BATCH]
-            images = to_tensor([aligned.crop for *_, aligned in chunk], self.device)
-            z, decoded = invert(
-                model.generator,
-                images,
-                model.tuning,
-                statistics=model.statistics,
-                steps=self.inversion_steps,
-                perceptual=model.perceptual,
-            )
-            pictures, probabilities = self._show(z, decoded), self._probabilities(z)
-            attributes = [self.attributes.named(row) for row in probabilities]
-            parsed = self.steerer.parsed(chunk, attributes)
-            readings += [
-                Reading(*one, z[row].cpu(), pictures[row], attributes[row], *(parsed[row] or ()))
-                for row, one in enumerate(chunk)
-            ]
-        return readings
+        return self.reader(located)
 
     # --- edits -----------------------------------------------------------------------------------------------------
 
@@ -211,7 +191,7 @@ class FaceEditor:
         style: int = 0,
     ) -> list[Edit]:
         """The same edit of many photos, batched. See `edit`; constraints with rows have one per photo."""
-        identity = _check(identity, method)
+        identity = checked(identity, method)
         wanted = [*constraints_of(self.space, set or {}), *constraints]
         edits: list[Edit] = []
         for first in range(0, len(readings), _BATCH):
@@ -243,7 +223,7 @@ class FaceEditor:
 
         Asked after each step, `stop` ends the trajectory where it stands when it says True. See `edit` for the rest.
         """
-        identity = _check(identity, "optimise")
+        identity = checked(identity, "optimise")
         begun = time.perf_counter()
         wanted = [*constraints_of(self.space, set or {}), *constraints]
         problem, layers = self._problem([reading], wanted, preserve, style)
@@ -283,7 +263,7 @@ class FaceEditor:
         begun: float,
     ) -> list[Edit]:
         distances = rms(step.z - problem.z, self.space.sigma_bar).tolist()
-        pictures, after = self._show(step.z, step.pictures), self._probabilities(step.z)
+        pictures, after = self._show(step.z, step.pictures), self.space.probabilities(step.z)
         if problem.empty:  # nothing is wanted: not even a rounding may tell the edit from its reconstruction
             pictures = [reading.reconstruction for reading in readings]
         served, _ = changes_of(self.space, constraints)
@@ -300,13 +280,15 @@ class FaceEditor:
                 changes=changes,
                 edited=pictures[row],
                 z_edited=step.z[row].cpu().clone(),
-                after=self.attributes.named(after[row]),
+                after=after[row],
                 z_distance=distances[row],
                 similarity=self.model.calibration.similar(distances[row]),
                 steps=int(step.taken[row]),
                 converged=bool(step.done[row]),
                 seconds=seconds,
-                warning=self._warning(reading, changes, targets[row]) if bool(problem.edited[row].any()) else None,
+                warning=self.steerer.warning(reading, changes, targets[row])
+                if bool(problem.edited[row].any())
+                else None,
                 constraints=tuple(for_rows(list(problem.others.values()), row, 1, self.device)),
                 steering=steering[row],
                 witness=self.witness,
@@ -316,15 +298,6 @@ class FaceEditor:
             )
             for row, reading in enumerate(readings)
         ]
-
-    def _warning(self, reading: Reading, changes: Mapping[str, Strength], target: Sequence[float]) -> str | None:
-        """Why the edit may not look real, or may not show; None where nothing says so."""
-        doubt, tone = self.model.reliability.doubt, self.steerer.tone(reading)
-        return (
-            self.steerer.scarce(reading, changes)
-            or self.attributes.warning(target)
-            or doubt(self.attributes, changes, reading.attributes, tone)
-        )
 
     # --- new attributes ----------------------------------------------------------------------------------------
 
@@ -408,20 +381,7 @@ class FaceEditor:
             UnknownAttributeError: a name in `set` is not an attribute.
             LatentConstraintsError: n or seed is out of range, or an attribute is wanted by a strength.
         """
-        found = generated(self.space, n, set or {}, seed, constraints, realism, _BATCH)
-        return [sample for z, y in found for sample in self._samples(z, y)]
-
-    @torch.inference_mode()
-    def _samples(self, z: Tensor, y: Tensor) -> list[Sample]:
-        pictures, probabilities = self._show(z), self._probabilities(z)
-        shown = self.model.upsampler.enlarged(pictures) if self.model.upsampler else pictures
-        wanted = [{name: v >= 0.5 for name, v in self.attributes.named(row).items()} for row in y.tolist()]
-        return [
-            Sample(
-                shown[row], pictures[row], z[row].cpu().clone(), wanted[row], self.attributes.named(probabilities[row])
-            )
-            for row in range(len(z))
-        ]
+        return list(samples(self.space, n, set or {}, seed, constraints, realism, _BATCH))
 
     # --- pictures out ----------------------------------------------------------------------------------------------
 
@@ -433,18 +393,3 @@ class FaceEditor:
     @torch.inference_mode()
     def _show(self, z: Tensor, decoded: Tensor | None = None) -> list[Image.Image]:
         return to_pictures(self.model.generator.decode(z) if decoded is None else decoded)
-
-    @torch.inference_mode()
-    def _probabilities(self, z: Tensor) -> list[list[float]]:
-        values: list[list[float]] = torch.sigmoid(self.space.attribute_critic(z)).tolist()
-        return values
-
-
-def _check(identity: float, method: str) -> float:
-    """The identity as a number; raises LatentConstraintsError."""
-    if method not in ("actor", "optimise"):
-        raise LatentConstraintsError("There is no method {method!r}: choose actor or optimise.", method=method)
-    try:
-        return number(identity, 0, 1)
-    except LatentConstraintsError as error:
-        raise LatentConstraintsError("Identity: {wrong}", wrong=error.sentence) from error

@@ -25,9 +25,9 @@ from lc.faces.layers import LAYERS
 from lc.faces.steering import MARGIN
 from lc.generator import EncodingGenerator
 from lc.memory import Kept
+from lc.model import Model
 from lc.results import Reading
 from lc.threads import each
-from lc.weights import Model
 
 __all__ = ["Laid", "Layer"]
 

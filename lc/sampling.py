@@ -1,13 +1,15 @@
-"""Latents of generated faces that meet constraints: drawn, moved by the actor, refined by the optimiser."""
+"""Generated faces that meet constraints: drawn, moved by the actor, refined by the optimiser."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from lc.attributes import Strength
 from lc.constraints import Constraint, for_rows
+from lc.crops import to_pictures
 from lc.draw import Draws
 from lc.edit.actor import generate
 from lc.edit.problem import changes_of, constraints_of, wanted_changes
@@ -16,8 +18,9 @@ from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError
 from lc.generator import from_prior
 from lc.numbers import MAX_COUNT, whole_number
+from lc.results import Sample
 
-__all__ = ["generated"]
+__all__ = ["generated", "samples"]
 
 
 def generated(
@@ -60,3 +63,27 @@ def generated(
             z = generate(space, z, y)
         rest = dict(zip(others, for_rows(list(others.values()), first, len(z), device), strict=True))
         yield refine_samples(space, z, y, changes, rest, realism), y
+
+
+def samples(
+    space: LatentSpace,
+    n: int,
+    set: Mapping[str, Strength],
+    seed: int,
+    constraints: Sequence[Constraint],
+    realism: bool,
+    batch: int,
+) -> Iterator[Sample]:
+    """The faces of `generated`, whose arguments these are."""
+    for z, y in generated(space, n, set, seed, constraints, realism, batch):
+        yield from _shown(space, z, y)
+
+
+@torch.inference_mode()
+def _shown(space: LatentSpace, z: Tensor, y: Tensor) -> list[Sample]:
+    """What is made of latents (B, latent), for label vectors (B, A) in {0, 1}."""
+    model = space.model
+    pictures, read = to_pictures(model.generator.decode(z)), space.probabilities(z)
+    shown = model.upsampler.enlarged(pictures) if model.upsampler else pictures
+    wanted = [{name: v >= 0.5 for name, v in space.attributes.named(row).items()} for row in y.tolist()]
+    return [Sample(shown[row], pictures[row], z[row].cpu().clone(), wanted[row], read[row]) for row in range(len(z))]

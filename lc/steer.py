@@ -20,9 +20,9 @@ from lc.faces.steering import MARGIN, Maps, Steering, of_face, wide_crop
 from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
 from lc.memory import Kept
+from lc.model import Model
 from lc.results import Bytes, Located, Reading
 from lc.threads import each
-from lc.weights import Model
 
 __all__ = ["Steerer", "steering_of"]
 
@@ -50,7 +50,7 @@ class Steerer:
 
     def __init__(self, model: Model) -> None:
         self._parser, self._attributes, self._laid = model.parser, model.attributes, Laid(model)
-        self._exemplars = model.exemplars
+        self._exemplars, self._reliability = model.exemplars, model.reliability
         self._place, self._latent = model.statistics.mean.device, model.generator.latent
 
     @torch.inference_mode()
@@ -98,6 +98,20 @@ class Steerer:
             float(np.median(to_lab(reading.wide[skin][None].astype(np.float32))[..., 0]))
             if skin.sum() > _SKIN
             else None
+        )
+
+    def warning(self, reading: Reading, changes: Mapping[str, Strength], target: Sequence[float]) -> str | None:
+        """Why the edit may not look real, or may not show; None where nothing says so.
+
+        Args:
+            reading, changes: the photo, and what was asked for.
+            target: (A,), the label vector that follows from that.
+        """
+        doubt, tone = self._reliability.doubt, self.tone(reading)
+        return (
+            self.scarce(reading, changes)
+            or self._attributes.warning(target)
+            or doubt(self._attributes, changes, reading.attributes, tone)
         )
 
     def scarce(self, reading: Reading, changes: Mapping[str, Strength]) -> Sentence | None:

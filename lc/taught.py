@@ -25,8 +25,8 @@ from lc.constraints import Taught
 from lc.errors import LatentConstraintsError, OtherGeneratorError, Sentence, WeightsError
 from lc.files import write_bytes
 from lc.learned import checksum_of
+from lc.model import Model
 from lc.tensors import check_finite, parse_tensors
-from lc.weights import Model
 
 __all__ = [
     "MOST_BYTES",

@@ -17,6 +17,8 @@ from tiny import LATENT, write_tiny_weights
 
 from lc.contrast import save_contrast
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
+from lc.few_shot import fit
+from lc.generator import Posterior
 from lc.weights import load_statistics
 from train.attributes import ATTRIBUTES
 
@@ -89,6 +91,15 @@ def contrasted_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def contrasted_editor(contrasted_weights: Path) -> FaceEditor:
     return FaceEditor.load(contrasted_weights, device="cpu")
+
+
+@pytest.fixture
+def taught(contrasted_editor: FaceEditor) -> list[Any]:
+    """One attribute, Red_face, that was taught to the tiny model."""
+    chance = torch.Generator().manual_seed(1)
+    sides = [torch.randn(40, LATENT, generator=chance) for _ in range(2)]
+    sides[0][:, 0] += 2
+    return [fit(contrasted_editor.space, "Red_face", *(Posterior(z, torch.full_like(z, 0.3)) for z in sides))]
 
 
 @pytest.fixture(scope="session")

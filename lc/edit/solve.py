@@ -19,8 +19,24 @@ from lc.edit.actor import propose_corrected
 from lc.edit.optimiser import Step, optimise
 from lc.edit.problem import Problem
 from lc.edit.space import LatentSpace
+from lc.errors import LatentConstraintsError
+from lc.numbers import number
 
-__all__ = ["act", "refine_samples", "still", "trajectory"]
+__all__ = ["act", "checked", "refine_samples", "still", "trajectory"]
+
+
+def checked(identity: float, method: str) -> float:
+    """The place of the identity slider as a number in [0, 1].
+
+    Raises:
+        LatentConstraintsError: it is none, or there is no such method.
+    """
+    if method not in ("actor", "optimise"):
+        raise LatentConstraintsError("There is no method {method!r}: choose actor or optimise.", method=method)
+    try:
+        return number(identity, 0, 1)
+    except LatentConstraintsError as error:
+        raise LatentConstraintsError("Identity: {wrong}", wrong=error.sentence) from error
 
 
 def still(problem: Problem) -> Step:

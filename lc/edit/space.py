@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from lc.critics import folded
-from lc.weights import Model
+from lc.model import Model
 
 __all__ = ["LatentSpace"]
 
@@ -31,6 +32,11 @@ class LatentSpace:
         self.sigma_bar = model.statistics.sigma_bar
         self.attribute_critic, self.critic = folded(model.attribute_critic), folded(model.critic)
         self.typical_radius = float((model.statistics.gain * model.statistics.std).norm())
+
+    @torch.inference_mode()
+    def probabilities(self, z: Tensor) -> list[dict[str, float]]:
+        """What D_attr reads at latents (B, latent), by attribute name, each in [0, 1]."""
+        return [self.attributes.named(row) for row in torch.sigmoid(self.attribute_critic(z)).tolist()]
 
     def radius(self, z: Tensor) -> Tensor:
         """(B,), how far latents are from the mean, in the space that the actor sees; never 0."""

@@ -1,0 +1,55 @@
+"""Photos whose faces were found, read: latents, attributes, and what the face parser sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from lc.crops import to_pictures, to_tensor
+from lc.edit.space import LatentSpace
+from lc.invert import invert
+from lc.results import Located, Reading
+from lc.steer import Steerer
+
+__all__ = ["Reader"]
+
+_BATCH = 64
+
+
+class Reader:
+    """Reads photos.
+
+    Args:
+        space: of the model.
+        steerer: of the same; parses them.
+        inversion_steps: see `lc.editor.FaceEditor`.
+    """
+
+    def __init__(self, space: LatentSpace, steerer: Steerer, inversion_steps: int) -> None:
+        self._space, self._steerer, self._steps = space, steerer, inversion_steps
+
+    def __call__(self, located: Sequence[Located]) -> list[Reading]:
+        """A reading of each, in their order."""
+        batches = (located[first : first + _BATCH] for first in range(0, len(located), _BATCH))
+        return [reading for batch in batches for reading in self._read(batch)]
+
+    @torch.inference_mode()
+    def _read(self, located: Sequence[Located]) -> list[Reading]:
+        """The same of so many as go through the nets together."""
+        model = self._space.model
+        images = to_tensor([aligned.crop for *_, aligned in located], model.statistics.mean.device)
+        z, decoded = invert(
+            model.generator,
+            images,
+            model.tuning,
+            statistics=model.statistics,
+            steps=self._steps,
+            perceptual=model.perceptual,
+        )
+        pictures, attributes = to_pictures(decoded), self._space.probabilities(z)
+        parsed = self._steerer.parsed(located, attributes)
+        return [
+            Reading(*one, z[row].cpu(), pictures[row], attributes[row], *(parsed[row] or ()))
+            for row, one in enumerate(located)
+        ]
