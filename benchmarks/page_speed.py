@@ -49,18 +49,19 @@ const look = () => {
 requestAnimationFrame(look);
 """
 
-# Does something, and notes when the picture that answers it stands on the stage: milliseconds in `window.waited`, or a
-# sentence in `window.refused`. An answer has a serial of its own, whether or not its picture differs from the last.
-_TIMED = """([kind, name]) => {
+# Does something, and says when the picture that answers it stands on the stage: milliseconds, a sentence where the page
+# refuses, or nothing where it has waited in vain. An answer has a serial of its own, whether or not its picture differs
+# from the last. The browser says so by itself: asked again and again, it would have less time for what is measured.
+_TIMED = """([kind, name, patience]) => new Promise((done) => {
   const picture = document.querySelector(".lc-after"), old = lc.state.serial, begun = performance.now();
-  window.waited = window.refused = 0;
+  setTimeout(done, patience, null);
   const hear = async () => {
     const fault = document.querySelector(".lc-fault");
     if (lc.state.serial === old && fault.hidden) return;
     lc.hear.splice(lc.hear.indexOf(hear), 1);
-    if (!fault.hidden) return window.refused = fault.textContent;
+    if (!fault.hidden) return done(fault.textContent);
     await picture.decode();
-    requestAnimationFrame(() => requestAnimationFrame(() => { window.waited = performance.now() - begun; }));
+    requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - begun)));
   };
   lc.hear.push(hear);
   if (kind === "tap") document.querySelector(`[data-name=${name}]`).click();
@@ -70,7 +71,7 @@ _TIMED = """([kind, name]) => {
     slider.value = Number(slider.value) > 0.7 ? 0.55 : Number(slider.value) + 0.05;
     slider.dispatchEvent(new Event("change", { bubbles: true }));
   }
-}"""
+})"""
 
 # Notes when another face is on the stage and when the tiles of its attributes are; begins as soon as a file is chosen.
 # Tiles under "More changes" stay empty until somebody opens that.
@@ -190,10 +191,12 @@ def _visit(chromium: Browser, address: str) -> Page:
 
 
 def _timed(page: Page, kind: str, name: str) -> float:
-    page.evaluate(_TIMED, [kind, name])
-    value = _wait(page, "window.waited", f"the picture after {kind} {name}".rstrip())
+    value = page.evaluate(_TIMED, [kind, name, 1000 * _PATIENCE])
+    if not isinstance(value, float | int):
+        said = f"and the page said: {value}" if value else f"{_PATIENCE:.0f} seconds"
+        raise SystemExit(f"Waited for the picture after {kind} {name}, {said}")
     page.wait_for_timeout(150)  # what follows the picture
-    return value
+    return float(value)
 
 
 def _wait(page: Page, value: str, what: str) -> float:
