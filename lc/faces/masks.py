@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Mask", "grown", "largest", "shrunk", "smooth_step", "soft"]
+__all__ = ["Mask", "box_of", "grown", "largest", "shrunk", "smooth_step", "soft"]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -39,3 +39,12 @@ def largest(mask: Mask) -> Mask:
     """The largest connected part."""
     count, labels, sizes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     return np.asarray(labels == 1 + int(sizes[1:, cv2.CC_STAT_AREA].argmax())) if count > 1 else mask
+
+
+def box_of(mask: Mask, around: int = 0) -> tuple[slice, slice]:
+    """The rows and columns that hold all of a mask, and so many more on each side."""
+    down, along = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not len(down):
+        return slice(0, 0), slice(0, 0)
+    rows, columns = (slice(max(0, int(one[0]) - around), int(one[-1]) + 1 + around) for one in (down, along))
+    return rows, columns
