@@ -344,9 +344,9 @@ def aged(photo: Image.Image, creases: float, nose: tuple[float, float] | None = 
 @settings(max_examples=15, deadline=None)
 @given(creases=st.floats(-0.9, 2.0), light=st.integers(60, 220))
 def test_lines_of_the_skin_go_deeper_or_fainter_and_nothing_else_changes(creases: float, light: int) -> None:
-    photo, lines = lined(light, round(0.12 * light))
+    photo, lines = lined(light, round(0.06 * light))
     change = aged(photo, creases)
-    at = change[lines].mean() / (0.12 * light)
+    at = change[lines].mean() / (0.06 * light)
     assert -at == pytest.approx(0.85 * creases, abs=0.35)  # in parts of their depth
     skin = np.zeros_like(lines)
     skin[40:80, 34:62] = True

@@ -22,7 +22,9 @@ __all__ = ["creased"]
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
 _FINEST, _WIDEST = 0.25, 2.25  # deviations between whose blurs a line shows, in crop pixels: grain and cheeks do not
-_DEEPEST = 0.1  # parts of the skin's light: what is darker or lighter than its surroundings by more is no line
+# Parts of the skin's light: what is darker or lighter than its surroundings by more is no line; and how much of a line
+# counts where it goes deeper, for shadows would look like dirt.
+_DEEPEST, _COUNTS = 0.1, 0.05
 _RIDGES = 0.35  # of what lines gain, what the skin between them does: more of it shines
 _INSIDE = 1.0  # crop pixels from the skin's border on which there are lines: brows and nostrils have edges
 _DARK = 12.0  # grey levels below which parts of the light say nothing
@@ -47,6 +49,7 @@ def creased(place: Place, canvas: _Floats, amount: float, parts: Parts) -> _Floa
     fine = blurred(canvas @ LUMA, max(_FINEST * place.fine, 0.1))
     depth = ((fine - about) / np.maximum(about, _DARK)).clip(-_DEEPEST, _DEEPEST)
     if amount > 0:
+        depth = depth.clip(-_COUNTS, _COUNTS)
         depth = np.where(depth < 0, depth, _RIDGES * depth)
     radius = max(1, round(_INSIDE * place.unit))
     sure = smooth_step(parts.before["skin"], 0.5, 0.8)
