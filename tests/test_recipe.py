@@ -241,6 +241,8 @@ def test_a_stage_says_how_it_was_made(bench: Path, go: Actions) -> None:
     weights = json.loads((bench / "runs" / "toy" / "last" / "weights" / "provenance.json").read_text())
     assert [stage["stage"] for stage in weights["stages"]] == ["first", "last"]
     assert list(weights["stages"][0]["data"]) == ["text"]
+    assert weights["stages"][0]["data"]["text"]["path"] == "@text"
+    assert str(bench) not in json.dumps(weights)  # what travels does not say where its maker keeps things
 
 
 def test_a_stage_that_fails_stops_the_recipe(bench: Path, go: Actions) -> None:

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -219,10 +219,25 @@ def _execute(recipe: Recipe, plan: Plan, data: dict[str, dict[str, Any]], lock: 
     }
     if job.stage.kind.result == "weights":
         others = [_read(recipe.folder / name / RECORD) for name in recipe.upstream(job.stage.name)[:-1]]
-        write_json(job.result / PROVENANCE, {"stages": [*others, record]})
+        # Weights travel: where their maker keeps photos is nobody's business.
+        places = {str(data.path): f"@{title}" for title, data in recipe.data.items()}
+        places |= {str(recipe.source): recipe.source.name, str(recipe.folder): f"runs/{recipe.folder.name}"}
+        write_json(job.result / PROVENANCE, _renamed({"stages": [*others, record]}, places))
     write_json(job.folder / RECORD, record)
     (job.folder / STARTED).unlink()
     print(f"{name}: done in {record['minutes']:.2f} minutes, {record['cpu_minutes']:.2f} of a core", flush=True)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """JSON in which paths, and those of what is in them, have other names."""
+    if isinstance(value, dict):
+        return {key: _renamed(one, names) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_renamed(one, names) for one in value]
+    if not isinstance(value, str | Path):
+        return value
+    text = str(value)
+    return next((new + text[len(old) :] for old, new in names.items() if f"{text}/".startswith(f"{old}/")), value)
 
 
 def _begin(job: Job, plan: Plan) -> float:
