@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from processes import finish, kill_in_the_middle, logged, reached, same
 
 from lc.classifier import Classifier, ClassifierConfig
-from lc.editor import FaceEditor
+from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.errors import WeightsError
 from lc.gan import GAN, GANConfig
 from lc.generator import EncodingGenerator
@@ -151,3 +152,13 @@ def test_a_gan_becomes_a_folder_that_edits_photos(
     edit = editor.edit(editor.read(astronaut), {"Smiling": False})
     assert edit.edited.size == (64, 64)
     assert len(editor.sample(2, {"Eyeglasses": True})) == 2
+
+
+def test_the_gan_that_ships_edits_photos_and_makes_faces_as_the_vae_does(astronaut: Path) -> None:
+    editor = FaceEditor.load(DEFAULT_WEIGHTS.parent / "gan-64", device="cpu")
+    assert not isinstance(editor.model.generator, EncodingGenerator)
+    edit = editor.edit(editor.read(astronaut), {"Black_Hair": True})
+    assert edit.after["Black_Hair"] > 0.5 > edit.before["Black_Hair"]
+    assert np.abs(np.asarray(edit.result, np.int32) - np.asarray(edit.reading.photo.rgb, np.int32)).max() > 30
+    faces = editor.sample(24, {"Smiling": True})
+    assert sum(face.attributes["Smiling"] > 0.5 for face in faces) >= 22
