@@ -1,6 +1,6 @@
 """Takes README's pictures: `python -m benchmarks.page_pictures`. They show the astronaut.
 
-docs/edits.png is the photo and its edits, the others the page in Chromium.
+docs/edits.png is the photo and its edits, docs/walk.webp the optimiser's way to one, the others the page in Chromium.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.browser import ROOT, opened
 from lc.editor import FaceEditor
+from lc.faces import paste
+from lc.results import animated
 from lc.ui.stage import head
 
 #: Of each picture: width and height of the window, and light or dark.
@@ -32,6 +34,7 @@ EDITS: dict[str, tuple[dict[str, bool], int]] = {
     "younger": ({"Young": True}, 0),
     "more male": ({"Male": True}, 0),
 }
+WALK = {"Male": True, "Smiling": False}
 _COLUMNS, _SIDE, _LINE = 6, 220, 28  # pictures side by side; pixels of one, and of the words below
 
 
@@ -50,6 +53,19 @@ def edits(path: Path) -> None:
     sheet.save(path)
 
 
+def walk(path: Path) -> None:
+    """Write the optimiser's way to an edit, as the page shows and saves it: an animated WebP."""
+    editor = FaceEditor.load()
+    reading = editor.read(ROOT / "lc" / "ui" / "examples" / "astronaut.jpg")
+    pictures = []
+    for step in editor.edit_live(reading, WALK):
+        if step.edit is not None:
+            pictures.append(step.edit.result)
+        elif step.preview is not None:
+            pictures.append(paste(reading.photo.rgb, step.preview, reading.aligned, reading.reconstruction))
+    path.write_bytes(animated([picture.crop(head(reading)) for picture in pictures], side=320, pause=150))
+
+
 def main() -> None:
     """Serve the page, open it in each way, and write docs/NAME.png."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -57,6 +73,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7869, help="for the page (default: %(default)s)")
     arguments = parser.parse_args()
     edits(arguments.out / "edits.png")
+    walk(arguments.out / "walk.webp")
     with opened(arguments.port) as (address, chromium):
         for name, (width, height, theme) in PICTURES.items():
             page = chromium.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
