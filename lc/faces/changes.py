@@ -95,11 +95,12 @@ def steered(place: Place, change: Change, steering: Steering, parts: Parts, fini
     kept, replaced = change.kept, change.replaced * near
     if not _CUT & set(steering.acts_on):
         kept = kept * near
-    kept = kept * parts.allowed(set(steering.acts_on) - {steering.recolours})
+    redrawn = set(steering.acts_on) - {steering.recolours}
+    kept = kept * parts.allowed(redrawn)
     worn = grown_softly(parts.exchanged([name for name in WORN if name in steering.acts_on]), place.unit)
     kept, replaced = np.maximum(kept, worn), np.maximum(replaced, worn)
     # A beard has a chroma and strands that skin and hair have not.
-    beard = steering.begins > 0 and "hair" in steering.acts_on
+    beard = steering.begins > 0 and "hair" in redrawn
     if of_face(steering.acts_on) and not beard:
         change = _own_chroma(place, change, parts)
         if "hair" in steering.classes:  # what stays keeps its strands: the generator's are blots
