@@ -16,8 +16,8 @@ from lc.errors import WeightsError
 from lc.gan import GAN, GANConfig
 from lc.generator import EncodingGenerator
 from lc.weights import load_generator, load_statistics, save_classifier, save_generator
-from train.data import centre
-from train.decoded import draw, photolike
+from train.data import centre, load_celeba
+from train.decoded import DecodedConfig, latents_to_read, photolike, read
 from train.gan import Discriminator, DiscriminatorTask, GANTraining, GeneratorTask, maps_of, principal_components
 from train.inputs import load_generator_of
 
@@ -102,10 +102,25 @@ def test_draws_repeat_themselves(classifiers: Path) -> None:
     torch.manual_seed(0)
     gan = GAN(GANConfig(LATENT, (8, 8, 8, 8))).eval()
     classifier = Classifier(ClassifierConfig((8, 8, 8, 8))).eval()
-    one, two = (draw(gan, classifier, classifier, count, seed=3, batch=8) for count in (20, 20))
+    here = torch.device("cpu")
+    one, two = (
+        read(gan, classifier, classifier, latents_to_read(DecodedConfig(draws=20, seed=3), gan, here), batch)
+        for batch in (8, 8)
+    )
     assert all(a.equal(b) for a, b in zip(vars(one).values(), vars(two).values(), strict=True))
     assert one.z.shape == (20, LATENT)
     assert one.labels.shape == (20, 10)
+
+
+def test_codes_of_another_generator_are_refused(tmp_path: Path) -> None:
+    gan, here = GAN(GANConfig(LATENT, (8, 8, 8, 8))), torch.device("cpu")
+    for name, tensors in (("other", {"z": torch.zeros(4, LATENT + 1)}), ("none", {"mean": torch.zeros(4, LATENT)})):
+        safetensors.torch.save_file(tensors, tmp_path / name)
+    (tmp_path / "torn").write_bytes(b"{")
+    for name, wrong in (("other", "beside"), ("none", "no file of codes"), ("torn", "no file"), ("gone", "no file")):
+        with pytest.raises(WeightsError, match=wrong) as caught:
+            latents_to_read(DecodedConfig(codes=tmp_path / name), gan, here)
+        assert "\n" not in str(caught.value)
 
 
 def test_critics_say_what_a_generator_without_an_encoder_needs(tmp_path: Path) -> None:
@@ -137,10 +152,12 @@ def test_a_gan_becomes_a_folder_that_edits_photos(
     assert load_statistics(weights).sigma_bar.shape == (LATENT,)
     where = ["--weights", str(weights), "--classifiers", str(classifiers), "--celeba", str(celeba)]
     counts = ["--draws", "120", "--contrast", "20", "--threads", "1"]
-    printed = finish(["train.decoded", *where, *counts, "--out", str(tmp_path)])
-    assert "60 latents" in printed
-    kept = safetensors.torch.load_file(tmp_path / "latents.safetensors")
-    assert kept["mean"].shape == kept["std"].shape == (60, 1, LATENT)
+    codes = ["--codes", str(tmp_path / "gan" / "codes.safetensors"), "--kept", "1"]
+    for options, count in (([], 60), (codes, len(load_celeba(celeba, "train").images) * 2)):
+        printed = finish(["train.decoded", *where, *counts, *options, "--out", str(tmp_path)])
+        assert f"{count} latents" in printed
+        kept = safetensors.torch.load_file(tmp_path / "latents.safetensors")
+        assert kept["mean"].shape == kept["std"].shape == (count, 1, LATENT)
     nets = ("actor", "critic", "attribute-critic")
     flags = [word for net in nets for key, value in NETS.items() for word in (f"--{net}.{key}", value)]
     options = ["--vae", str(weights), "--guidance", str(weights), "--latents", str(tmp_path / "latents.safetensors")]

@@ -1,10 +1,11 @@
-"""Latents to learn critics from where a generator has no encoder: draws from its prior, read in their pictures.
+"""Latents to learn critics from where a generator has no encoder: what their pictures show is read in these.
 
-    python -m train.decoded --weights runs/gan/weights --classifiers weights/celeba-64 --celeba data/celebahq \\
-        --out runs/decoded
+    python -m train.decoded --weights runs/gan/weights --codes runs/gan/codes.safetensors --kept 1 \\
+        --classifiers weights/celeba-64 --celeba data/celebahq --out runs/decoded
 
-No photo's label takes part. Draws from the prior are decoded; the guidance classifier says what their pictures show,
-and of all draws those are kept whose pictures look most like photos: by the ratio of densities of photos and pictures
+No photo's label takes part. Latents are decoded, and the guidance classifier says what their pictures show: the codes
+at which a generator has learned to draw photos, where it has learned so (`train.gan`), else draws from the prior. Of
+all of them those are kept whose pictures look most like photos: by the ratio of densities of photos and pictures
 in the perceptual classifier's features, as discriminator rejection sampling has it (Azadi et al. 2019), both taken for
 Gaussians of one covariance, which makes the logarithm of the ratio linear. What is kept stands for q(z): the realism
 critic learns to tell it from the prior, the attribute critic what was read in it.
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 from lc.classifier import Classifier
 from lc.contrast import save_contrast
+from lc.errors import WeightsError
 from lc.files import write_bytes
 from lc.generator import Generator, from_prior
 from lc.weights import load_classifier, load_generator, load_statistics, save_classifier, to_device
@@ -32,12 +34,12 @@ from train.attributes import ATTRIBUTES
 from train.data import MARGIN, centre, load_celeba
 from train.engine import parse, program
 
-__all__ = ["DecodedConfig", "Drawn", "draw", "main", "photolike"]
+__all__ = ["DecodedConfig", "Drawn", "latents_to_read", "main", "photolike", "read"]
 
 
 @dataclass(frozen=True)
 class DecodedConfig:
-    """Draw latents from a generator's prior and read their pictures."""
+    """Read the pictures of a generator's latents."""
 
     out: Path = Path("runs/decoded")
     weights: Path = Path("runs/gan/weights")
@@ -47,9 +49,12 @@ class DecodedConfig:
     celeba: Path = Path("data/celebahq")
     photos: int = 4_000
     """Photos that pictures are compared with, the first of the training part."""
+    codes: Path | None = None
+    """Latents to read, "z" (N, latent), as train.gan writes them; none: draws from the prior."""
     draws: int = 40_000
+    """How many latents are read: the first of the codes, if there are more."""
     kept: float = 0.5
-    """Share of the draws that is kept."""
+    """Share of them that is kept."""
     contrast: int = 1_000
     """Latents in contrast.safetensors."""
     margin: int = MARGIN
@@ -65,7 +70,7 @@ class DecodedConfig:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Draws from a prior: (N, latent) z, (N, A) labels in {0, 1} that were read, (N, D) features of the pictures."""
+    """Latents: (N, latent) z, (N, A) labels in {0, 1} that were read, (N, D) features of the pictures."""
 
     z: Tensor
     labels: Tensor
@@ -76,19 +81,37 @@ class Drawn:
         return Drawn(*(x[rows] for x in vars(self).values()))
 
 
+def latents_to_read(config: DecodedConfig, generator: Generator, device: torch.device) -> Tensor:
+    """The codes, or draws from the prior, (N, latent).
+
+    Raises:
+        WeightsError: the file of codes is none, or the codes are another generator's.
+    """
+    if config.codes is None:
+        chance = torch.Generator().manual_seed(config.seed)
+        noise = torch.randn(config.draws, generator.latent, generator=chance)
+        return torch.cat([from_prior(generator, part.to(device)).cpu() for part in noise.split(512)])
+    try:
+        codes = safetensors.torch.load_file(config.codes)["z"]
+    except (OSError, KeyError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"{config.codes} is no file of codes: take the codes.safetensors of train.gan.") from error
+    if codes.ndim != 2 or codes.shape[1] != generator.latent:
+        raise WeightsError(
+            f"{config.codes} has codes of shape {tuple(codes.shape)}, and not (N, {generator.latent}): take those "
+            f"that were written beside {config.weights}."
+        )
+    return codes[: config.draws]
+
+
 @torch.inference_mode()
-def draw(
-    generator: Generator, guide: Classifier, perceptual: Classifier, count: int, seed: int, batch: int = 128
-) -> Drawn:
-    """Draw from the prior and read what is decoded."""
-    chance, device = torch.Generator().manual_seed(seed), next(guide.parameters()).device
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    noise = torch.randn(count, generator.latent, generator=chance)
-    for part in tqdm(noise.split(batch), desc="draw", leave=False):
-        z = from_prior(generator, part.to(device))
-        pictures = generator.decode(z)
-        parts.append((z.cpu(), guide.read(pictures).float().cpu(), perceptual.features(pictures).cpu()))
-    return Drawn(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+def read(generator: Generator, guide: Classifier, perceptual: Classifier, latents: Tensor, batch: int = 128) -> Drawn:
+    """Decode latents (N, latent), and read what is decoded."""
+    device = next(guide.parameters()).device
+    parts: list[tuple[Tensor, Tensor]] = []
+    for z in tqdm(latents.split(batch), desc="read", leave=False):
+        pictures = generator.decode(z.to(device))
+        parts.append((guide.read(pictures).float().cpu(), perceptual.features(pictures).cpu()))
+    return Drawn(latents, *(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
 def photolike(features: Tensor, photos: Tensor) -> Tensor:
@@ -115,7 +138,8 @@ def main() -> None:
     guide, perceptual = (load_classifier(config.classifiers, name) for name in ("guide", "perceptual"))
     size = generator.image_size
     images = load_celeba(config.celeba, "train", config.photos, image_size=size, margin=config.margin).images
-    drawn = draw(generator, guide.to(device), perceptual.to(device), config.draws, config.seed)
+    latents = latents_to_read(config, generator, device)
+    drawn = read(generator, guide.to(device), perceptual.to(device), latents)
     with torch.inference_mode():
         photos = torch.cat([perceptual.features(centre(x, size).to(device)).cpu() for x in images.split(128)])
     score = photolike(drawn.features, photos)

@@ -10,7 +10,8 @@ faces (Zhao et al. 2020), R1 on the features (Mescheder et al. 2018), an average
 Part of each batch begins at codes of photos, the whitened principal components of their pixels, where GLO begins too
 (Bojanowski et al. 2018), and is to look like these photos; the rest is drawn from the prior N(0, I), whose mean and
 covariance the codes have. So every photo has its place, rare ones as well, and training takes a small part of the
-pictures that a GAN takes otherwise. The codes are no part of what is written: photos go in by inversion.
+pictures that a GAN takes otherwise. The weights folder has no part of that, and photos go in by inversion;
+codes.safetensors beside it has the training photos' codes, see `train.decoded --codes`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,6 +29,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from lc.classifier import Classifier, feature_distance
 from lc.errors import LatentConstraintsError
+from lc.files import write_bytes
 from lc.gan import GAN, GANConfig
 from lc.invert import measured_statistics
 from lc.tuning import Tuning
@@ -294,6 +297,16 @@ class GANStage(Stage[GANTraining]):
         return dict(zip(PARTS, parts, strict=True)) | {"discriminator": loss, "real_told": real, "fake_told": fake}
 
     @torch.no_grad()
+    def save_codes(self, path: Path) -> None:
+        """Every photo's code and its mirror image's, "z" (2 N, latent), in no order."""
+        assert self.codes is not None
+        parts = []
+        for rows in torch.randperm(len(self.images), generator=seeded(self.seed, 0)).split(512):
+            photos = self.photos(rows)
+            parts.append(torch.stack([self.codes(photos), self.codes(photos.flip(3))], dim=1).flatten(0, 1))
+        write_bytes(path, safetensors.torch.save({"z": torch.cat(parts)}))
+
+    @torch.no_grad()
     def measure(self, done: int) -> Mapping[str, float]:
         self.draw(self.averaged("generator"), self.config.out / "samples.png")
         return {}
@@ -312,8 +325,10 @@ class GANStage(Stage[GANTraining]):
         save_statistics(weights, measured_statistics(gan, config.sigma_x))
         inversion = {"inversion_steps": INVERSION_STEPS, "inversion_contrast": 0.0, "sigma_x": config.sigma_x}
         save_tuning(weights, Tuning.from_dict({**LEGACY_TUNING, **inversion}))
-        self.codes = self.codes.cpu() if self.codes is not None else None
         self.device = torch.device("cpu")
+        if self.codes is not None:
+            self.codes = self.codes.cpu()
+            self.save_codes(config.out / "codes.safetensors")
         with torch.no_grad():
             self.draw(gan, config.out / "samples.png")
         return f"weights in {weights}"
