@@ -73,7 +73,8 @@ class Attribute:
         acts_on: the parts of a face, among the parser's classes, that a change of it may touch; empty: all of the
             person.
         begins: how far down an aligned crop a change begins, in parts of its side: a smile, under the nose.
-        spares: landmarks about which a change leaves the face as it is, of "nose".
+        spares: where a change leaves the face as it is: about the "nose"; and the "mouth", which takes on other colours
+            and no other form.
         creases: how much deeper the lines of the skin are without it, and with it, see `lc.faces.creases`: 1 is twice
             as deep, -1 is none.
         recolours: the part whose colour it is, and nothing else.
@@ -81,7 +82,8 @@ class Attribute:
         part: the part whose presence it is, such as glasses; empty: none's.
         lacks: the part whose absence it is, as a bald head is hair's; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
-        lays: which of `lc.faces.layers` shows it in a photo, where its generator cannot; empty: none.
+        lays: which of `lc.faces.layers` shows what its title says in a photo, where its generator cannot; empty: none.
+        adds: which of them goes over what the generator draws where what its title says comes; empty: none.
         people: what to call people without it, and with it, in a sentence that says on whom an edit seldom works, such
             as "women" and "men"; empty texts: no such sentence is said of them.
     """
@@ -101,6 +103,7 @@ class Attribute:
     lacks: str = ""
     shades: bool = False
     lays: str = ""
+    adds: str = ""
     people: tuple[str, str] = ("", "")
 
     @classmethod
@@ -117,6 +120,10 @@ class Attribute:
         values |= {"acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_)}
         values |= {"spares": tuple(map(str, values.get("spares", ()))), "creases": (deeper, fainter)}
         return cls(**{**values, "begins": float(values.get("begins", 0.0))})
+
+    def shows(self, wanted: Strength) -> bool:
+        """Whether a change makes all of what the title says."""
+        return wanted is not self.inverted and isinstance(wanted, bool)
 
     def creased(self, wanted: Strength) -> float:
         """How much deeper a change makes the lines of the skin."""

@@ -42,11 +42,11 @@ class Layer:
     Attributes:
         pixels: (W, W, 4) on the photo's `wide_crop`, at this resolution or a finer one: RGB of 0..255, and the part
             of the photo that it covers.
-        shift: (latent,), what that adds to the photo's latent.
+        shift: (latent,), what that adds to the photo's latent; None: it goes over what the generator draws.
     """
 
     pixels: Floats
-    shift: Tensor
+    shift: Tensor | None = None
 
 
 # Of the photos edited last: whoever wears glasses wears the same while other things change. At most 15 MB each.
@@ -70,8 +70,12 @@ class Laid:
 
         A change for which nothing can be laid on is left out. Each is made for the photo as those below leave it.
         """
-        lays = {name: self._model.attributes[name].lays for name, wanted in changes.items() if wanted is True}
+        entries = [self._model.attributes[name] for name, wanted in changes.items()]
+        shown = [entry for entry in entries if entry.shows(changes[entry.name])]
+        lays = {entry.name: entry.lays or entry.adds for entry in shown}
         asked = {name: layer for layer in LAYERS for name, wanted in lays.items() if wanted == layer}
+        others = {entry.lays for entry in entries if entry.lays}
+        asked = {name: layer for name, layer in asked.items() if LAYERS[layer].like not in others}
         if not asked or not self._possible:
             return [{} for _ in readings]
         if len(readings) > 1:
@@ -86,7 +90,13 @@ class Laid:
         faces = {row: self._onto(reading) for row, reading in enumerate(readings) if reading.maps is not None}
         latents: dict[int, Tensor] = {}
         for name, layer in asked.items():
-            drawn = _drawn(layer, faces, style)
+            over = not self._model.attributes[name].lays
+            some = {row: face for row, face in faces.items() if not (over and self._has(readings[row], layer))}
+            drawn = _drawn(layer, some, style)
+            if over:
+                for row, pixels in drawn.items():
+                    found[row][name] = Layer(pixels)
+                continue
             fresh = [row for row in drawn if row not in latents]
             after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}
             encoded = self._encoded([faces[row].rgb for row in fresh] + [face.rgb for face in after.values()])
@@ -96,6 +106,11 @@ class Laid:
                 latents[row] = moved
             faces.update(after)
         return found
+
+    def _has(self, reading: Reading, layer: str) -> bool:
+        """Whether a person has what a layer is like."""
+        like = [entry for entry in self._model.attributes.attributes if entry.lays == (LAYERS[layer].like or layer)]
+        return any(entry.shows(reading.attributes[entry.name] > 0.5) for entry in like)
 
     def styles(self, name: str) -> int:
         """How many styles what is laid on for an attribute has; 0: nothing is."""

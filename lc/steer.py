@@ -167,17 +167,16 @@ class Steerer:
         for name, wanted in changes.items():
             if isinstance(wanted, bool):
                 move = self._exemplars.get(name, wanted) if self._exemplars else None
-                laid = self._laid.styles(name) if wanted and lays else 0
+                laid = self._laid.styles(name) if self._attributes[name].shows(wanted) and lays else 0
                 counts.append(laid or (len(move.styles) if move else 1))
         return math.lcm(*counts)
 
     def shifts(self, layers: Sequence[Mapping[str, Layer]]) -> dict[str, Tensor]:
         """What the layers add to latents, (B, latent) by change; zeros in rows onto which nothing is laid."""
         none = torch.zeros(self._latent, device=self._place)
-        return {
-            name: torch.stack([one[name].shift if name in one else none for one in layers])
-            for name in sorted({name for one in layers for name in one})
-        }
+        shifts = [{name: layer.shift for name, layer in one.items() if layer.shift is not None} for one in layers]
+        names = sorted({name for one in shifts for name in one})
+        return {name: torch.stack([one.get(name, none) for one in shifts]) for name in names}
 
     @torch.inference_mode()
     def steering(
@@ -251,7 +250,8 @@ def steering_of(
         nose: where it is in the crop, x and y in parts of its side.
     """
     entries = [attributes[name] for name in changes]
-    drawn = [entry for entry in entries if entry.name not in laid]
+    shown = {name for name, layer in laid.items() if layer.shift is not None}  # by what is laid on alone
+    drawn = [entry for entry in entries if entry.name not in shown]
     free = (not entries and others is None) or any(not entry.acts_on for entry in drawn) or others == frozenset()
     acts_on = {part for entry in drawn for part in entry.acts_on} | (others or frozenset())
     if free:
@@ -268,14 +268,17 @@ def steering_of(
     over = [entry for entry in drawn if entry.shades and changes[entry.name] is True]
     shades = over[0].part if over else None
     pixels = tuple(one.pixels for one in laid.values())
-    alone = len(changes) == len(laid) + len(over) and others is None
+    alone = len(changes) == len(shown) + len(over) and others is None
     shapes = [entry for entry in drawn if not entry.recolours] if others is None else []
     begins = min((entry.begins for entry in shapes), default=0.0)
     before, after, without = maps
     found = Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
-    spared = bool(shapes) and all("nose" in entry.spares for entry in shapes)
+    nose_stays = bool(shapes) and all("nose" in entry.spares for entry in shapes)
     creases = sum(entry.creased(changes[entry.name]) for entry in drawn)
-    return replace(found, without=without, begins=begins, nose=nose if spared else None, creases=creases)
+    mouths = [entry for entry in shapes if _MOUTH in entry.acts_on]
+    own_mouth = bool(mouths) and all(_MOUTH in entry.spares for entry in mouths)
+    nose = nose if nose_stays else None
+    return replace(found, without=without, begins=begins, nose=nose, creases=creases, own_mouth=own_mouth)
 
 
 def _colour(attributes: AttributeSet, entry: Attribute, part: float) -> Colour | None:

@@ -55,6 +55,7 @@ def steered(attributes: AttributeSet, wanted: AttributeSet = ATTRIBUTE_SET) -> A
                 spares=new.spares,
                 creases=new.creases,
                 lays=new.lays,
+                adds=new.adds,
                 recolours=new.recolours,
                 part=new.part,
                 lacks=new.lacks,

@@ -105,6 +105,7 @@ def steered(place: Place, change: Change, steering: Steering, parts: Parts, fini
         change = _own_chroma(place, change, parts)
         if "hair" in steering.classes:  # what stays keeps its strands: the generator's are blots
             replaced = replaced * (1 - parts.kept("hair"))
+    replaced = replaced * (1 - parts.own)
     seen_through = 1 - grown_softly(parts.seen_through, 0.7 * place.unit)
     kept, replaced = kept * seen_through, replaced * seen_through
     if steering.recolours is not None:

@@ -17,7 +17,7 @@ from lc.faces.align import FRAME_BOX, TEMPLATE
 from lc.faces.composites import Face, Floats
 from lc.faces.masks import smooth_step, soft
 
-__all__ = ["STYLES", "Style", "frames", "turn_by_skin"]
+__all__ = ["STYLES", "Style", "frames", "over", "photo_light", "pose_of", "turn_by_skin"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def frames(onto: Face, style: int = 0) -> Floats | None:
         (S, S, 4), finer than the face by a whole factor: what is laid on, RGB of 0..255, and how much of it covers the
         picture, in [0, 1].
     """
-    pose = _pose(onto)
+    pose = pose_of(onto)
     if abs(pose.turn) > _TURNED or _worn(onto, pose):
         return None
     form, side = STYLES[style % len(STYLES)], _FINE * onto.rgb.shape[0]
@@ -186,7 +186,7 @@ def _view(pose: _Pose, side: int) -> _View:
     return _View(pose, side, part(pose.y, _AROUND[1]), part(pose.x, _AROUND[0]))
 
 
-def _pose(onto: Face) -> _Pose:
+def pose_of(onto: Face) -> _Pose:
     side, edge = onto.rgb.shape[0], (1 - onto.inner) / 2
     down, along = (np.mgrid[:side, :side] + 0.5) / side
     eyes = []
@@ -204,7 +204,7 @@ def _pose(onto: Face) -> _Pose:
 
 def turn_by_skin(onto: Face) -> float:
     """The sine of a head's turn to the picture's right, by where the skin of its cheeks ends."""
-    return _pose(replace(onto, turn=None)).turn
+    return pose_of(replace(onto, turn=None)).turn
 
 
 def _turn(onto: Face, x: float, y: float, apart: float) -> float:

@@ -1,7 +1,8 @@
 """Layers for a photo: what an attribute shows where a generator of few pixels cannot draw it, made of the photo itself.
 
 A bald head is skin, in the person's own tone and light, on an ellipsoid over the brows; where hair stood out beyond it,
-what is behind goes on. Glasses are in `lc.faces.frames`, hats in `lc.faces.hats`.
+what is behind goes on. Glasses are in `lc.faces.frames`, hats in `lc.faces.hats`, beards in
+`lc.faces.beards`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lc.faces import beards
+from lc.faces.beards import beard
 from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
 from lc.faces.frames import STYLES, frames
@@ -208,15 +211,19 @@ class Overlay:
     Attributes:
         make: a face and a style, counted from 0 and going round -> (S, S, 4), or None where it cannot be laid on.
         styles: how many there are.
+        like: a layer of which it is a weaker form: whoever has that, or is asked about it, gets none of this.
     """
 
     make: Callable[[Face, int], Floats | None]
     styles: int = 1
+    like: str = ""
 
 
 #: What is laid onto photos, by name, lowest first.
 LAYERS: dict[str, Overlay] = {
     "scalp": Overlay(lambda onto, _: scalp(onto)),
+    "beard": Overlay(beard, len(beards.STYLES)),
+    "stubble": Overlay(lambda onto, _: beard(onto, beards.STUBBLE), like="beard"),
     "beanie": Overlay(beanie, len(COLOURS)),
     "frames": Overlay(frames, len(STYLES)),
 }

@@ -31,7 +31,8 @@ Maps: TypeAlias = npt.NDArray[np.uint8]
 #: How far around the crop, on every side, the photo is parsed and edited, in parts of the crop's side.
 MARGIN = 0.25
 
-_BACKGROUND, _SKIN, _CLOTH, _EYES, _GLASSES = "background", "skin", "cloth", "eyes", "glasses"
+_BACKGROUND, _SKIN, _CLOTH, _EYES, _GLASSES, _MOUTH = "background", "skin", "cloth", "eyes", "glasses", "mouth"
+_LIPS = 0.03  # of the crop's side, about a mouth that stays as it is
 _NOSE, _TIP, _SOFT = (0.085, 0.1), 0.02, 0.25  # half axes of a nose about a place above its tip, and how soon it ends
 _VEILED, _FADE = 0.54, 0.07  # where masks begin, below the bridge of the nose, and how soon, in parts of the side
 
@@ -72,6 +73,7 @@ class Steering:
         nose: where it is in the crop, x and y in parts of its side, where the edit leaves it as it is.
         creases: how much deeper the edit makes the lines of the skin, see `lc.faces.creases`.
         veiled: whether something is before the mouth. From the nose down changes of a face leave it alone, then.
+        own_mouth: whether the mouth stays what it is, and takes on other colours only.
         acts_on: the classes that the edit may change or make.
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
         colour: what it is to become, where that is known.
@@ -95,6 +97,7 @@ class Steering:
     nose: tuple[float, float] | None = None
     creases: float = 0.0
     veiled: bool = False
+    own_mouth: bool = False
 
     def found(self, side: int, reach: int) -> Parts:
         """The maps on a square of `side` crop pixels and `reach` more around it."""
@@ -109,9 +112,11 @@ class Steering:
             return dict(zip(self.classes, continued, strict=True))
 
         without = {} if self.without is None else of_crop(self.without)
-        return Parts(
-            dict(zip(self.classes, before, strict=True)), of_crop(self.after), without, self._free(side, reach)
-        )
+        parts = dict(zip(self.classes, before, strict=True))
+        own = np.zeros_like(parts[_SKIN])
+        if self.own_mouth and _MOUTH in parts:
+            own = _widened(parts[_MOUTH], _LIPS * side)
+        return Parts(parts, of_crop(self.after), without, self._free(side, reach), own)
 
     def _free(self, side: int, reach: int) -> _Floats:
         """How free a change of a face is to act in each place of the square, (side + 2 reach, side + 2 reach)."""
@@ -132,12 +137,14 @@ class Steering:
 @dataclass(frozen=True, eq=False)
 class Parts:
     """Maps by class, of the photo, of the edit and, where there are any, of the reconstruction; beyond the crop, those
-    two go on as on its border. And where changes of a face are `free` to act, (side, side) in [0, 1]."""
+    two go on as on its border. And where changes of a face are `free` to act, and where the photo's `own`
+    matter stays, (side, side) in [0, 1]."""
 
     before: dict[str, _Floats]
     after: dict[str, _Floats]
     without: dict[str, _Floats]
     free: _Floats
+    own: _Floats
 
     def allowed(self, acts_on: Collection[str]) -> _Floats:
         """Where an edit may act, (side, side) in [0, 1]: on what is or becomes one of the classes.
@@ -198,6 +205,13 @@ def _resized(values: _Floats, side: int) -> _Floats:
         return values
     flags = cv2.INTER_AREA if side < values.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(values, (side, side), interpolation=flags))
+
+
+def _widened(mask: _Floats, reach: float) -> _Floats:
+    """A mask in [0, 1], made sure of and so many pixels wider, with soft edges."""
+    size = 2 * max(1, round(reach)) + 1
+    wide = cv2.dilate(smooth_step(mask, 0.3, 0.7), np.ones((size, size), np.uint8))
+    return np.asarray(cv2.GaussianBlur(wide, (0, 0), reach / 2), dtype=np.float32)
 
 
 def _continued(values: _Floats, reach: int) -> _Floats:
