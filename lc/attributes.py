@@ -83,7 +83,8 @@ class Attribute:
         lacks: the part whose absence it is, as a bald head is hair's; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
         lays: which of `lc.faces.layers` shows what its title says in a photo, where its generator cannot; empty: none.
-        adds: which of them goes over what the generator draws where what its title says comes; empty: none.
+        adds: which of them go over what the generator draws of it, where it is taken off and where it is put on; empty:
+            none.
         people: what to call people without it, and with it, in a sentence that says on whom an edit seldom works, such
             as "women" and "men"; empty texts: no such sentence is said of them.
     """
@@ -103,7 +104,7 @@ class Attribute:
     lacks: str = ""
     shades: bool = False
     lays: str = ""
-    adds: str = ""
+    adds: tuple[str, str] = ("", "")
     people: tuple[str, str] = ("", "")
 
     @classmethod
@@ -117,13 +118,20 @@ class Attribute:
             values["colour"] = Colour(mean, spread, float(colour["contrast"]))
         without, with_ = map(str, values.get("people", ("", "")))
         deeper, fainter = map(float, values.get("creases", (0.0, 0.0)))
-        values |= {"acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_)}
+        off, on = map(str, values.get("adds", ("", "")))
+        values |= {"acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_), "adds": (off, on)}
         values |= {"spares": tuple(map(str, values.get("spares", ()))), "creases": (deeper, fainter)}
         return cls(**{**values, "begins": float(values.get("begins", 0.0))})
 
     def shows(self, wanted: Strength) -> bool:
         """Whether a change makes all of what the title says."""
-        return wanted is not self.inverted and isinstance(wanted, bool)
+        return isinstance(wanted, bool) and wanted is not self.inverted
+
+    def laid(self, wanted: Strength) -> str:
+        """Which of `lc.faces.layers` is laid onto a photo for a change; empty: none."""
+        if self.lays:
+            return self.lays if self.shows(wanted) else ""
+        return self.adds[wanted] if isinstance(wanted, bool) else ""
 
     def creased(self, wanted: Strength) -> float:
         """How much deeper a change makes the lines of the skin."""

@@ -71,8 +71,7 @@ class Laid:
         A change for which nothing can be laid on is left out. Each is made for the photo as those below leave it.
         """
         entries = [self._model.attributes[name] for name, wanted in changes.items()]
-        shown = [entry for entry in entries if entry.shows(changes[entry.name])]
-        lays = {entry.name: entry.lays or entry.adds for entry in shown}
+        lays = {entry.name: entry.laid(changes[entry.name]) for entry in entries}
         asked = {name: layer for layer in LAYERS for name, wanted in lays.items() if wanted == layer}
         others = {entry.lays for entry in entries if entry.lays}
         asked = {name: layer for name, layer in asked.items() if LAYERS[layer].like not in others}
@@ -109,8 +108,9 @@ class Laid:
 
     def _has(self, reading: Reading, layer: str) -> bool:
         """Whether a person has what a layer is like."""
-        like = [entry for entry in self._model.attributes.attributes if entry.lays == (LAYERS[layer].like or layer)]
-        return any(entry.shows(reading.attributes[entry.name] > 0.5) for entry in like)
+        like = LAYERS[layer].like
+        entries = [entry for entry in self._model.attributes.attributes if like and entry.lays == like]
+        return any(entry.shows(reading.attributes[entry.name] > 0.5) for entry in entries)
 
     def styles(self, name: str) -> int:
         """How many styles what is laid on for an attribute has; 0: nothing is."""

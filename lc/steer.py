@@ -273,11 +273,11 @@ def steering_of(
     begins = min((entry.begins for entry in shapes), default=0.0)
     before, after, without = maps
     found = Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
-    nose_stays = bool(shapes) and all("nose" in entry.spares for entry in shapes)
-    creases = sum(entry.creased(changes[entry.name]) for entry in drawn)
-    mouths = [entry for entry in shapes if _MOUTH in entry.acts_on]
-    own_mouth = bool(mouths) and all(_MOUTH in entry.spares for entry in mouths)
+    nose_stays, own_mouth = (
+        bool(shapes) and all(part in entry.spares for entry in shapes) for part in ("nose", _MOUTH)
+    )
     nose = nose if nose_stays else None
+    creases = sum(entry.creased(changes[entry.name]) for entry in drawn)
     return replace(found, without=without, begins=begins, nose=nose, creases=creases, own_mouth=own_mouth)
 
 

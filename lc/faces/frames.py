@@ -118,7 +118,7 @@ def photo_light(onto: Face) -> float:
 
 
 @dataclass(frozen=True)
-class _Pose:
+class Pose:
     """Where eyes are, in parts of a picture's side. `turn` is the sine of the head's turn to the picture's right."""
 
     x: float
@@ -132,7 +132,7 @@ class _Pose:
 class _View:
     """A part of a picture of `side` pixels, about the eyes."""
 
-    pose: _Pose
+    pose: Pose
     side: int
     rows: slice
     columns: slice
@@ -177,7 +177,7 @@ class _View:
         return np.asarray(picture, dtype=np.float32) / np.float32(255)
 
 
-def _view(pose: _Pose, side: int) -> _View:
+def _view(pose: Pose, side: int) -> _View:
     def part(middle: float, reach: float) -> slice:
         ends = (round(side * (middle + sign * reach * pose.apart)) for sign in (-1, 1))
         first, last = (max(0, min(end, side)) for end in ends)
@@ -186,7 +186,7 @@ def _view(pose: _Pose, side: int) -> _View:
     return _View(pose, side, part(pose.y, _AROUND[1]), part(pose.x, _AROUND[0]))
 
 
-def pose_of(onto: Face) -> _Pose:
+def pose_of(onto: Face) -> Pose:
     side, edge = onto.rgb.shape[0], (1 - onto.inner) / 2
     down, along = (np.mgrid[:side, :side] + 0.5) / side
     eyes = []
@@ -199,7 +199,7 @@ def pose_of(onto: Face) -> _Pose:
     across, lower = eyes[1] - eyes[0]
     apart = float(np.hypot(across, lower))
     turn = _turn(onto, x, y, apart) if onto.turn is None else onto.turn
-    return _Pose(x, y, apart / (1 - min(turn**2, 0.5)) ** 0.5, float(np.arctan2(lower, across)), turn)
+    return Pose(x, y, apart / (1 - min(turn**2, 0.5)) ** 0.5, float(np.arctan2(lower, across)), turn)
 
 
 def turn_by_skin(onto: Face) -> float:
@@ -216,7 +216,7 @@ def _turn(onto: Face, x: float, y: float, apart: float) -> float:
     return float((x - (across[0] + across[-1] + 1) / 2 / side) / apart / _BEFORE) if len(across) > 1 else 0.0
 
 
-def _worn(onto: Face, pose: _Pose) -> bool:
+def _worn(onto: Face, pose: Pose) -> bool:
     """Whether a face wears glasses already: what is taken for some beside the eyes may be make-up, or hair."""
     side = onto.rgb.shape[0]
     rows = slice(round(side * (pose.y - 0.2 * pose.apart)), round(side * (pose.y + 0.3 * pose.apart)))

@@ -2,7 +2,7 @@
 
 A bald head is skin, in the person's own tone and light, on an ellipsoid over the brows; where hair stood out beyond it,
 what is behind goes on. Glasses are in `lc.faces.frames`, hats in `lc.faces.hats`, beards in
-`lc.faces.beards`.
+`lc.faces.beards`, the lines of age in `lc.faces.wrinkles`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from lc.faces.hats import COLOURS, beanie
 from lc.faces.heads import EYES, HAIR, Head, between, face_of, hair_of, head_of, unsure, with_strands
 from lc.faces.masks import Mask, grown, shrunk, smooth_step, soft
 from lc.faces.tone import to_lab, to_rgb
+from lc.faces.wrinkles import wrinkles
 
 __all__ = ["LAYERS", "Overlay", "scalp"]
 
@@ -222,6 +223,7 @@ class Overlay:
 #: What is laid onto photos, by name, lowest first.
 LAYERS: dict[str, Overlay] = {
     "scalp": Overlay(lambda onto, _: scalp(onto)),
+    "wrinkles": Overlay(lambda onto, _: wrinkles(onto)),
     "beard": Overlay(beard, len(beards.STYLES)),
     "stubble": Overlay(lambda onto, _: beard(onto, beards.STUBBLE), like="beard"),
     "beanie": Overlay(beanie, len(COLOURS)),

@@ -1,0 +1,81 @@
+"""lc.faces.wrinkles: an older face folds where faces do, and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from flat_faces import SIDE, face
+
+from lc.editor import FaceEditor
+from lc.faces.composites import Face, Floats
+from lc.faces.wrinkles import wrinkles
+
+# In CelebA's framing eyes are at (35, 50) and (61, 50) of 96, 26 apart, and a mouth about (48, 74).
+PARTS = {"hair": (20, 6, 76, 20), "skin": (24, 20, 72, 92), "brows": (32, 40, 64, 43), "mouth": (40, 70, 56, 76)}
+
+
+def person(skin: int = 200) -> Face:
+    found = face(skin, **PARTS, eyes=(32, 48, 38, 52))
+    for name, there in (("skin", 0), ("eyes", 1)):  # the other eye
+        found.maps[name][48:52, 58:64] = there
+    return found
+
+
+def changed(onto: Face) -> Floats:
+    """What lines change of the picture, (SIDE, SIDE), in grey levels."""
+    layer = wrinkles(onto)
+    assert layer is not None
+    small = cv2.resize(layer, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray((small[..., 3:] * (small[..., :3] - onto.rgb)).mean(2))
+
+
+@pytest.mark.parametrize("skin", [60, 110, 210])
+def test_a_face_folds_beside_its_mouth_under_its_eyes_and_over_its_brows(skin: int) -> None:
+    onto = person(skin)
+    change = changed(onto) / skin
+    for rows, columns in (((66, 76), (35, 39)), ((66, 76), (57, 61)), ((54, 58), (32, 38)), ((32, 38), (40, 56))):
+        fold = change[slice(*rows), slice(*columns)]
+        assert fold.min() < -0.04
+        assert fold.max() > 0  # skin stands out beside a fold
+    assert np.abs(change).mean() < 0.02  # most of a face stays
+    for name in ("eyes", "mouth", "hair", "background"):
+        assert np.abs(change[onto.maps[name] > 0.5]).max() < 0.02
+
+
+def test_both_sides_of_a_face_age_alike_and_the_same_every_time() -> None:
+    change = changed(person())
+    sides = change[44:80, 24:48], change[44:80, 48:72][:, ::-1]
+    assert 0.75 < np.abs(sides[0]).sum() / np.abs(sides[1]).sum() < 1.33
+    assert np.array_equal(change, changed(person()))
+
+
+def test_lines_are_finer_than_the_crop() -> None:
+    layer = wrinkles(person())
+    assert layer is not None
+    cheek = layer[round(0.7 * len(layer)), : len(layer) // 2, 3]
+    assert cheek.max() > 0.12
+    assert 2 < (cheek > cheek.max() / 2).sum() < 0.03 * len(layer)
+
+
+def test_a_head_that_looks_away_gets_none_and_glasses_hide_some() -> None:
+    assert wrinkles(dataclasses.replace(person(), turn=0.8)) is None
+    worn = person()
+    for name, there in (("skin", 0), ("glasses", 1)):
+        worn.maps[name][52:60, 28:44] = there
+    assert np.abs(changed(worn)[53:59, 29:43]).max() < 3
+
+
+def test_older_has_lines_and_younger_none(editor: FaceEditor, astronaut: Path) -> None:
+    reading = editor.read(astronaut)
+    older, younger, hinted = (editor.edit(reading, {"Young": wanted}).steering for wanted in (False, True, 0.3))
+    assert older is not None
+    assert younger is not None
+    assert hinted is not None
+    assert len(older.laid) == 1
+    assert not older.alone
+    assert not younger.laid
+    assert not hinted.laid
