@@ -268,7 +268,8 @@ class FaceEditor:
             pictures = [reading.reconstruction for reading in readings]
         served, _ = changes_of(self.space, constraints)
         changes = dict(wanted_changes(self.space, served).wanted)
-        laid_only = not problem.others and bool(changes) and all(changes.keys() == one.keys() for one in layers)
+        shown = [{name for name, layer in one.items() if layer.shift is not None} for one in layers]
+        laid_only = not problem.others and bool(changes) and all(changes.keys() == one for one in shown)
         under = self._show(problem.without_laid(step.z)) if problem.laid and not laid_only else None
         images = None if laid_only else to_tensor(under or pictures, self.device)
         steering = self.steerer.steering(readings, changes, images, layers, problem.others.values())

@@ -45,7 +45,7 @@ def test_a_beard_is_about_a_mouth_and_on_a_chin_and_nowhere_else(style: Style) -
         assert place.mean() < -25
     assert np.abs(change[:60, 38:58]).max() < 2  # nose and all above it
     assert np.abs(change[72:74, 43:53]).max() < 6  # lips
-    assert np.abs(change[:, :24]).max() < 2  # what is beside the face
+    assert np.abs(change[:, :22]).max() < 2  # what is beside the face, where a hair may stand out
     assert (change[76:80, 30:34].mean() < -25) == (style.cheeks > 0.5)
 
 

@@ -218,10 +218,11 @@ def pose(
     moves = _moves(space, changes, before, laid or {}, present or {})
     lines = {name: _direction(changes, name) for name in changes.independent if name not in strengths}
     lines = {name: one for name, one in lines.items() if one in calibration.uncorrected and name not in moves}
-    alone = [name for name in changes.independent if name not in lines]
+    there = {name: shift.any(1) for name, shift in (laid or {}).items()}
+    on_photos = {name for name, rows in there.items() if rows.all()}  # whose changes no step makes
+    alone = [name for name in changes.independent if name not in lines and name not in on_photos]
     by_actor = changes.outright.resolved.keys() - strengths.keys() - moves.keys() - lines.keys()
     proposed = edited & among.columns(by_actor, z.device)
-    there = {name: shift.any(1) for name, shift in (laid or {}).items()}
     for name, rows in there.items():  # the actor serves those photos onto which nothing could be laid
         column = among.names.index(name)
         proposed[:, column], moves[name] = edited[:, column] & ~rows, moves[name] & rows

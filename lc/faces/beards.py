@@ -67,9 +67,11 @@ _OVER = 0.02  # how far it hangs over the upper lip
 _CORNER = 1.15  # half its width, in half widths of the mouth
 _RING = 0.08  # how wide a beard is beside the mouth's corners
 _UNDER_LIP = 0.17  # where a chin's beard begins, under the lip
-_CHEEK, _EAR = (-0.02, -0.6), 0.9  # where a cheek's begins, next to the mouth and at the ear, and how far aside that is
+_CHEEK, _EAR = (-0.02, -0.5), 0.9  # where a cheek's begins, next to the mouth and at the ear, and how far aside that is
 _CHIN, _CHIN_LIP = 0.64, 0.5  # how far down chins are, at least, and under the lip
 _JAW_WIDE, _SQUARE, _JAW = 0.95, 2.3, 0.06  # of a head's half width; power of its outline; how far beyond it beards go
+_TURN = 2.5  # power of how far down it is, by which the outline nears the face's middle line
+_SPARSE = 0.16  # over how much more it gets thicker down a cheek
 _BOX = (0.75, 1.15, 1.4)  # what is drawn in: above, below and beside
 
 _HAIRS = 10_000.0  # to a square unit
@@ -195,7 +197,7 @@ def _density(onto: Face, form: Style, place: _Place, head: Head) -> Floats:
     cheek = _CHEEK[0] + up * (_CHEEK[1] - _CHEEK[0]) - 0.08 * np.sin(np.pi * up)
     lip = place.bottom + _UNDER_LIP - 0.06 * np.exp(-np.square(wide / 0.06))
     starts = lip + smooth_step(wide, half - 0.04, half + 0.06) * (cheek - lip)
-    low = smooth_step(below - starts, -0.04, 0.1)
+    low = smooth_step((below - starts + 0.04) / (0.14 + _SPARSE * smooth_step(wide, half, half + 0.2)), 0, 1)
     patch = smooth_step(below - place.bottom, 0.03, 0.07) * (1 - smooth_step(wide, 0.03, 0.08))
     grows = np.maximum(form.chin * np.maximum(low, 0.85 * patch), moustache)
     grows *= 1 - (1 - form.cheeks) * smooth_step(wide, half + 0.06, half + 0.2)
@@ -211,7 +213,7 @@ def _inside(place: _Place, head: Head, aside: Floats, below: Floats) -> Floats:
     high = (below + 1).clip(0) / (1 + chin)
     turned = (head.x * _FINE - place.middle) / place.unit  # eyes lie before a head's axis, and the chin with them
     wide = head.width * _FINE / place.unit * _JAW_WIDE
-    radius = (np.abs((aside - turned * (1 - high)) / wide) ** _SQUARE + high**_SQUARE) ** (1 / _SQUARE)
+    radius = (np.abs((aside - turned * (1 - high**_TURN)) / wide) ** _SQUARE + high**_SQUARE) ** (1 / _SQUARE)
     return smooth_step(1 - radius, -_JAW, 0.0)
 
 

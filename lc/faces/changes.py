@@ -36,7 +36,7 @@ _LEAST = 16.0  # a strongest change below this counts as this: else an edit that
 _STRUCTURE = (11.0, 28.0)  # a change of local structure by this much replaces matter: not at all, wholly;
 _RELATIVE = (0.2, 0.5)  # where the strongest changes more, these parts of it: an eye need not go with a mouth
 _SHIFT = (60.0, 100.0)  # so does a change of tone by this much
-_CHROMA = 2.0  # in Lab, how far skin may go beyond four fifths of its own
+_CHROMA = 3.0  # in Lab, how far skin may go from its own round about
 _LEAST_SKIN = 50  # pixels from which on that is known
 _MISSING = (0.05, 0.5)  # parts of matter at which the photo does not say, and is not asked, what is there
 _SPOTS, _TEXTURE = 20.0, 8.0  # grey levels by which finishing may darken anything, and change skin
@@ -117,15 +117,14 @@ def steered(place: Place, change: Change, steering: Steering, parts: Parts, fini
 
 
 def _own_chroma(place: Place, change: Change, parts: Parts) -> Change:
-    """A change that leaves skin within the chroma that the photo's own has: a face may go pale or be shaved, but blots
-    of red and blue are the generator's."""
+    """A change that leaves skin the chroma that the photo's own has round about: a face may go pale or be shaved, but
+    blots of red and blue are the generator's."""
     sure = parts.before["skin"] > 0.9
     if sure.sum() < _LEAST_SKIN:
         return change
-    lab = to_lab(place.broad)[sure][:, 1:]
-    low, high = np.percentile(lab, 10, axis=0) - _CHROMA, np.percentile(lab, 90, axis=0) + _CHROMA
+    own = spread(to_lab(place.broad), sure.astype(np.float32))[..., 1:]
     box = box_of(parts.skin > 0)
-    skin = parts.skin[box][..., None]
+    skin, low, high = parts.skin[box][..., None], own[box] - _CHROMA, own[box] + _CHROMA
 
     def held(rgb: _Floats) -> _Floats:
         rgb = rgb.clip(0, 255)

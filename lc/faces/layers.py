@@ -33,7 +33,7 @@ _STAYS = 0.95  # probability of background from which on what lies between stran
 
 _BEYOND = 0.25  # of a head's half width, how far
 _BROW = 0.3  # of the way from the eyes to the crown, where brows end
-_OFF = (16.0, 12.0)  # how far skin above them may be from that below, in L*, and in a* and b*
+_OFF = (10.0, 9.0)  # how far skin above them may be from that below, in L*, and in a* and b*
 
 # Light of skin, in L*.
 _LIT = 12.0  # at most, how much lighter one side of a head is than the middle
