@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -204,7 +205,7 @@ class Steerer:
         after: list[Maps | None] = [one.maps for one in readings]
         without: list[Maps | None] = [None] * len(readings)
         if pictures is not None:
-            after, without = list(self._parsed(pictures)), [self._reconstructed(one) for one in readings]
+            after, without = list(self._parsed(pictures)), list(self._reconstructed(readings))
         return [
             None
             if reading.maps is None or edited is None
@@ -217,13 +218,17 @@ class Steerer:
             for reading, edited, plain, laid in zip(readings, after, without, layers, strict=True)
         ]
 
-    def _reconstructed(self, reading: Reading) -> Maps:
-        """What the parser finds in a photo's reconstruction, which every edit of it is held against."""
+    def _reconstructed(self, readings: Sequence[Reading]) -> list[Maps]:
+        """What the parser finds in photos' reconstructions, which every edit of them is held against."""
 
-        def make() -> Maps:
-            return self._parsed(to_tensor([reading.reconstruction], self._place))[0]
+        @cache
+        def together() -> list[Maps]:
+            return self._parsed(to_tensor([one.reconstruction for one in readings], self._place))
 
-        return _PLAIN.get((self._parser, reading), (), make)
+        def of(row: int) -> Maps:
+            return _PLAIN.get((self._parser, readings[row]), (), lambda: together()[row])
+
+        return [of(row) for row in range(len(readings))]
 
     def _parsed(self, crops: Tensor) -> list[Maps]:
         assert self._parser is not None
