@@ -31,6 +31,7 @@ from lc.faces.filters import (
     enlarged,
     fade,
     guided,
+    largest_of,
     resized,
     softened,
     softness,
@@ -256,7 +257,7 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
     if smooth is not None and layers.grain and cover.any():
         result += cover * clipped(photo - smooth, cover)
     if layers.tint is not None and layers.tint.part:
-        touched = np.maximum(touched, (np.abs(added).max(2, keepdims=True) > 0.5))
+        touched = np.maximum(touched, (largest_of(np.abs(added))[..., None] > 0.5))
         result = layers.tint.apply(result, touched.astype(np.float32))
     # Where nothing is added, the bytes come through floats unharmed.
     composed = pixels.copy()

@@ -19,6 +19,7 @@ from PIL import Image
 
 from lc.attributes import Colour
 from lc.faces.align import Aligned, warp
+from lc.faces.filters import continued
 from lc.faces.masks import smooth_step
 
 __all__ = ["MARGIN", "Maps", "Steering", "of_face", "wide_crop"]
@@ -105,8 +106,8 @@ class Steering:
         before = [one[inner : inner + whole, inner : inner + whole] for one in wide]
 
         def of_crop(maps: Maps) -> dict[str, _Floats]:
-            continued = [_continued(_resized(_unit(one), side), reach) for one in maps]
-            return dict(zip(self.classes, continued, strict=True))
+            found = [continued(_resized(_unit(one), side), reach) for one in maps]
+            return dict(zip(self.classes, found, strict=True))
 
         without = {} if self.without is None else of_crop(self.without)
         return Parts(
@@ -198,7 +199,3 @@ def _resized(values: _Floats, side: int) -> _Floats:
         return values
     flags = cv2.INTER_AREA if side < values.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(values, (side, side), interpolation=flags))
-
-
-def _continued(values: _Floats, reach: int) -> _Floats:
-    return np.asarray(np.pad(values, reach, mode="edge"), dtype=np.float32)
