@@ -210,8 +210,8 @@ def _laid_on(layers: _Layers, steering: Steering, place: Place) -> _Layers:
         return layers
     for one in laid:
         over = resized(one, side)
-        # Colours count by how much of them there is.
-        over[..., :3] *= over[..., 3:]
+        for channel in range(3):  # colours count by how much of them there is
+            over[..., channel] *= over[..., 3]
         over = softened(over, place.softness)
         faded = fade(side, place.around / 2)[..., None]
         part = over[..., 3:].clip(0, 1) * faded
@@ -240,7 +240,8 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
     placed = place(np.concatenate([layers.added, layers.cover], 2))
     marked = None if layers.transfer is None else place(layers.transfer[1])
     # Most of a photo stays.
-    box = box_of(np.any(placed != 0 if marked is None else np.concatenate([placed, marked], 2) != 0, axis=2), _NEAR)
+    channels = [*np.moveaxis(placed, 2, 0), *([] if marked is None else np.moveaxis(marked, 2, 0))]
+    box = box_of(np.logical_or.reduce([one != 0 for one in channels]), _NEAR)
     photo = pixels[box].astype(np.float32)
     if not photo.size:
         return pixels
