@@ -39,6 +39,7 @@ class Task:
         changes: the attributes among them that the actor serves.
         others: the other constraints, by name.
         layers: what is laid onto each photo, by change.
+        laid: the changes for which something is laid onto any photo of the batch.
         preserve, style: see `lc.edit.problem.pose`.
     """
 
@@ -47,6 +48,7 @@ class Task:
     changes: Changes
     others: Mapping[str, Constraint]
     layers: Sequence[Mapping[str, Layer]]
+    laid: frozenset[str]
     preserve: Collection[str] | None
     style: int
 
@@ -111,13 +113,14 @@ class Edits:
         served, others = changes_of(self._space, constraints)
         changes = wanted_changes(self._space, served)
         layers = self._steerer.layers(readings, changes.wanted, style)
-        return Task(readings, constraints, changes, others, layers, preserve, style)
+        laid = frozenset(name for one in layers for name in one)
+        return Task(readings, constraints, changes, others, layers, laid, preserve, style)
 
     def problem(self, task: Task) -> Problem:
         """What a task asks of latents."""
         z = torch.stack([reading.z for reading in task.readings]).to(self._device)
         pictures = to_tensor([reading.reconstruction for reading in task.readings], self._device)
-        shifts, present = self._steerer.shifts(task.layers), self._steerer.present(task.readings)
+        shifts, present = self._steerer.shifts(task.layers, task.laid), self._steerer.present(task.readings)
         return pose(self._space, z, task.constraints, task.preserve, pictures, task.style, shifts, present)
 
     def finished(self, task: Task, problem: Problem, step: Step, begun: float) -> list[Edit]:
@@ -150,7 +153,7 @@ class Edits:
         if problem.empty:  # nothing is wanted: not even a rounding may tell the edit from its reconstruction
             pictures = [reading.reconstruction for reading in task.readings]
         under: Sequence[Image.Image | None] = [None] * len(pictures)
-        if problem.laid and not task.covered(0):
+        if any(task.layers) and not task.covered(0):
             under = to_pictures(decode(problem.without_laid(step.z)))
         after = self._space.probabilities(step.z)
         seconds = (time.perf_counter() - begun) / len(pictures)

@@ -172,12 +172,11 @@ class Steerer:
                 counts.append(laid or (len(move.styles) if move else 1))
         return math.lcm(*counts)
 
-    def shifts(self, layers: Sequence[Mapping[str, Layer]]) -> dict[str, Tensor]:
+    def shifts(self, layers: Sequence[Mapping[str, Layer]], names: Iterable[str]) -> dict[str, Tensor]:
         """What the layers add to latents, (B, latent) by change; zeros in rows onto which nothing is laid."""
         none = torch.zeros(self._latent, device=self._place)
         return {
-            name: torch.stack([one[name].shift if name in one else none for one in layers])
-            for name in sorted({name for one in layers for name in one})
+            name: torch.stack([one[name].shift if name in one else none for one in layers]) for name in sorted(names)
         }
 
     @torch.inference_mode()
