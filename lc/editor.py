@@ -18,13 +18,12 @@ from torch import Tensor
 
 from lc.attributes import AttributeSet, Strength
 from lc.constraints import Attribute, Constraint, for_rows
-from lc.crops import to_pictures, to_tensor
-from lc.edit.optimiser import Step, rms
-from lc.edit.problem import Problem, changes_of, constraints_of, pose, wanted_changes
-from lc.edit.solve import act, checked, still, trajectory
+from lc.crops import to_pictures
+from lc.edit.problem import changes_of, constraints_of, wanted_changes
+from lc.edit.solve import checked, still, trajectory
 from lc.edit.space import LatentSpace
+from lc.edits import Edits
 from lc.faces import Aligned, Face, Photo
-from lc.laid import Layer
 from lc.locate import Source, locate, take
 from lc.model import Model
 from lc.paths import DEFAULT_WEIGHTS
@@ -65,6 +64,7 @@ class FaceEditor:
         self.reader = Reader(self.space, self.steerer, self.inversion_steps)
         self.device = model.statistics.mean.device
         self.witness = Witness(model.witness, model.attributes, model.parser) if model.witness else None
+        self.edits = Edits(self.space, self.steerer, self.witness, self.correction_steps)
 
     @property
     def attributes(self) -> AttributeSet:
@@ -196,15 +196,8 @@ class FaceEditor:
         edits: list[Edit] = []
         for first in range(0, len(readings), _BATCH):
             chunk = readings[first : first + _BATCH]
-            begun = time.perf_counter()
-            problem, layers = self._problem(chunk, for_rows(wanted, first, len(chunk), self.device), preserve, style)
-            if problem.empty:
-                last = still(problem)
-            elif method == "actor":
-                last = act(self.space, problem, identity, self.correction_steps)
-            else:
-                *_, last = trajectory(self.space, problem, identity)
-            edits += self._edits(chunk, wanted, problem, last, layers, begun)
+            those = for_rows(wanted, first, len(chunk), self.device)
+            edits += self.edits(chunk, those, identity, method, preserve, style)
         return edits
 
     def edit_live(
@@ -226,79 +219,16 @@ class FaceEditor:
         identity = checked(identity, "optimise")
         begun = time.perf_counter()
         wanted = [*constraints_of(self.space, set or {}), *constraints]
-        problem, layers = self._problem([reading], wanted, preserve, style)
-        step = None
+        task = self.edits.task([reading], wanted, preserve, style)
+        problem, step = self.edits.problem(task), None
         for step in [still(problem)] if problem.empty else trajectory(self.space, problem, identity):
-            preview = self._show(step.z)[0] if step.index % every == 0 else None
+            preview = self.decode(step.z[0]) if step.index % every == 0 else None
             yield Progress(step.index, preview, {name: float(e[0]) for name, e in step.energies.items()}, None)
             if stop is not None and stop():
                 break
         assert step is not None  # a trajectory yields at least its start
-        edit = self._edits([reading], wanted, problem, step, layers, begun)[0]
+        (edit,) = self.edits.finished(task, problem, step, begun)
         yield Progress(step.index, edit.edited, {name: float(e[0]) for name, e in step.energies.items()}, edit)
-
-    def _problem(
-        self,
-        readings: Sequence[Reading],
-        constraints: Sequence[Constraint],
-        preserve: Collection[str] | None,
-        style: int,
-    ) -> tuple[Problem, list[dict[str, Layer]]]:
-        """The problem, and what is laid onto the photos besides."""
-        z = torch.stack([reading.z for reading in readings]).to(self.device)
-        pictures = to_tensor([reading.reconstruction for reading in readings], self.device)
-        changes = wanted_changes(self.space, changes_of(self.space, constraints)[0])
-        layers = self.steerer.layers(readings, changes.wanted, style)
-        shifts, present = self.steerer.shifts(layers), self.steerer.present(readings)
-        return pose(self.space, z, constraints, preserve, pictures, style, shifts, present), layers
-
-    @torch.inference_mode()
-    def _edits(
-        self,
-        readings: Sequence[Reading],
-        constraints: Sequence[Constraint],
-        problem: Problem,
-        step: Step,
-        layers: Sequence[Mapping[str, Layer]],
-        begun: float,
-    ) -> list[Edit]:
-        distances = rms(step.z - problem.z, self.space.sigma_bar).tolist()
-        pictures, after = self._show(step.z, step.pictures), self.space.probabilities(step.z)
-        if problem.empty:  # nothing is wanted: not even a rounding may tell the edit from its reconstruction
-            pictures = [reading.reconstruction for reading in readings]
-        served, _ = changes_of(self.space, constraints)
-        changes = dict(wanted_changes(self.space, served).wanted)
-        shown = [{name for name, layer in one.items() if layer.shift is not None} for one in layers]
-        laid_only = not problem.others and bool(changes) and all(changes.keys() == one for one in shown)
-        under = self._show(problem.without_laid(step.z)) if problem.laid and not laid_only else None
-        images = None if laid_only else to_tensor(under or pictures, self.device)
-        steering = self.steerer.steering(readings, changes, images, layers, problem.others.values())
-        seconds = (time.perf_counter() - begun) / len(readings)
-        targets: list[list[float]] = problem.target.tolist()
-        return [
-            Edit(
-                reading=reading,
-                changes=changes,
-                edited=pictures[row],
-                z_edited=step.z[row].cpu().clone(),
-                after=after[row],
-                z_distance=distances[row],
-                similarity=self.model.calibration.similar(distances[row]),
-                steps=int(step.taken[row]),
-                converged=bool(step.done[row]),
-                seconds=seconds,
-                warning=self.steerer.warning(reading, changes, targets[row])
-                if bool(problem.edited[row].any())
-                else None,
-                constraints=tuple(for_rows(list(problem.others.values()), row, 1, self.device)),
-                steering=steering[row],
-                witness=self.witness,
-                style=problem.style,
-                under=under[row] if under else None,
-                upsampler=self.model.upsampler,
-            )
-            for row, reading in enumerate(readings)
-        ]
 
     # --- new attributes ----------------------------------------------------------------------------------------
 
@@ -389,8 +319,4 @@ class FaceEditor:
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Image.Image:
         """(latent,) -> its picture, for interpolation between faces."""
-        return self._show(z[None].to(self.device))[0]
-
-    @torch.inference_mode()
-    def _show(self, z: Tensor, decoded: Tensor | None = None) -> list[Image.Image]:
-        return to_pictures(self.model.generator.decode(z) if decoded is None else decoded)
+        return to_pictures(self.model.generator.decode(z[None].to(self.device)))[0]

@@ -26,7 +26,7 @@ from lc.losses import pixel_nll
 from lc.tuning import Tuning
 from lc.vae import unsharp
 
-__all__ = ["descend", "invert", "measured_statistics"]
+__all__ = ["descend", "guess", "invert", "measured_statistics"]
 
 _CANDIDATES = 64  # places where descent may begin without an encoder
 
@@ -79,6 +79,13 @@ def invert(
 
     rate, momentum = tuning.inversion_rate, tuning.inversion_momentum
     return descend(generator.decode, energy, start, variance, steps, rate=rate, momentum=momentum)
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def guess(generator: Generator, images: Tensor, statistics: LatentStatistics | None = None) -> Tensor:
+    """Where `invert` begins, (B, latent): the encoder's guess. Arguments are those of `invert`."""
+    return _start(generator, images.clone(), statistics)[0]
 
 
 def _start(generator: Generator, images: Tensor, statistics: LatentStatistics | None) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ latents is that of this very photo: encode(photo with it) - encode(photo).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -24,6 +24,7 @@ from lc.faces.frames import turn_by_skin
 from lc.faces.layers import LAYERS
 from lc.faces.steering import MARGIN
 from lc.generator import EncodingGenerator
+from lc.later import Later
 from lc.memory import Kept
 from lc.model import Model
 from lc.results import Reading
@@ -42,11 +43,23 @@ class Layer:
     Attributes:
         pixels: (W, W, 4) on the photo's `wide_crop`, at this resolution or a finer one: RGB of 0..255, and the part
             of the photo that it covers.
-        shift: (latent,), what that adds to the photo's latent; None: it goes over what the generator draws.
+        shifted: gives `shift`; all layers of photos that are read together are encoded when it is first asked for.
+            None: the layer goes over what the generator draws, and stands for nothing.
     """
 
     pixels: Floats
-    shift: Tensor | None = None
+    shifted: Callable[[], Tensor] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the layer goes over what the generator draws."""
+        return self.shifted is None
+
+    @property
+    def shift(self) -> Tensor:
+        """(latent,), what a layer that is not `over` adds to the photo's latent."""
+        assert self.shifted is not None
+        return self.shifted()
 
 
 # Of the photos edited last: whoever wears glasses wears the same while other things change. At most 15 MB each.
@@ -87,7 +100,13 @@ class Laid:
         """Layers of each photo, by attribute, made anew."""
         found: list[dict[str, Layer]] = [{} for _ in readings]
         faces = {row: self._onto(reading) for row, reading in enumerate(readings) if reading.maps is not None}
-        latents: dict[int, Tensor] = {}
+        crops: list[Tensor] = []
+        places: dict[int, int] = {}  # of the photos as they are so far, among the crops
+        latents = Later(lambda: self._encoded(crops))
+
+        def shifted(before: int, after: int) -> Callable[[], Tensor]:
+            return lambda: latents()[after] - latents()[before]
+
         for name, layer in asked.items():
             over = not self._model.attributes[name].lays
             some = {row: face for row, face in faces.items() if not (over and self._has(readings[row], layer))}
@@ -96,13 +115,13 @@ class Laid:
                 for row, pixels in drawn.items():
                     found[row][name] = Layer(pixels)
                 continue
-            fresh = [row for row in drawn if row not in latents]
+            fresh = [row for row in drawn if row not in places]
             after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}
-            encoded = self._encoded([faces[row].rgb for row in fresh] + [face.rgb for face in after.values()])
-            latents.update(zip(fresh, encoded, strict=False))
-            for (row, pixels), moved in zip(drawn.items(), encoded[len(fresh) :], strict=True):
-                found[row][name] = Layer(pixels, moved - latents[row])
-                latents[row] = moved
+            places.update(zip(fresh, range(len(crops), len(crops) + len(fresh)), strict=True))
+            crops += self._crops([faces[row].rgb for row in fresh] + [face.rgb for face in after.values()])
+            for place, (row, pixels) in enumerate(drawn.items(), len(crops) - len(drawn)):
+                found[row][name] = Layer(pixels, shifted(places[row], place))
+                places[row] = place
             faces.update(after)
         return found
 
@@ -121,14 +140,19 @@ class Laid:
     def _possible(self) -> bool:
         return self._model.parser is not None and isinstance(self._model.generator, EncodingGenerator)
 
-    def _encoded(self, pictures: Sequence[Floats]) -> Tensor:
-        """Wide crops, floats of 0..255 -> the means of their crops' posteriors, (B, latent)."""
-        if not pictures:
-            return torch.empty(0, self._model.generator.latent)
-        generator, parser = self._model.generator, self._model.parser
+    @torch.inference_mode()
+    def _encoded(self, crops: Sequence[Tensor]) -> Tensor:
+        """The means of crops' posteriors, (B, latent)."""
+        generator = self._model.generator
         assert isinstance(generator, EncodingGenerator)
-        assert parser is not None
-        inner, side = parser.config.image_size, generator.image_size
+        return generator.encode(torch.stack(list(crops)).to(self._model.statistics.mean.device)).mean
+
+    def _crops(self, pictures: Sequence[Floats]) -> list[Tensor]:
+        """Wide crops, floats of 0..255 -> their crops as the generator takes them, (3, S, S) each."""
+        if not pictures:
+            return []
+        assert self._model.parser is not None
+        inner, side = self._model.parser.config.image_size, self._model.generator.image_size
         edge = (pictures[0].shape[0] - inner) // 2
         x = (
             torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)[..., edge : edge + inner, edge : edge + inner]
@@ -136,7 +160,7 @@ class Laid:
         )
         if side != inner:
             x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
-        return generator.encode(x.clamp(0, 1).to(self._model.statistics.mean.device)).mean
+        return list(x.clamp(0, 1))
 
     def _onto(self, reading: Reading) -> Face:
         """The photo's face and what is around it, as they were found when it was read."""

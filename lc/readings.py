@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from PIL import Image
+from torch import Tensor
 
 from lc.crops import to_pictures, to_tensor
 from lc.edit.space import LatentSpace
-from lc.invert import invert
+from lc.invert import guess, invert
+from lc.later import Later, one_of
 from lc.results import Located, Reading
 from lc.steer import Steerer
 
@@ -39,17 +42,32 @@ class Reader:
         """The same of so many as go through the nets together."""
         model = self._space.model
         images = to_tensor([aligned.crop for *_, aligned in located], model.statistics.mean.device)
-        z, decoded = invert(
-            model.generator,
-            images,
-            model.tuning,
-            statistics=model.statistics,
-            steps=self._steps,
-            perceptual=model.perceptual,
-        )
-        pictures, attributes = to_pictures(decoded), self._space.probabilities(z)
+        z, pictures = self._inverted(images)
+        attributes = self._space.probabilities(z)
         parsed = self._steerer.parsed(located, attributes)
         return [
-            Reading(*one, z[row].cpu(), pictures[row], attributes[row], *(parsed[row] or ()))
+            Reading(*one, z[row].cpu(), one_of(pictures, row), attributes[row], *(parsed[row] or ()))
             for row, one in enumerate(located)
         ]
+
+    def _inverted(self, images: Tensor) -> tuple[Tensor, Later[Sequence[Image.Image]]]:
+        """Latents of crops, (B, latent), and their reconstructions, which a guess alone does not lead to."""
+        model = self._space.model
+        if self._steps:
+            z, decoded = invert(
+                model.generator,
+                images,
+                model.tuning,
+                statistics=model.statistics,
+                steps=self._steps,
+                perceptual=model.perceptual,
+            )
+            pictures = to_pictures(decoded)
+            return z, Later(lambda: pictures)
+        z = guess(model.generator, images, model.statistics)
+
+        @torch.inference_mode()
+        def decode() -> Sequence[Image.Image]:
+            return to_pictures(model.generator.decode(z))
+
+        return z, Later(decode)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +23,7 @@ from lc.faces.steering import Maps, Steering
 from lc.upsampler import Upsampler
 from lc.witness import Seen, Witness
 
-__all__ = ["Bytes", "Edit", "Located", "Progress", "Reading", "Sample", "animated"]
+__all__ = ["Bytes", "Edit", "Located", "Outcome", "Progress", "Reading", "Sample", "animated"]
 
 _LARGE = 1.25  # pixels of a photo to one of the crop from which on a face has more than the generator draws
 
@@ -57,7 +57,7 @@ class Reading:
         face: which of them was taken, or None for an aligned crop.
         aligned: the crop, S x S pixels, and its place in the photo.
         z: (latent,), on the CPU; see `lc.invert`.
-        reconstruction: decode(z), S x S.
+        reconstructed: gives decode(z), S x S.
         attributes: D_attr's probabilities.
         wide: the photo around the face, (W, W, 3), see `lc.faces.steering.wide_crop`; None without a parser.
         maps: what the face parser finds there, see `lc.steer.Steerer.parsed`; likewise.
@@ -68,10 +68,30 @@ class Reading:
     face: Face | None
     aligned: Aligned
     z: Tensor
-    reconstruction: Image.Image
+    reconstructed: Callable[[], Image.Image]
     attributes: dict[str, float]
     wide: Bytes | None = None
     maps: Maps | None = None
+
+    @property
+    def reconstruction(self) -> Image.Image:
+        """decode(z), S x S."""
+        return self.reconstructed()
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of a photo's latent; see `Edit`."""
+
+    edited: Image.Image
+    z_edited: Tensor
+    after: dict[str, float]
+    z_distance: float
+    similarity: float | None
+    steps: int
+    converged: bool
+    seconds: float
+    under: Image.Image | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +101,10 @@ class Edit:
     Attributes:
         reading: the photo, its faces, aligned crop, latent and attributes before.
         changes: what was asked for, by the attribute set's names: True, False or a probability.
-        edited: decode(z_edited), S x S.
+        outcome: gives what became of the latent, of all photos that were edited together: solved when the first of
+            them is asked for it, where `result` can do without.
+        beside: seconds per photo that this took beside `outcome`.
         upsampler: gives what is blended into a large face its resolution; None where the weights hold none.
-        under: as `edited`, without what is laid onto the photo; None: nothing is, or nothing else.
-        z_edited: (latent,), on the CPU.
-        before, after: D_attr's probabilities at z and at z_edited.
-        z_distance: root mean square move, in units of sigma_bar.
-        similarity: how similar a person is, as a rule, after such a move: 1 the same picture, 0 two strangers, by a
-            face embedding on held-out photos; None where the weights were not calibrated.
-        steps: optimiser steps taken, 0 for the actor.
-        converged: the critics see every wanted attribute, and a realistic latent where the optimiser ran.
-        seconds: time per photo for this edit, reading and pasting left out.
         warning: a sentence when nearly nobody in the training data has the wanted attributes, when such a change was
             seldom seen on such faces, or when the photo shows too little of what it would recolour.
         constraints: what was asked for beyond `changes`.
@@ -102,30 +115,72 @@ class Edit:
 
     reading: Reading
     changes: dict[str, Strength]
-    edited: Image.Image
-    z_edited: Tensor
-    after: dict[str, float]
-    z_distance: float
-    similarity: float | None
-    steps: int
-    converged: bool
-    seconds: float
+    outcome: Callable[[], Outcome]
+    beside: float
     warning: str | None
     constraints: tuple[Constraint, ...] = ()
     steering: Steering | None = None
     witness: Witness | None = None
     style: int = 0
-    under: Image.Image | None = None
     upsampler: Upsampler | None = None
 
     @property
-    def drawn(self) -> Image.Image:
-        """The edited crop that the blend takes the change from, S x S; what is laid onto the photo covers it."""
-        return self.edited if self.under is None else self.under
+    def edited(self) -> Image.Image:
+        """decode(z_edited), S x S."""
+        return self.outcome().edited
+
+    @property
+    def z_edited(self) -> Tensor:
+        """(latent,), on the CPU."""
+        return self.outcome().z_edited
 
     @property
     def before(self) -> dict[str, float]:
+        """D_attr's probabilities at z."""
         return self.reading.attributes
+
+    @property
+    def after(self) -> dict[str, float]:
+        """D_attr's probabilities at z_edited."""
+        return self.outcome().after
+
+    @property
+    def z_distance(self) -> float:
+        """Root mean square move, in units of sigma_bar."""
+        return self.outcome().z_distance
+
+    @property
+    def similarity(self) -> float | None:
+        """How similar a person is, as a rule, after such a move: 1 the same picture, 0 two strangers, by a face
+        embedding on held-out photos; None where the weights were not calibrated."""
+        return self.outcome().similarity
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps taken, 0 for the actor."""
+        return self.outcome().steps
+
+    @property
+    def converged(self) -> bool:
+        """Whether the critics see every wanted attribute, and a realistic latent where the optimiser ran."""
+        return self.outcome().converged
+
+    @property
+    def seconds(self) -> float:
+        """Time per photo for this edit, reading and pasting left out."""
+        return self.beside + self.outcome().seconds
+
+    @property
+    def drawn(self) -> Image.Image:
+        """The edited crop that the blend takes the change from, S x S, without what is laid onto the photo."""
+        outcome = self.outcome()
+        return outcome.edited if outcome.under is None else outcome.under
+
+    @property
+    def covered(self) -> bool:
+        """Whether all of the edit is laid onto the photo, and nothing that the generator draws is seen in `result`."""
+        steering = self.steering
+        return steering is not None and steering.alone and 0 < len(self.changes) == len(steering.laid)
 
     @property
     def result(self) -> Image.Image:
@@ -137,7 +192,7 @@ class Edit:
         made = self.__dict__.get("_result")
         picture = made() if made is not None else None
         if picture is None:
-            picture = self._pasted(self.reading.reconstruction)
+            picture = self._pasted()
             self.__dict__["_result"] = weakref.ref(picture)
         return picture
 
@@ -151,7 +206,7 @@ class Edit:
     @property
     def crop_result(self) -> Image.Image:
         """As `result`, with the model's whole face put in, as blurred as it is, and not only the change."""
-        return self._pasted(None)
+        return self._pasted(whole=True)
 
     @cached_property
     def seen(self) -> Seen | None:
@@ -173,13 +228,17 @@ class Edit:
         asked = self.witness.attributes.changes(self.changes).resolved
         return tuple(name for name in seen.after if name not in asked and seen.turned(name))
 
-    def _pasted(self, reconstruction: Image.Image | None) -> Image.Image:
-        photo, steering, pictures, finish = self.reading.photo, None, [self.edited], None
-        if reconstruction is not None:
-            steering, pictures = self.steering, [self.drawn, reconstruction]
+    def _pasted(self, *, whole: bool = False) -> Image.Image:
+        photo, steering, finish = self.reading.photo, None, None
+        if whole:
+            pictures = [self.edited]
+        elif self.covered:
+            steering, pictures = self.steering, [self.reading.aligned.crop] * 2  # of which only the size counts
+        else:
+            steering, pictures = self.steering, [self.drawn, self.reading.reconstruction]
             replaces = steering is None or not steering.alone
             if self.upsampler and replaces and self.reading.aligned.scale > _LARGE:
-                size = (2 * self.drawn.width, 2 * self.drawn.height)
+                size = (2 * pictures[0].width, 2 * pictures[0].height)
                 pictures = [picture.resize(size, Image.Resampling.BICUBIC) for picture in pictures]
                 finish = self.upsampler.completed
         with photo.held():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -171,12 +172,12 @@ class Steerer:
                 counts.append(laid or (len(move.styles) if move else 1))
         return math.lcm(*counts)
 
-    def shifts(self, layers: Sequence[Mapping[str, Layer]]) -> dict[str, Tensor]:
+    def shifts(self, layers: Sequence[Mapping[str, Layer]], names: Iterable[str]) -> dict[str, Tensor]:
         """What the layers add to latents, (B, latent) by change; zeros in rows onto which nothing is laid."""
         none = torch.zeros(self._latent, device=self._place)
-        shifts = [{name: layer.shift for name, layer in one.items() if layer.shift is not None} for one in layers]
-        names = sorted({name for one in shifts for name in one})
-        return {name: torch.stack([one.get(name, none) for one in shifts]) for name in names}
+        return {
+            name: torch.stack([one[name].shift if name in one else none for one in layers]) for name in sorted(names)
+        }
 
     @torch.inference_mode()
     def steering(
@@ -203,7 +204,7 @@ class Steerer:
         after: list[Maps | None] = [one.maps for one in readings]
         without: list[Maps | None] = [None] * len(readings)
         if pictures is not None:
-            after, without = list(self._parsed(pictures)), [self._reconstructed(one) for one in readings]
+            after, without = list(self._parsed(pictures)), list(self._reconstructed(readings))
         return [
             None
             if reading.maps is None or edited is None
@@ -216,13 +217,17 @@ class Steerer:
             for reading, edited, plain, laid in zip(readings, after, without, layers, strict=True)
         ]
 
-    def _reconstructed(self, reading: Reading) -> Maps:
-        """What the parser finds in a photo's reconstruction, which every edit of it is held against."""
+    def _reconstructed(self, readings: Sequence[Reading]) -> list[Maps]:
+        """What the parser finds in photos' reconstructions, which every edit of them is held against."""
 
-        def make() -> Maps:
-            return self._parsed(to_tensor([reading.reconstruction], self._place))[0]
+        @cache
+        def together() -> list[Maps]:
+            return self._parsed(to_tensor([one.reconstruction for one in readings], self._place))
 
-        return _PLAIN.get((self._parser, reading), (), make)
+        def of(row: int) -> Maps:
+            return _PLAIN.get((self._parser, readings[row]), (), lambda: together()[row])
+
+        return [of(row) for row in range(len(readings))]
 
     def _parsed(self, crops: Tensor) -> list[Maps]:
         assert self._parser is not None
@@ -250,7 +255,7 @@ def steering_of(
         nose: where it is in the crop, x and y in parts of its side.
     """
     entries = [attributes[name] for name in changes]
-    shown = {name for name, layer in laid.items() if layer.shift is not None}  # by what is laid on alone
+    shown = {name for name, layer in laid.items() if not layer.over}  # by what is laid on alone
     drawn = [entry for entry in entries if entry.name not in shown]
     free = (not entries and others is None) or any(not entry.acts_on for entry in drawn) or others == frozenset()
     acts_on = {part for entry in drawn for part in entry.acts_on} | (others or frozenset())

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from test_save import SWAPPED
+from tiny import with_edited
 
 from lc.editor import Edit, FaceEditor, Method, Reading
 from lc.errors import LatentConstraintsError, NoFaceError, PhotoError, UnknownAttributeError
@@ -195,7 +196,7 @@ def test_an_edit_repeats_exactly(tiny_editor: FaceEditor, reading: Reading, astr
 
 def strengthened(edit: Edit) -> Edit:
     """An untrained model changes next to nothing: let it change something that is seen."""
-    return dataclasses.replace(edit, edited=edit.reading.reconstruction.point(lambda value: min(value + 60, 255)))
+    return with_edited(edit, edit.reading.reconstruction.point(lambda value: min(value + 60, 255)))
 
 
 def test_the_change_stays_near_the_face(tiny_editor: FaceEditor, reading: Reading) -> None:

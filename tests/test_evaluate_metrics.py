@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import with_edited
 from torch import Tensor, nn
 
 from lc.classifier import Classifier, ClassifierConfig
@@ -190,12 +191,10 @@ def test_only_a_grey_photo_has_a_chroma_to_keep(ranges: Ranges) -> None:
 
 def fake(reading: Reading, result: np.ndarray, editor: FaceEditor, **changes: bool) -> Edit:
     """An edit whose finished photo is given."""
-    edit = editor.edit(reading, changes)
+    edit = with_edited(editor.edit(reading, changes), reading.reconstruction)
     photo = read_photo(Image.fromarray(result))
     aligned = dataclasses.replace(reading.aligned)
-    return dataclasses.replace(
-        edit, reading=dataclasses.replace(reading, photo=photo, aligned=aligned), edited=reading.reconstruction
-    )
+    return dataclasses.replace(edit, reading=dataclasses.replace(reading, photo=photo, aligned=aligned))
 
 
 @pytest.fixture(scope="module")

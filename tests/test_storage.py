@@ -22,6 +22,7 @@ from PIL import Image
 from lc.editor import Edit, Reading
 from lc.errors import PhotoError
 from lc.faces import Aligned, photo, read_photo
+from lc.results import Outcome
 
 pytest.importorskip("gradio")
 
@@ -180,8 +181,9 @@ def test_a_session_holds_no_full_size_picture(tmp_path: Path) -> None:
     Image.new("RGB", (6000, 6000)).save(path)
     large = read_photo(path)
     small = Image.new("RGB", (64, 64))
-    reading = Reading(large, [], None, Aligned(small, np.eye(2, 3), 1.0), None, small, {})  # type: ignore[arg-type]
-    edit = Edit(reading, {}, small, None, {}, 0.0, None, 0, True, 0.0, None)  # type: ignore[arg-type]
+    reading = Reading(large, [], None, Aligned(small, np.eye(2, 3), 1.0), None, lambda: small, {})  # type: ignore[arg-type]
+    outcome = Outcome(small, None, {}, 0.0, None, 0, True, 0.0)  # type: ignore[arg-type]
+    edit = Edit(reading, {}, lambda: outcome, 0.0, None)
     assert edit.result.size == (6000, 6000)
     gc.collect()
     assert not [

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import with_edited
 
 from lc.editor import FaceEditor, Method
 from lc.errors import LatentConstraintsError
@@ -238,7 +239,7 @@ def test_a_toggle_without_a_photo_asks_for_one(handlers: EditHandlers) -> None:
 
 def painted(session: Session) -> Session:
     """A session whose latest edit is to be seen: what untrained weights change is not."""
-    edit = dataclasses.replace(session.now.edit, edited=Image.new("RGB", session.now.edit.edited.size, "red"))
+    edit = with_edited(session.now.edit, Image.new("RGB", session.now.edit.edited.size, "red"))
     return session.add(dataclasses.replace(session.now, edit=edit))
 
 

@@ -27,7 +27,7 @@ from lc.ui.storage import Folder
 
 
 def test_green_is_for_what_an_outside_reader_sees(session: Session) -> None:
-    edit = dataclasses.replace(session.now.edit, changes={"Young": True}, converged=True, warning=None)
+    edit = dataclasses.replace(session.now.edit, changes={"Young": True}, warning=None)
     edit.after["Young"] = 0.9
     moment = dataclasses.replace(session.now, edit=edit)
     line = views.status(ATTRIBUTE_SET, moment, {"Young": True})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from lc.actor import Actor
 from lc.attributes import AttributeSet
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.errors import WeightsError
+from lc.results import Edit
 from lc.tuning import Tuning
 from lc.vae import VAE, VAEConfig
 from lc.weights import load_model, save_editing_nets, save_generator, save_statistics, save_tuning
@@ -59,3 +62,9 @@ def refuse(folder: Path | str) -> str:
     assert "\n" not in message
     assert message.endswith(".")
     return message
+
+
+def with_edited(edit: Edit, picture: Image.Image) -> Edit:
+    """The edit, had the generator drawn this crop for it."""
+    outcome = dataclasses.replace(edit.outcome(), edited=picture)
+    return dataclasses.replace(edit, outcome=lambda: outcome)

@@ -164,4 +164,4 @@ def _mirrored(rgb: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
     columns, rows = np.arange(left, right) % (2 * rgb.width), np.arange(top, bottom) % (2 * rgb.height)
     columns = np.minimum(columns, 2 * rgb.width - 1 - columns)
     rows = np.minimum(rows, 2 * rgb.height - 1 - rows)
-    return Image.fromarray(np.asarray(rgb)[np.ix_(rows, columns)])
+    return Image.fromarray(np.asarray(rgb).take(columns, 1).take(rows, 0))

@@ -31,6 +31,7 @@ from lc.faces.filters import (
     enlarged,
     fade,
     guided,
+    largest_of,
     resized,
     softened,
     softness,
@@ -209,8 +210,8 @@ def _laid_on(layers: _Layers, steering: Steering, place: Place) -> _Layers:
         return layers
     for one in laid:
         over = resized(one, side)
-        # Colours count by how much of them there is.
-        over[..., :3] *= over[..., 3:]
+        for channel in range(3):  # colours count by how much of them there is
+            over[..., channel] *= over[..., 3]
         over = softened(over, place.softness)
         faded = fade(side, place.around / 2)[..., None]
         part = over[..., 3:].clip(0, 1) * faded
@@ -239,7 +240,8 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
     placed = place(np.concatenate([layers.added, layers.cover], 2))
     marked = None if layers.transfer is None else place(layers.transfer[1])
     # Most of a photo stays.
-    box = box_of(np.any(placed != 0 if marked is None else np.concatenate([placed, marked], 2) != 0, axis=2), _NEAR)
+    channels = [*np.moveaxis(placed, 2, 0), *([] if marked is None else np.moveaxis(marked, 2, 0))]
+    box = box_of(np.logical_or.reduce([one != 0 for one in channels]), _NEAR)
     photo = pixels[box].astype(np.float32)
     if not photo.size:
         return pixels
@@ -256,7 +258,7 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
     if smooth is not None and layers.grain and cover.any():
         result += cover * clipped(photo - smooth, cover)
     if layers.tint is not None and layers.tint.part:
-        touched = np.maximum(touched, (np.abs(added).max(2, keepdims=True) > 0.5))
+        touched = np.maximum(touched, (largest_of(np.abs(added))[..., None] > 0.5))
         result = layers.tint.apply(result, touched.astype(np.float32))
     # Where nothing is added, the bytes come through floats unharmed.
     composed = pixels.copy()

@@ -20,11 +20,13 @@ __all__ = [
     "blurred",
     "boxed",
     "clipped",
+    "continued",
     "crisp",
     "enlarged",
     "fade",
     "gradient",
     "guided",
+    "largest_of",
     "resized",
     "softened",
     "softness",
@@ -123,7 +125,7 @@ def clipped(grain: _Floats, cover: _Floats) -> _Floats:
     usual = float(np.median(strength[covered] if covered.any() else strength)) / 0.6745  # a deviation from the median
     grain = grain.clip(-_GRAIN * usual, _GRAIN * usual)
     # A crease is weaker than an edge, but it goes on: all about it there is more than grain.
-    near = blurred(strength.max(2), _CREASE)[..., None]
+    near = blurred(largest_of(strength), _CREASE)[..., None]
     return np.asarray(grain * np.minimum(1, (_USUAL * usual + 1e-3) / (near + 1e-3)) ** 3)
 
 
@@ -147,6 +149,16 @@ def resized(values: _Floats, side: int) -> _Floats:
 
 def blurred(values: _Floats, sigma: float) -> _Floats:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
+
+
+def continued(values: _Floats, reach: int) -> _Floats:
+    """(S, S, C) or (S, S) with `reach` more pixels on every side, which are as those on the border."""
+    return np.asarray(cv2.copyMakeBorder(values, reach, reach, reach, reach, cv2.BORDER_REPLICATE))
+
+
+def largest_of(values: _Floats) -> _Floats:
+    """(S, S, 3) -> (S, S), the largest of the channels."""
+    return np.asarray(np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2]))
 
 
 def boxed(values: npt.NDArray[np.floating], radius: int) -> _Floats:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from lc.attributes import Colour
 from lc.faces.align import Aligned, warp
+from lc.faces.filters import continued
 from lc.faces.masks import smooth_step
 
 __all__ = ["MARGIN", "Maps", "Steering", "of_face", "wide_crop"]
@@ -108,8 +109,8 @@ class Steering:
         before = [one[inner : inner + whole, inner : inner + whole] for one in wide]
 
         def of_crop(maps: Maps) -> dict[str, _Floats]:
-            continued = [_continued(_resized(_unit(one), side), reach) for one in maps]
-            return dict(zip(self.classes, continued, strict=True))
+            found = [continued(_resized(_unit(one), side), reach) for one in maps]
+            return dict(zip(self.classes, found, strict=True))
 
         without = {} if self.without is None else of_crop(self.without)
         parts = dict(zip(self.classes, before, strict=True))
@@ -212,7 +213,3 @@ def _widened(mask: _Floats, reach: float) -> _Floats:
     size = 2 * max(1, round(reach)) + 1
     wide = cv2.dilate(smooth_step(mask, 0.3, 0.7), np.ones((size, size), np.uint8))
     return np.asarray(cv2.GaussianBlur(wide, (0, 0), reach / 2), dtype=np.float32)
-
-
-def _continued(values: _Floats, reach: int) -> _Floats:
-    return np.asarray(np.pad(values, reach, mode="edge"), dtype=np.float32)

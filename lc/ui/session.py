@@ -189,7 +189,7 @@ def reading_of(sample: Sample) -> Reading:
     photo = Photo(enlarge(sample.image), "face")
     scale = SHOWN / sample.decoded.width
     aligned = Aligned(sample.decoded, np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), scale)
-    return Reading(photo, [], None, aligned, sample.z, sample.decoded, sample.attributes)
+    return Reading(photo, [], None, aligned, sample.z, lambda: sample.decoded, sample.attributes)
 
 
 def enlarge(image: Image.Image, side: int = SHOWN) -> Image.Image:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeAlias
 import gradio as gr
 
 from lc.attributes import AttributeSet
-from lc.editor import Edit
 from lc.errors import LatentConstraintsError
 from lc.ui import views
 from lc.ui.filling import Filling
@@ -82,16 +81,11 @@ class Showing:
             "source": session.source,
             "styles": self._wishes.editor.styles(now.edit),
             # All of the edit is drawn onto the photo, whatever the identity slider says.
-            "drawn": _drawn(now.edit),
+            "drawn": now.edit.covered,
             "serial": time.monotonic(),
             "details": views.details(attributes, now, changes_of(attributes, session.reading, now.boxes)),
         }
         return Shown(session=session, stage={**self._stage.view(session, asked), **more})
-
-
-def _drawn(edit: Edit) -> bool:
-    steering = edit.steering
-    return steering is not None and steering.alone and 0 < len(edit.changes) == len(steering.laid)
 
 
 def failed(error: LatentConstraintsError) -> Shown:
