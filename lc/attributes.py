@@ -82,7 +82,7 @@ class Attribute:
         part: the part whose presence it is, such as glasses; empty: none's.
         lacks: the part whose absence it is, as a bald head is hair's; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
-        lays: which of `lc.faces.layers` shows what its title says in a photo, where its generator cannot; empty: none.
+        lays: which of `lc.faces.layers` shows it in a photo, where its generator cannot; empty: none.
         adds: which of them go over what the generator draws of it, where it is taken off and where it is put on; empty:
             none.
         people: what to call people without it, and with it, in a sentence that says on whom an edit seldom works, such
@@ -123,15 +123,11 @@ class Attribute:
         values |= {"spares": tuple(map(str, values.get("spares", ()))), "creases": (deeper, fainter)}
         return cls(**{**values, "begins": float(values.get("begins", 0.0))})
 
-    def shows(self, wanted: Strength) -> bool:
-        """Whether a change makes all of what the title says."""
-        return isinstance(wanted, bool) and wanted is not self.inverted
-
     def laid(self, wanted: Strength) -> str:
         """Which of `lc.faces.layers` is laid onto a photo for a change; empty: none."""
-        if self.lays:
-            return self.lays if self.shows(wanted) else ""
-        return self.adds[wanted] if isinstance(wanted, bool) else ""
+        if not isinstance(wanted, bool):
+            return ""
+        return self.adds[wanted] or (self.lays if wanted else "")
 
     def creased(self, wanted: Strength) -> float:
         """How much deeper a change makes the lines of the skin."""

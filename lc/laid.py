@@ -86,7 +86,7 @@ class Laid:
         entries = [self._model.attributes[name] for name, wanted in changes.items()]
         lays = {entry.name: entry.laid(changes[entry.name]) for entry in entries}
         asked = {name: layer for layer in LAYERS for name, wanted in lays.items() if wanted == layer}
-        others = {entry.lays for entry in entries if entry.lays}
+        others = {layer for entry in entries for layer in (entry.lays, *entry.adds) if layer}
         asked = {name: layer for name, layer in asked.items() if LAYERS[layer].like not in others}
         if not asked or not self._possible:
             return [{} for _ in readings]
@@ -108,8 +108,8 @@ class Laid:
             return lambda: latents()[after] - latents()[before]
 
         for name, layer in asked.items():
-            over = not self._model.attributes[name].lays
-            some = {row: face for row, face in faces.items() if not (over and self._has(readings[row], layer))}
+            over, like = not self._model.attributes[name].lays, LAYERS[layer].like
+            some = {row: face for row, face in faces.items() if not (over and like and self.has(readings[row], layer))}
             drawn = _drawn(layer, some, style)
             if over:
                 for row, pixels in drawn.items():
@@ -125,15 +125,14 @@ class Laid:
             faces.update(after)
         return found
 
-    def _has(self, reading: Reading, layer: str) -> bool:
-        """Whether a person has what a layer is like."""
-        like = LAYERS[layer].like
-        entries = [entry for entry in self._model.attributes.attributes if like and entry.lays == like]
-        return any(entry.shows(reading.attributes[entry.name] > 0.5) for entry in entries)
+    def has(self, reading: Reading, layer: str) -> bool:
+        """Whether a person has what a layer shows, or is like, as far as attributes say."""
+        kind, entries = LAYERS[layer].like or layer, self._model.attributes.attributes
+        return any(entry.laid(reading.attributes[entry.name] > 0.5) == kind for entry in entries)
 
-    def styles(self, name: str) -> int:
-        """How many styles what is laid on for an attribute has; 0: nothing is."""
-        layer = LAYERS.get(self._model.attributes[name].lays)
+    def styles(self, name: str, wanted: bool) -> int:
+        """How many styles what is laid on for a change has; 0: nothing is."""
+        layer = LAYERS.get(self._model.attributes[name].laid(wanted))
         return layer.styles if layer and self._possible else 0
 
     @property

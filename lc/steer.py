@@ -168,7 +168,7 @@ class Steerer:
         for name, wanted in changes.items():
             if isinstance(wanted, bool):
                 move = self._exemplars.get(name, wanted) if self._exemplars else None
-                laid = self._laid.styles(name) if self._attributes[name].shows(wanted) and lays else 0
+                laid = self._laid.styles(name, wanted) if lays else 0
                 counts.append(laid or (len(move.styles) if move else 1))
         return math.lcm(*counts)
 
@@ -208,14 +208,22 @@ class Steerer:
         return [
             None
             if reading.maps is None or edited is None
-            else replace(
+            else self._of_photo(
+                reading,
+                changes,
                 steering_of(
                     self._attributes, classes, changes, (reading.maps, edited, plain), laid, parts, _nose(reading)
                 ),
-                veiled=self._veiled(reading),
             )
             for reading, edited, plain, laid in zip(readings, after, without, layers, strict=True)
         ]
+
+    def _of_photo(self, reading: Reading, changes: Mapping[str, Strength], found: Steering) -> Steering:
+        """What steers an edit, with what only the photo says."""
+        # Who is shaved gets a mouth that the beard hid: what the opposite change would lay on.
+        gone = [self._attributes[name].adds[wanted < 0.5] for name, wanted in changes.items()]
+        shaved = any(layer and self._laid.has(reading, layer) for layer in gone)
+        return replace(found, veiled=self._veiled(reading), own_mouth=found.own_mouth and not shaved)
 
     def _reconstructed(self, readings: Sequence[Reading]) -> list[Maps]:
         """What the parser finds in photos' reconstructions, which every edit of them is held against."""

@@ -112,12 +112,31 @@ def test_a_shadow_of_a_beard_is_for_who_has_none_and_was_not_asked_about_one(
     assert laid({"Eyeglasses": True, "Smiling": False}) == 1
 
 
+def test_who_is_shaved_gets_a_mouth_that_the_beard_hid(editor: FaceEditor, astronaut: Path) -> None:
+    reading = editor.read(astronaut)
+    bearded = dataclasses.replace(reading, attributes={**reading.attributes, "No_Beard": 0.1, "Male": 0.9})
+    for person, changes, own in (
+        (bearded, {"No_Beard": True}, False),
+        (bearded, {"Male": False}, False),
+        (reading, {"Male": True}, True),
+        (reading, {"No_Beard": False}, True),
+        (reading, {"Male": True, "Smiling": False}, False),
+    ):
+        steering = editor.edit(person, changes).steering
+        assert steering is not None
+        assert steering.own_mouth == own
+
+
 def test_what_goes_over_a_change_does_not_stand_for_it(editor: FaceEditor, astronaut: Path) -> None:
-    edit = editor.edit(editor.read(astronaut), {"Male": True})
-    assert edit.steering is not None
-    assert not edit.steering.alone
-    assert "skin" in edit.steering.acts_on
-    assert edit.after["Male"] > 0.5
+    for changes in ({"Male": True}, {"No_Beard": False}):
+        edit = editor.edit(editor.read(astronaut), changes)
+        assert edit.steering is not None
+        assert len(edit.steering.laid) == 1
+        assert not edit.steering.alone
+        assert "skin" in edit.steering.acts_on
+        assert edit.steering.without is not None
+        ((name, wanted),) = changes.items()
+        assert (edit.after[name] > 0.5) == wanted
 
 
 def test_a_mouth_that_is_spared_takes_on_colours_and_no_other_form() -> None:
