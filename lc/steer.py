@@ -17,7 +17,7 @@ from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.crops import to_tensor
 from lc.errors import Sentence
 from lc.faces.align import FRAME_BOX, TEMPLATE
-from lc.faces.steering import MARGIN, Maps, Steering, of_face, wide_crop
+from lc.faces.steering import MARGIN, Maps, Steering, beyond, of_face, wide_crop
 from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
 from lc.memory import Kept
@@ -31,6 +31,7 @@ __all__ = ["Steerer", "steering_of"]
 # that is not wanted: in between, it would still be taken for that.
 _WANTED, _INSTEAD = 0.4, 0.15
 _APART = 2.0  # spreads of the next darker colour from its mean
+_UNTOLD = np.float32(4)  # of 255, of hair where neither hair nor background is found
 _BARE = 0.2  # probability of what is worn, below which nothing is
 _ABOVE = (0.32 + MARGIN) / (1 + 2 * MARGIN)  # of the rows around a crop that lie above brows, and above glasses
 _MOUTH = "mouth"
@@ -75,20 +76,26 @@ class Steerer:
         for first in range(0, len(wide), _BATCH):
             x = torch.from_numpy(np.stack(wide[first : first + _BATCH])).permute(0, 3, 1, 2).to(self._place) / 255
             maps += list(_levels(self._parser.parse(x, resample=False)))
-        for one, known in zip(maps, read, strict=True):
+        for one, photo, known in zip(maps, located, read, strict=True):
+            one[self._parser.config.classes.index("background"), beyond(photo.photo.rgb.size, photo.aligned, size)] = 0
             self._told(one, known)
         return list(zip(wide, maps, strict=True))
 
     def _told(self, maps: Maps, read: Mapping[str, float]) -> None:
-        """Make what is worn above the brows hair, in place, where D_attr read that nothing is."""
+        """Make what is worn above the brows hair, or what is behind, in place, where D_attr read that nothing is."""
         assert self._parser is not None
         classes = self._parser.config.classes
-        bare = {entry.part for entry in self._attributes.attributes if entry.part and read[entry.name] < _BARE}
-        for part in bare.intersection(classes):
-            above = maps[classes.index(part), : round(maps.shape[1] * _ABOVE)]
-            hair = maps[classes.index("hair"), : len(above)]
-            hair[:] = cv2.add(hair, above)  # which stops at 255, where rounding might go beyond
-            above[:] = 0
+        hair, background = (
+            maps[classes.index(name), : round(maps.shape[1] * _ABOVE)] for name in ("hair", "background")
+        )
+        for part in {entry.part for entry in self._attributes.attributes if entry.part and read[entry.name] < _BARE}:
+            if part in classes:
+                above = maps[classes.index(part), : len(hair)]
+                # It is what the parser finds more probable there: a wall may be taken for a hat.
+                share = (hair + _UNTOLD) / (hair + np.float32(background) + _UNTOLD)
+                told = np.rint(share * above).astype(np.uint8)
+                hair[:], background[:] = cv2.add(hair, told), cv2.add(background, above - told)  # which stop at 255
+                above[:] = 0
 
     def tone(self, reading: Reading) -> float | None:
         """The median L* of a face's skin; None where too little of it is seen, or nothing was parsed."""

@@ -253,3 +253,16 @@ def test_hair_is_no_hat_where_none_is_worn(editor: FaceEditor) -> None:
     left, top = (int(value) for value in matrix @ (24, 4, 1))
     right, bottom = (int(value) for value in matrix @ (40, 12, 1))
     assert (change[top:bottom, left:right].mean(2) < -20).mean() > 0.8  # the crown too
+
+
+def test_what_is_told_to_be_no_hat_is_hair_or_what_is_behind(editor: FaceEditor) -> None:
+    reading = editor.read("lc/ui/examples/astronaut.jpg")
+    hair, hat, background = (CLASSES.index(name) for name in ("hair", "hat", "background"))
+    maps = np.zeros((len(CLASSES), 192, 192), np.uint8)
+    maps[hat], maps[hair, :, :96], maps[background, :, 96:] = 155, 100, 100
+    editor.steerer._told(maps, {**reading.attributes, "Wearing_Hat": 0.05, "Eyeglasses": 0.05})
+    assert not maps[hat, :70].any()
+    assert maps[hair, :70, :96].min() > 240
+    assert maps[hair, :70, 96:].max() < 15
+    assert maps[background, :70, 96:].min() > 240
+    assert (maps[hat, 160:] == 155).all()  # a brow is no place for a hat

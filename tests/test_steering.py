@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 from lc.attributes import Attribute, AttributeSet, Colour
 from lc.faces import Aligned, paste
-from lc.faces.steering import Steering, wide_crop
+from lc.faces.steering import Steering, beyond, wide_crop
 from lc.parser import CLASSES
 from lc.steer import steering_of
 
@@ -27,6 +27,16 @@ def test_the_wide_crop_is_the_crop_and_what_is_around_it() -> None:
     wide = wide_crop(PHOTO, ALIGNED, SIDE)
     assert wide.size == (WIDE, WIDE)
     assert np.array_equal(np.asarray(wide)[16:80, 16:80], np.asarray(ALIGNED.crop))
+
+
+def test_beyond_the_photo_is_what_its_border_continues() -> None:
+    white = Image.new("RGB", (60, 96), "white")
+    aligned = Aligned(white.crop((16, 16, 80, 80)), MATRIX, 1.0)  # the crop's right goes past the photo
+    outside = beyond(white.size, aligned, SIDE)
+    assert outside.shape == (WIDE, WIDE)
+    assert outside[:, 60:].all()
+    assert not outside[:, :60].any()
+    assert np.asarray(wide_crop(white, aligned, SIDE)).min() > 250
 
 
 def test_an_edit_of_hair_leaves_face_and_background() -> None:

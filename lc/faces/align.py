@@ -127,8 +127,10 @@ def turn_of(landmarks: npt.NDArray[np.floating]) -> float:
     return float(np.clip(_NOSE * (x * down - y * along) / (length * apart), -1, 1)) if length * apart > 0 else 0.0
 
 
-def warp(rgb: Image.Image, matrix: Array, size: int) -> Image.Image:
+def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: bool = True) -> Image.Image:
     """Sample a size x size crop through a similarity, without aliasing.
+
+    Past the photo's border its mirror images go on; or, not `mirrored`, its border does.
 
     Pillow's `transform` interpolates between neighbours and would skip pixels when it shrinks. So turn at about
     the photo's own resolution, then shrink with `resize`, which averages.
@@ -137,7 +139,7 @@ def warp(rgb: Image.Image, matrix: Array, size: int) -> Image.Image:
     corners = np.array([[-_MARGIN, size + _MARGIN, -_MARGIN, size + _MARGIN]])
     corners = matrix @ np.vstack([corners, corners[:, [0, 2, 1, 3]], np.ones((1, 4))])  # (2, 4)
     low, high = np.floor(corners.min(1)).astype(int) - 2, np.ceil(corners.max(1)).astype(int) + 2
-    region = _mirrored(rgb, (low[0], low[1], high[0], high[1]))
+    region = _continued(rgb, (low[0], low[1], high[0], high[1]), mirrored)
     # A large face is first shrunk by whole pixels, the cheapest way, to no less than the finest step wanted.
     shrink = max(1, int(scale / _OVERSAMPLING))
     if shrink > 1:
@@ -156,12 +158,21 @@ def _scale(matrix: Array) -> float:
     return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
-def _mirrored(rgb: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """Crop a box that may reach past the photo, whose mirror images continue it in all directions."""
+def _continued(rgb: Image.Image, box: tuple[int, int, int, int], mirrored: bool) -> Image.Image:
+    """Crop a box that may reach past the photo, whose mirror images, or border, continue it in all directions."""
     left, top, right, bottom = box
     if left >= 0 and top >= 0 and right <= rgb.width and bottom <= rgb.height:
         return rgb.crop(box)
-    columns, rows = np.arange(left, right) % (2 * rgb.width), np.arange(top, bottom) % (2 * rgb.height)
-    columns = np.minimum(columns, 2 * rgb.width - 1 - columns)
-    rows = np.minimum(rows, 2 * rgb.height - 1 - rows)
+    columns, rows = (
+        _inside(np.arange(first, last), size, mirrored)
+        for first, last, size in ((left, right, rgb.width), (top, bottom, rgb.height))
+    )
     return Image.fromarray(np.asarray(rgb).take(columns, 1).take(rows, 0))
+
+
+def _inside(places: npt.NDArray[np.signedinteger], size: int, mirrored: bool) -> npt.NDArray[np.signedinteger]:
+    """For each place on a line that goes on past a photo of `size` pixels, the pixel that is shown there."""
+    if not mirrored:
+        return places.clip(0, size - 1)
+    places = places % (2 * size)
+    return np.minimum(places, 2 * size - 1 - places)

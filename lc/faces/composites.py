@@ -41,6 +41,11 @@ class Face:
     inner: float = 1.0
     turn: float | None = None
 
+    @property
+    def shown(self) -> npt.NDArray[np.bool_]:
+        """Where anything is found: past a photo's border there is no background, (S, S)."""
+        return self.sure(*self.maps)
+
     def row(self, part: float) -> int:
         """The row at a part of the model's crop."""
         side = self.rgb.shape[0]

@@ -127,7 +127,7 @@ def _bared(onto: Face, head: Head) -> Floats:
     bare = np.maximum(smooth_step(aside - fall, 0.0, 0.08), smooth_step(-depth, 0.0, 0.06))
     cover = soft(hair, 1.2) * unsure(onto) * smooth_step(_radius(aside, up), 0.96, 1.0) * bare
     known = ~grown(hair | onto.sure("skin", "cloth", "brows", "eyes", "mouth", "glasses"), 9)
-    behind = filled(onto.rgb, known)
+    behind = filled(onto.rgb, known & onto.shown)
     return np.concatenate([behind * cover[..., None], cover[..., None]], 2).astype(np.float32)
 
 

@@ -70,7 +70,7 @@ def scalp(onto: Face) -> Floats | None:
     # A forehead that stands out beyond the head was hair, or is not the one that is laid on.
     beyond = onto.sure("skin") & (head.depth <= 0) & (head.depth > -_BEYOND) & (rows < head.y - _BROW * head.crown)
     gone = _gone(onto, face, hair, rows > head.chin) | beyond
-    behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9))
+    behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9) & onto.shown)
     behind = _with_neck(onto, behind, skin, head)
     ears = _ears(onto, hair, head)
     shape = np.maximum(head.cover, ears[..., 0])[..., None]

@@ -3,7 +3,8 @@
 An edit of hair acts on hair, and on what becomes hair or was; nothing acts on the background but what a hat covers or a
 bald head uncovers; skin keeps its own colour.
 
-Maps are (C, side, side) floats in [0, 1] that sum to 1 over the C classes of the parser.
+Maps are (C, side, side) floats in [0, 1] that sum to 1 over the C classes of the parser, but past a photo's border,
+where there is no background.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from lc.faces.align import Aligned, warp
 from lc.faces.filters import continued
 from lc.faces.masks import smooth_step
 
-__all__ = ["MARGIN", "Maps", "Steering", "of_face", "wide_crop"]
+__all__ = ["MARGIN", "Maps", "Steering", "beyond", "of_face", "wide_crop"]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -47,7 +48,8 @@ def of_face(acts_on: Collection[str]) -> bool:
 
 
 def wide_crop(rgb: Image.Image, aligned: Aligned, size: int) -> Image.Image:
-    """The photo under the crop and `MARGIN` around it.
+    """The photo under the crop and `MARGIN` around it. Where it ends there, its border goes on: in a mirror image heads
+    would have other heads beside them, and a parser sees hair between.
 
     Args:
         rgb, aligned: the photo and its face.
@@ -57,7 +59,21 @@ def wide_crop(rgb: Image.Image, aligned: Aligned, size: int) -> Image.Image:
     wide = aligned.matrix.copy()
     wide[:, :2] *= aligned.crop.width / size
     wide[:, 2] -= margin * wide[:, :2].sum(1)
-    return warp(rgb, wide, size + 2 * margin)
+    return warp(rgb, wide, size + 2 * margin, mirrored=False)
+
+
+def beyond(photo: tuple[int, int], aligned: Aligned, size: int) -> npt.NDArray[np.bool_]:
+    """Where a `wide_crop` reaches past its photo, (W, W).
+
+    Args:
+        photo: its width and height.
+        aligned, size: see `wide_crop`.
+    """
+    margin = round(MARGIN * size)
+    places = (np.arange(size + 2 * margin) + 0.5 - margin) * aligned.crop.width / size
+    linear, shift = aligned.matrix[:, :2], aligned.matrix[:, 2]
+    x, y = (linear[axis, 0] * places[None] + linear[axis, 1] * places[:, None] + shift[axis] for axis in range(2))
+    return np.asarray((x < 0) | (y < 0) | (x > photo[0]) | (y > photo[1]))
 
 
 @dataclass(frozen=True, eq=False)
