@@ -17,6 +17,7 @@ from lc.faces.beards import STUBBLE, STYLES, Style, beard
 from lc.faces.blend import paste
 from lc.faces.composites import Face, Floats
 from lc.faces.steering import Steering
+from lc.faces.tone import to_lab
 from lc.parser import CLASSES
 
 # In CelebA's framing eyes are at (35, 50) and (61, 50) of 96, and a mouth about (48, 74).
@@ -150,11 +151,17 @@ def test_a_mouth_that_is_spared_takes_on_colours_and_no_other_form() -> None:
     new[48:58:2, 20:44] = 20  # a moustache, in stripes
     edited = Image.fromarray(new.clip(0, 255).astype(np.uint8))
     was = np.asarray(PHOTO).astype(int)[66:72, 42:54]
-    results = []
-    for own in (False, True):
+
+    def mouth(edited: Image.Image, own: bool) -> np.ndarray:
         steering = Steering(CLASSES, before, after, {"skin", "mouth"}, own_mouth=own)
-        result = np.asarray(paste(PHOTO, edited, ALIGNED, ALIGNED.crop, steering)).astype(int)
-        results.append(result[66:72, 42:54])
+        return np.asarray(paste(PHOTO, edited, ALIGNED, ALIGNED.crop, steering)).astype(int)[66:72, 42:54]
+
+    results = [mouth(edited, own) for own in (False, True)]
     stripes = [float(np.abs(np.diff((one - was).mean(2), axis=0)).mean()) for one in results]
     assert stripes[1] < 0.5 * stripes[0]
     assert (results[1] - was)[..., 0].mean() > (results[1] - was)[..., 2].mean() + 5
+    new[50:56, 26:38] = (255, 0, 60)
+    painted = [mouth(Image.fromarray(new.clip(0, 255).astype(np.uint8)), own) for own in (False, True)]
+    red = [to_lab(one.astype(np.float32))[..., 1].mean() for one in (was, *painted)]
+    assert red[1] > red[0] + 30
+    assert 5 < red[2] - red[0] < 24  # as lipstick does

@@ -37,6 +37,7 @@ _STRUCTURE = (11.0, 28.0)  # a change of local structure by this much replaces m
 _RELATIVE = (0.2, 0.5)  # where the strongest changes more, these parts of it: an eye need not go with a mouth
 _SHIFT = (60.0, 100.0)  # so does a change of tone by this much
 _CHROMA = 3.0  # in Lab, how far skin may go from its own round about
+_REDDER, _YELLOWER = 18.0, 6.0  # in a* and b*, how much lips may be, and teeth between them
 _LEAST_SKIN = 50  # pixels from which on that is known
 _MISSING = (0.05, 0.5)  # parts of matter at which the photo does not say, and is not asked, what is there
 _SPOTS, _TEXTURE = 20.0, 8.0  # grey levels by which finishing may darken anything, and change skin
@@ -100,7 +101,8 @@ def steered(place: Place, change: Change, steering: Steering, parts: Parts, fini
         change = _own_chroma(place, change, parts)
         if "hair" in steering.classes:  # what stays keeps its strands: the generator's are blots
             replaced = replaced * (1 - parts.kept("hair"))
-    replaced = replaced * (1 - parts.own)
+    if parts.own.any():
+        change, replaced = replace(change, shift=_own_lips(place, change.shift, parts.own)), replaced * (1 - parts.own)
     seen_through = 1 - grown_softly(parts.seen_through, 0.7 * place.unit)
     kept, replaced = kept * seen_through, replaced * seen_through
     if steering.recolours is not None:
@@ -133,6 +135,14 @@ def _own_chroma(place: Place, change: Change, parts: Parts) -> Change:
 
     shift = held(place.broad + change.shift) - held(place.broad)
     return replace(change, shift=single(shift), matter=held(change.matter))
+
+
+def _own_lips(place: Place, shift: _Floats, own: _Floats) -> _Floats:
+    """A shift that makes no lips redder than lipstick does, where they are the photo's `own`."""
+    before, after = to_lab(place.broad), to_lab((place.broad + shift).clip(0, 255))
+    for axis, most in ((1, _REDDER), (2, _YELLOWER)):
+        after[..., axis] -= own * (after[..., axis] - before[..., axis] - most).clip(0, None)
+    return single(shift + to_rgb(after) - (place.broad + shift).clip(0, 255))
 
 
 def own_skin(new: _Floats, old: _Floats, skin: _Floats) -> _Floats:
