@@ -360,7 +360,7 @@ def test_past_the_border_the_photo_is_mirrored() -> None:
 
 def test_past_the_border_the_border_goes_on_where_that_is_asked_for() -> None:
     ramp = Image.fromarray(np.tile(np.arange(64, 192, dtype=np.uint8)[None, :, None], (128, 1, 3)))
-    crop = gray(warp(ramp, similarity(1, 0, -32, 0), 64, mirrored=False))[..., 0]
+    crop = gray(warp(ramp, similarity(1, 0, -32, 0), 64, mirrored=0))[..., 0]
     assert np.abs(crop[:, 32:] - np.arange(64, 96)).max() <= 1
     assert np.abs(crop[:, :32] - 64).max() <= 1
 

@@ -127,10 +127,11 @@ def turn_of(landmarks: npt.NDArray[np.floating]) -> float:
     return float(np.clip(_NOSE * (x * down - y * along) / (length * apart), -1, 1)) if length * apart > 0 else 0.0
 
 
-def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: bool = True) -> Image.Image:
+def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: float = math.inf) -> Image.Image:
     """Sample a size x size crop through a similarity, without aliasing.
 
-    Past the photo's border its mirror images go on; or, not `mirrored`, its border does.
+    Past the photo's border its mirror images go on, for so many pixels of the crop as are to be `mirrored`; then what
+    is there goes on.
 
     Pillow's `transform` interpolates between neighbours and would skip pixels when it shrinks. So turn at about
     the photo's own resolution, then shrink with `resize`, which averages.
@@ -139,7 +140,7 @@ def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: bool = True) -> I
     corners = np.array([[-_MARGIN, size + _MARGIN, -_MARGIN, size + _MARGIN]])
     corners = matrix @ np.vstack([corners, corners[:, [0, 2, 1, 3]], np.ones((1, 4))])  # (2, 4)
     low, high = np.floor(corners.min(1)).astype(int) - 2, np.ceil(corners.max(1)).astype(int) + 2
-    region = _continued(rgb, (low[0], low[1], high[0], high[1]), mirrored)
+    region = _continued(rgb, (low[0], low[1], high[0], high[1]), mirrored * scale)
     # A large face is first shrunk by whole pixels, the cheapest way, to no less than the finest step wanted.
     shrink = max(1, int(scale / _OVERSAMPLING))
     if shrink > 1:
@@ -158,8 +159,8 @@ def _scale(matrix: Array) -> float:
     return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
-def _continued(rgb: Image.Image, box: tuple[int, int, int, int], mirrored: bool) -> Image.Image:
-    """Crop a box that may reach past the photo, whose mirror images, or border, continue it in all directions."""
+def _continued(rgb: Image.Image, box: tuple[int, int, int, int], mirrored: float) -> Image.Image:
+    """Crop a box that may reach past the photo, whose mirror images, for so many pixels, continue it."""
     left, top, right, bottom = box
     if left >= 0 and top >= 0 and right <= rgb.width and bottom <= rgb.height:
         return rgb.crop(box)
@@ -170,9 +171,9 @@ def _continued(rgb: Image.Image, box: tuple[int, int, int, int], mirrored: bool)
     return Image.fromarray(np.asarray(rgb).take(columns, 1).take(rows, 0))
 
 
-def _inside(places: npt.NDArray[np.signedinteger], size: int, mirrored: bool) -> npt.NDArray[np.signedinteger]:
+def _inside(places: npt.NDArray[np.signedinteger], size: int, mirrored: float) -> npt.NDArray[np.signedinteger]:
     """For each place on a line that goes on past a photo of `size` pixels, the pixel that is shown there."""
-    if not mirrored:
-        return places.clip(0, size - 1)
+    if math.isfinite(mirrored):
+        places = places.clip(-round(mirrored), size - 1 + round(mirrored))
     places = places % (2 * size)
     return np.minimum(places, 2 * size - 1 - places)

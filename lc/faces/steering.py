@@ -33,6 +33,7 @@ Maps: TypeAlias = npt.NDArray[np.uint8]
 #: How far around the crop, on every side, the photo is parsed and edited, in parts of the crop's side.
 MARGIN = 0.25
 
+_MIRRORED = 0.08  # of the crop's side, about a photo
 _BACKGROUND, _SKIN, _CLOTH, _EYES, _GLASSES, _MOUTH = "background", "skin", "cloth", "eyes", "glasses", "mouth"
 _LIPS = 0.03  # of the crop's side, about a mouth that stays as it is
 _NOSE, _TIP, _SOFT = (0.085, 0.1), 0.02, 0.25  # half axes of a nose about a place above its tip, and how soon it ends
@@ -48,7 +49,7 @@ def of_face(acts_on: Collection[str]) -> bool:
 
 
 def wide_crop(rgb: Image.Image, aligned: Aligned, size: int) -> Image.Image:
-    """The photo under the crop and `MARGIN` around it. Where it ends there, its border goes on: in a mirror image heads
+    """The photo under the crop and `MARGIN` around it. Where it ends there, little of its mirror image is shown: heads
     would have other heads beside them, and a parser sees hair between.
 
     Args:
@@ -59,7 +60,7 @@ def wide_crop(rgb: Image.Image, aligned: Aligned, size: int) -> Image.Image:
     wide = aligned.matrix.copy()
     wide[:, :2] *= aligned.crop.width / size
     wide[:, 2] -= margin * wide[:, :2].sum(1)
-    return warp(rgb, wide, size + 2 * margin, mirrored=False)
+    return warp(rgb, wide, size + 2 * margin, mirrored=_MIRRORED * size)
 
 
 def beyond(photo: tuple[int, int], aligned: Aligned, size: int) -> npt.NDArray[np.bool_]:
