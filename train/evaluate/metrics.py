@@ -18,7 +18,7 @@ from PIL import Image
 
 from lc.faces import Aligned
 from lc.faces.masks import shrunk
-from lc.faces.steering import MARGIN, wide_crop
+from lc.faces.steering import MARGIN, beyond, wide_crop
 from lc.faces.tone import to_lab
 from lc.parser import Parser
 
@@ -101,15 +101,6 @@ class Parsed:
         return float(np.hypot(self.lab[..., 1], self.lab[..., 2]).mean())
 
 
-def _there(picture: Image.Image, aligned: Aligned, size: int) -> npt.NDArray[np.bool_]:
-    """Where a face's `wide_crop` shows the picture itself, of `size` pixels for the crop."""
-    margin = round(MARGIN * size)
-    line = (np.arange(size + 2 * margin) + 0.5 - margin) * aligned.crop.width / size
-    x, y = np.einsum("ij,jkl->ikl", aligned.matrix[:, :2], np.stack(np.meshgrid(line, line)))
-    x, y = x + aligned.matrix[0, 2], y + aligned.matrix[1, 2]
-    return np.asarray((x >= 0) & (y >= 0) & (x < picture.width) & (y < picture.height))
-
-
 def parse_faces(parser: Parser, faces: Sequence[tuple[Image.Image, Aligned]]) -> list[Parsed]:
     """Parse pictures, RGB, around the places given."""
     size = parser.config.image_size
@@ -122,7 +113,7 @@ def parse_faces(parser: Parser, faces: Sequence[tuple[Image.Image, Aligned]]) ->
         margin = round(MARGIN * size)
         classes = parser.config.classes
         for (picture, aligned), rgb, mask in zip(faces[first : first + _BATCH], pictures, masks, strict=True):
-            found.append(Parsed(rgb, to_lab(rgb), mask, _there(picture, aligned, size), classes, margin))
+            found.append(Parsed(rgb, to_lab(rgb), mask, ~beyond(picture.size, aligned, size), classes, margin))
     return found
 
 
