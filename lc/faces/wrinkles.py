@@ -21,6 +21,7 @@ __all__ = ["wrinkles"]
 _FINE = 4  # times as many pixels as the photo's crop that is laid onto
 _TURNED = 0.45  # sine of the furthest turn that is drawn
 _SHADE, _RIDGE = 0.34, 1.26  # light of a fold's shadow, and of what stands out beside it, of the skin's
+_REDDER = np.array([0.85, 1.05, 1.1], np.float32)  # powers of that for R, G and B: shadows of skin are redder
 _BENT = 0.3  # how much further from the viewer a place is, by the square of how far aside it lies
 _UNEVEN = 0.012  # how far lines stray
 
@@ -95,10 +96,10 @@ def wrinkles(onto: Face) -> Floats | None:
     free = np.asarray(cv2.resize(smooth_step(inside, 0.4, 0.8), (side, side), interpolation=cv2.INTER_LINEAR))
     tone = cv2.resize(soft(onto.rgb, 1.5), (side, side), interpolation=cv2.INTER_LINEAR)
     cover = ((dark + light) * free).clip(0, 1)
-    shade = (_SHADE * dark + _RIDGE * light) / (dark + light + 1e-6)
-    # What is in shadow is redder.
-    colour = tone * (shade[..., None] ** np.array([0.85, 1.05, 1.1], np.float32))
-    return np.concatenate([colour.clip(0, 255), cover[..., None]], 2).astype(np.float32)
+    there = cover > 0
+    shade = (_SHADE * dark[there] + _RIDGE * light[there]) / (dark[there] + light[there])
+    tone[there] *= shade[:, None] ** _REDDER
+    return np.concatenate([tone.clip(0, 255), cover[..., None]], 2).astype(np.float32)
 
 
 def _draw(
