@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from flat_faces import SIDE, face
+from flat_faces import changed, looking
 from mapped import AFTER, ALIGNED, BEFORE, PHOTO
 from PIL import Image
 
 from lc.editor import FaceEditor
 from lc.faces.beards import STUBBLE, STYLES, Style, beard
 from lc.faces.blend import paste
-from lc.faces.composites import Face, Floats
+from lc.faces.composites import Face
 from lc.faces.steering import Steering
 from lc.faces.tone import to_lab
 from lc.parser import CLASSES
@@ -25,23 +24,12 @@ PARTS = {"hair": (20, 6, 76, 34), "skin": (26, 30, 70, 92), "brows": (32, 40, 64
 
 
 def person(skin: int = 200) -> Face:
-    found = face(skin, **PARTS, eyes=(32, 48, 38, 52))
-    for name, there in (("skin", 0), ("eyes", 1)):  # the other eye
-        found.maps[name][48:52, 58:64] = there
-    return found
-
-
-def changed(onto: Face, style: int | Style) -> Floats:
-    """What a beard changes of the picture, (SIDE, SIDE), in grey levels."""
-    layer = beard(onto, style)
-    assert layer is not None
-    small = cv2.resize(layer, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray((small[..., 3:] * (small[..., :3] - onto.rgb)).mean(2))
+    return looking(skin, **PARTS)
 
 
 @pytest.mark.parametrize("style", [*STYLES, STUBBLE])
 def test_a_beard_is_about_a_mouth_and_on_a_chin_and_nowhere_else(style: Style) -> None:
-    change = changed(person(), style)
+    change = changed(person(), beard(person(), style))
     for place in (change[67:69, 43:53], change[82:86, 44:52], change[74:80, 57:60]):  # over the lip, chin, corners
         assert place.mean() < -25
     assert np.abs(change[:60, 38:58]).max() < 2  # nose and all above it
@@ -53,8 +41,8 @@ def test_a_beard_is_about_a_mouth_and_on_a_chin_and_nowhere_else(style: Style) -
 def test_a_beard_has_the_tone_of_hair_and_is_darker_than_skin() -> None:
     dark, fair = person(), person()
     fair.rgb[fair.maps["hair"] > 0.5] = fair.rgb[fair.maps["brows"] > 0.5] = (170, 140, 90)
-    assert changed(dark, 0)[80:86].min() < changed(fair, 0)[80:86].min() - 20
-    assert changed(fair, 0)[80:86, 40:56].mean() < -15
+    assert changed(dark, beard(dark, 0))[80:86].min() < changed(fair, beard(fair, 0))[80:86].min() - 20
+    assert changed(fair, beard(fair, 0))[80:86, 40:56].mean() < -15
 
 
 def test_hairs_are_finer_than_the_crop_and_the_same_every_time() -> None:
@@ -77,7 +65,7 @@ def test_what_lies_before_a_face_has_no_beard() -> None:
     covered = person()
     covered.maps["skin"][78:, :] = 0
     covered.maps["cloth"][78:, :] = 1
-    assert np.abs(changed(covered, 0)[82:]).max() < 2
+    assert np.abs(changed(covered, beard(covered, 0))[82:]).max() < 2
 
 
 def test_a_beard_that_is_asked_for_is_laid_on_and_has_forms(editor: FaceEditor, astronaut: Path) -> None:

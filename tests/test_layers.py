@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from flat_faces import SIDE, face
+from flat_faces import SIDE, face, looking
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,9 +27,7 @@ from lc.ui.session import reading_of
 
 # In CelebA's framing the eyes are at (35, 50) and (61, 50) of 96.
 PARTS = {"hair": (20, 6, 76, 40), "skin": (26, 30, 70, 90), "brows": (32, 40, 64, 43), "mouth": (40, 70, 56, 76)}
-LOOKING = face(170, **PARTS, eyes=(32, 48, 38, 52))
-for name, there in (("skin", 0), ("eyes", 1)):  # the other eye
-    LOOKING.maps[name][48:52, 58:64] = there
+LOOKING = looking(170, **PARTS)
 
 
 def with_layer(person: Face, layer: Floats | None) -> Floats:

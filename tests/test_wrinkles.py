@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from flat_faces import SIDE, face
+from flat_faces import changed, looking
 
 from lc.editor import FaceEditor
-from lc.faces.composites import Face, Floats
+from lc.faces.composites import Face
 from lc.faces.wrinkles import wrinkles
 
 # In CelebA's framing eyes are at (35, 50) and (61, 50) of 96, 26 apart, and a mouth about (48, 74).
@@ -19,24 +18,13 @@ PARTS = {"hair": (20, 6, 76, 20), "skin": (24, 20, 72, 92), "brows": (32, 40, 64
 
 
 def person(skin: int = 200) -> Face:
-    found = face(skin, **PARTS, eyes=(32, 48, 38, 52))
-    for name, there in (("skin", 0), ("eyes", 1)):  # the other eye
-        found.maps[name][48:52, 58:64] = there
-    return found
-
-
-def changed(onto: Face) -> Floats:
-    """What lines change of the picture, (SIDE, SIDE), in grey levels."""
-    layer = wrinkles(onto)
-    assert layer is not None
-    small = cv2.resize(layer, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray((small[..., 3:] * (small[..., :3] - onto.rgb)).mean(2))
+    return looking(skin, **PARTS)
 
 
 @pytest.mark.parametrize("skin", [60, 110, 210])
 def test_a_face_folds_beside_its_mouth_under_its_eyes_and_over_its_brows(skin: int) -> None:
     onto = person(skin)
-    change = changed(onto) / skin
+    change = changed(onto, wrinkles(onto)) / skin
     for rows, columns in (((66, 76), (35, 39)), ((66, 76), (57, 61)), ((54, 58), (32, 38)), ((32, 38), (40, 56))):
         fold = change[slice(*rows), slice(*columns)]
         assert fold.min() < -0.04
@@ -47,10 +35,10 @@ def test_a_face_folds_beside_its_mouth_under_its_eyes_and_over_its_brows(skin: i
 
 
 def test_both_sides_of_a_face_age_alike_and_the_same_every_time() -> None:
-    change = changed(person())
+    change = changed(person(), wrinkles(person()))
     sides = change[44:80, 24:48], change[44:80, 48:72][:, ::-1]
     assert 0.75 < np.abs(sides[0]).sum() / np.abs(sides[1]).sum() < 1.33
-    assert np.array_equal(change, changed(person()))
+    assert np.array_equal(change, changed(person(), wrinkles(person())))
 
 
 def test_lines_are_finer_than_the_crop() -> None:
@@ -66,7 +54,7 @@ def test_a_head_that_looks_away_gets_none_and_glasses_hide_some() -> None:
     worn = person()
     for name, there in (("skin", 0), ("glasses", 1)):
         worn.maps[name][52:60, 28:44] = there
-    assert np.abs(changed(worn)[53:59, 29:43]).max() < 3
+    assert np.abs(changed(worn, wrinkles(worn))[53:59, 29:43]).max() < 3
 
 
 def test_older_has_lines_and_younger_none(editor: FaceEditor, astronaut: Path) -> None:
