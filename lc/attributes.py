@@ -74,7 +74,7 @@ class Attribute:
             person.
         begins: how far down an aligned crop a change begins, in parts of its side: a smile, under the nose.
         spares: where a change leaves the face as it is: about the "nose"; and the "mouth", which takes on other colours
-            and no other form.
+            and no other form. Of all of the face its "structure", which takes on other tones only.
         creases: how much deeper the lines of the skin are without it, and with it, see `lc.faces.creases`: 1 is twice
             as deep, -1 is none.
         recolours: the part whose colour it is, and nothing else.
@@ -82,9 +82,9 @@ class Attribute:
         part: the part whose presence it is, such as glasses; empty: none's.
         lacks: the part whose absence it is, as a bald head is hair's; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
-        lays: which of `lc.faces.layers` shows it in a photo, where its generator cannot; empty: none.
-        adds: which of them go over what the generator draws of it, where it is taken off and where it is put on; empty:
-            none.
+        lays: which of `lc.laid`'s layers shows it in a photo, where its generator cannot; empty: none.
+        adds: which of them go over what the generator draws of it, where it is taken off and where it is put on. One
+            that goes over both goes over all between them.
         people: what to call people without it, and with it, in a sentence that says on whom an edit seldom works, such
             as "women" and "men"; empty texts: no such sentence is said of them.
     """
@@ -104,7 +104,7 @@ class Attribute:
     lacks: str = ""
     shades: bool = False
     lays: str = ""
-    adds: tuple[str, str] = ("", "")
+    adds: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     people: tuple[str, str] = ("", "")
 
     @classmethod
@@ -118,16 +118,21 @@ class Attribute:
             values["colour"] = Colour(mean, spread, float(colour["contrast"]))
         without, with_ = map(str, values.get("people", ("", "")))
         deeper, fainter = map(float, values.get("creases", (0.0, 0.0)))
-        off, on = map(str, values.get("adds", ("", "")))
+        off, on = (
+            tuple(filter(None, [side] if isinstance(side, str) else side)) for side in values.get("adds", ((), ()))
+        )
         values |= {"acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_), "adds": (off, on)}
         values |= {"spares": tuple(map(str, values.get("spares", ()))), "creases": (deeper, fainter)}
         return cls(**{**values, "begins": float(values.get("begins", 0.0))})
 
     def laid(self, wanted: Strength) -> str:
-        """Which of `lc.faces.layers` is laid onto a photo for a change; empty: none."""
-        if not isinstance(wanted, bool):
-            return ""
-        return self.adds[wanted] or (self.lays if wanted else "")
+        """Which of `lc.laid`'s layers shows a change in a photo in the generator's stead; empty: none."""
+        return self.lays if wanted is True else ""
+
+    def added(self, wanted: Strength) -> tuple[str, ...]:
+        """Which of them go over what it draws of a change."""
+        off, on = self.adds
+        return self.adds[wanted] if isinstance(wanted, bool) else tuple(layer for layer in on if layer in off)
 
     def creased(self, wanted: Strength) -> float:
         """How much deeper a change makes the lines of the skin."""
@@ -281,7 +286,7 @@ class AttributeSet:
     def as_json(self) -> dict[str, Any]:
         """What `of` reads."""
         attributes = [
-            {key: value for key, value in asdict(a).items() if value not in ("", False, None, (), ("", ""))}
+            {key: value for key, value in asdict(a).items() if value not in ("", False, None, (), ("", ""), ((), ()))}
             for a in self.attributes
         ]
         return {

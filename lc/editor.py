@@ -219,7 +219,7 @@ class FaceEditor:
         identity = checked(identity, "optimise")
         begun = time.perf_counter()
         wanted = [*constraints_of(self.space, set or {}), *constraints]
-        task = self.edits.task([reading], wanted, preserve, style)
+        task = self.edits.task([reading], wanted, preserve, style, identity)
         problem, step = self.edits.problem(task), None
         for step in [still(problem)] if problem.empty else trajectory(self.space, problem, identity):
             preview = self.decode(step.z[0]) if step.index % every == 0 else None

@@ -87,7 +87,7 @@ class Edits:
     ) -> list[Edit]:
         """The same edit of so many photos as go through the nets together, in their order; see `FaceEditor.edit`."""
         begun = time.perf_counter()
-        task = self.task(readings, constraints, preserve, style)
+        task = self.task(readings, constraints, preserve, style, identity)
         drawn = (time.perf_counter() - begun) / len(readings)
         covered = [row for row in range(len(readings)) if task.covered(row)]
         others = [row for row in range(len(readings)) if not task.covered(row)]
@@ -104,6 +104,7 @@ class Edits:
         constraints: Sequence[Constraint],
         preserve: Collection[str] | None,
         style: int,
+        identity: float = 0.5,
     ) -> Task:
         """What is wanted of photos, and what is laid onto them for it.
 
@@ -113,7 +114,7 @@ class Edits:
         self._space.attributes.changes(dict.fromkeys(preserve or (), True))
         served, others = changes_of(self._space, constraints)
         changes = wanted_changes(self._space, served)
-        layers = self._steerer.layers(readings, changes.wanted, style)
+        layers = self._steerer.layers(readings, changes.wanted, style, identity)
         laid = frozenset(name for one in layers for name, layer in one.items() if not layer.over)
         return Task(readings, constraints, changes, others, layers, laid, preserve, style)
 

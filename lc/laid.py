@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -21,18 +22,23 @@ from lc.faces.align import FRAME_BOX, TEMPLATE, turn_of
 from lc.faces.composites import Face, Floats
 from lc.faces.detect import detector
 from lc.faces.frames import turn_by_skin
-from lc.faces.layers import LAYERS
+from lc.faces.layers import LAYERS, Overlay
 from lc.faces.steering import MARGIN
 from lc.generator import EncodingGenerator
 from lc.later import Later
 from lc.memory import Kept
 from lc.model import Model
+from lc.redrawn import redrawn
+from lc.regions import RegionVAE
 from lc.results import Reading
 from lc.threads import each
 
 __all__ = ["Laid", "Layer"]
 
 
+_ABOVE = "wrinkles"  # the lowest of `lc.faces.layers` that lies over what nets draw, see `lc.redrawn`
+_ABOUT_MOUTHS = {"beard", "stubble"}
+_FAR = (1.25, -0.5)  # how far those go all the way, and how much further where the person is to be kept
 _TURNED = 0.15  # sine of a turn below which it is not looked at twice
 
 
@@ -41,8 +47,7 @@ class Layer:
     """What is laid onto one photo.
 
     Attributes:
-        pixels: (W, W, 4) on the photo's `wide_crop`, at this resolution or a finer one: RGB of 0..255, and the part
-            of the photo that it covers.
+        pixels: on the photo's `wide_crop`, at this resolution or a finer one, see `lc.faces.steering.Steering.laid`.
         shifted: gives `shift`; all layers of photos that are read together are encoded when it is first asked for.
             None: the layer goes over what the generator draws, and stands for nothing.
     """
@@ -62,6 +67,21 @@ class Layer:
         return self.shifted()
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A layer that a change asks for, by the name that it is found under."""
+
+    name: str
+    layer: str
+    over: bool
+    overlay: Overlay
+    form: tuple[object, ...] = ()
+
+
+def _redrawn(net: RegionVAE, moves: Mapping[str, float], far: float, onto: Face, style: int) -> Floats | None:
+    return redrawn(net, onto, moves, far)
+
+
 # Of the photos edited last: whoever wears glasses wears the same while other things change. At most 15 MB each.
 _KEPT: Kept[dict[str, Layer]] = Kept(8)
 
@@ -75,29 +95,50 @@ class Laid:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._order = [*LAYERS]
+        lowest = self._order.index(_ABOVE)
+        self._order[lowest:lowest] = model.regions
 
     def on(
-        self, readings: Sequence[Reading], changes: Mapping[str, Strength], style: int = 0
+        self, readings: Sequence[Reading], changes: Mapping[str, Strength], style: int = 0, identity: float = 0.5
     ) -> list[dict[str, Layer]]:
         """What is laid onto each photo for each change that asks for it, by name, lowest first.
 
-        A change for which nothing can be laid on is left out. Each is made for the photo as those below leave it.
+        A change for which nothing can be laid on is left out. Each is made for the photo as those below leave it. What
+        goes over what is drawn of a change has the layer's name behind that of the change.
         """
-        entries = [self._model.attributes[name] for name, wanted in changes.items()]
-        lays = {entry.name: entry.laid(changes[entry.name]) for entry in entries}
-        asked = {name: layer for layer in LAYERS for name, wanted in lays.items() if wanted == layer}
-        others = {layer for entry in entries for layer in (entry.lays, *entry.adds) if layer}
-        asked = {name: layer for name, layer in asked.items() if LAYERS[layer].like not in others}
-        if not asked or not self._possible:
+        asked = self._asked(changes, identity) if self._possible else []
+        if not asked:
             return [{} for _ in readings]
         if len(readings) > 1:
             return self._made(readings, asked, style)
-        (reading,), form = readings, (tuple(asked.items()), style)
+        (reading,) = readings
+        form = *((one.name, one.layer, *one.form) for one in asked), style
         return [_KEPT.get((self._model.generator, reading), form, lambda: self._made([reading], asked, style)[0])]
 
+    def _asked(self, changes: Mapping[str, Strength], identity: float) -> list[_Asked]:
+        """The layers that changes ask for, lowest first."""
+        entries = [self._model.attributes[name] for name in changes]
+        others = {layer for entry in entries for layer in (entry.lays, *entry.adds[0], *entry.adds[1])}
+        asked = []
+        for layer in self._order:
+            stands = [entry.name for entry in entries if entry.laid(changes[entry.name]) == layer]
+            over = [entry.name for entry in entries if layer in entry.added(changes[entry.name])]
+            if net := self._model.regions.get(layer):
+                # One region is drawn once, with all that is to change in it.
+                moves = {name: float(changes[name]) for name in over if name in net.config.attributes}
+                if moves:
+                    far = _FAR[0] + _FAR[1] * identity
+                    overlay = Overlay(partial(_redrawn, net, moves, far))
+                    asked.append(_Asked(f"{over[0]} {layer}", layer, True, overlay, (far, *moves.items())))
+            elif LAYERS[layer].like not in others:
+                asked += [_Asked(name, layer, False, LAYERS[layer]) for name in stands]
+                asked += [_Asked(f"{name} {layer}", layer, True, LAYERS[layer]) for name in over]
+        return asked
+
     @torch.inference_mode()
-    def _made(self, readings: Sequence[Reading], asked: Mapping[str, str], style: int) -> list[dict[str, Layer]]:
-        """Layers of each photo, by attribute, made anew."""
+    def _made(self, readings: Sequence[Reading], asked: Sequence[_Asked], style: int) -> list[dict[str, Layer]]:
+        """Layers of each photo, by name, made anew."""
         found: list[dict[str, Layer]] = [{} for _ in readings]
         faces = {row: self._onto(reading) for row, reading in enumerate(readings) if reading.maps is not None}
         crops: list[Tensor] = []
@@ -107,28 +148,46 @@ class Laid:
         def shifted(before: int, after: int) -> Callable[[], Tensor]:
             return lambda: latents()[after] - latents()[before]
 
-        for name, layer in asked.items():
-            over, like = not self._model.attributes[name].lays, LAYERS[layer].like
-            some = {row: face for row, face in faces.items() if not (over and like and self.has(readings[row], layer))}
-            drawn = _drawn(layer, some, style)
-            if over:
+        for one in asked:
+            some = {row: face for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
+            drawn = _drawn(one.overlay, some, style)
+            after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}
+            if one.over:
                 for row, pixels in drawn.items():
-                    found[row][name] = Layer(pixels)
+                    found[row][one.name] = Layer(pixels)
+                if one.layer in self._model.regions:
+                    if {other.layer for other in asked} & _ABOUT_MOUTHS:
+                        after = {row: self._with_mouth(face) for row, face in after.items()}
+                    faces.update(after)
+                    for row in after:  # what comes next is not to stand for this
+                        places.pop(row, None)
                 continue
             fresh = [row for row in drawn if row not in places]
-            after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}
             places.update(zip(fresh, range(len(crops), len(crops) + len(fresh)), strict=True))
             crops += self._crops([faces[row].rgb for row in fresh] + [face.rgb for face in after.values()])
             for place, (row, pixels) in enumerate(drawn.items(), len(crops) - len(drawn)):
-                found[row][name] = Layer(pixels, shifted(places[row], place))
+                found[row][one.name] = Layer(pixels, shifted(places[row], place))
                 places[row] = place
             faces.update(after)
         return found
 
+    def _with_mouth(self, face: Face) -> Face:
+        """The face with its mouth where it is now."""
+        assert self._model.parser is not None
+        x = torch.from_numpy(face.rgb).permute(2, 0, 1)[None].to(self._model.statistics.mean.device) / 255
+        maps = self._model.parser.parse(x, resample=False)[0]
+        mouth = maps[self._model.parser.config.classes.index("mouth")].cpu().numpy()
+        skin = (face.maps["skin"] + face.maps["mouth"] - mouth).clip(0, 1)
+        return replace(face, maps={**face.maps, "mouth": mouth, "skin": skin})
+
+    def _unwanted(self, reading: Reading, asked: _Asked) -> bool:
+        """Whether a person has already what a weaker form of it would be laid on for."""
+        return bool(asked.overlay.like) and self.has(reading, asked.overlay.like)
+
     def has(self, reading: Reading, layer: str) -> bool:
-        """Whether a person has what a layer shows, or is like, as far as attributes say."""
-        kind, entries = LAYERS[layer].like or layer, self._model.attributes.attributes
-        return any(entry.laid(reading.attributes[entry.name] > 0.5) == kind for entry in entries)
+        """Whether a person has what a layer shows, as far as attributes say."""
+        read = ((entry, reading.attributes[entry.name] > 0.5) for entry in self._model.attributes.attributes)
+        return any(layer in (entry.laid(there), *entry.added(there)) for entry, there in read)
 
     def styles(self, name: str, wanted: bool) -> int:
         """How many styles what is laid on for a change has; 0: nothing is."""
@@ -173,11 +232,11 @@ class Laid:
         return replace(face, turn=_turn(reading, face))
 
 
-def _drawn(layer: str, faces: Mapping[int, Face], style: int) -> dict[int, Floats]:
+def _drawn(overlay: Overlay, faces: Mapping[int, Face], style: int) -> dict[int, Floats]:
     """A layer for each of the faces that it can be laid onto, by row."""
 
     def make(face: Face) -> Floats | None:
-        return LAYERS[layer].make(face, style)
+        return overlay.make(face, style)
 
     made = each(make, list(faces.values()))
     return {row: pixels for row, pixels in zip(faces, made, strict=True) if pixels is not None}
@@ -201,4 +260,7 @@ def _under(face: Face, pixels: Floats) -> Face:
     layer = cv2.resize(pixels, face.rgb.shape[:2], interpolation=cv2.INTER_AREA)
     rest = 1 - layer[..., 3]
     maps = {name: values * rest if name in ("hair", "hat") else values for name, values in face.maps.items()}
-    return replace(face, rgb=face.rgb + layer[..., 3:] * (layer[..., :3] - face.rgb), maps=maps)
+    rgb = face.rgb + layer[..., 3:4] * (layer[..., :3] - face.rgb)
+    if layer.shape[2] > 4:
+        rgb = (rgb + layer[..., 4:]).clip(0, 255)
+    return replace(face, rgb=rgb, maps=maps)

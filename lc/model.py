@@ -17,6 +17,7 @@ from lc.generator import Generator
 from lc.identity import Calibration
 from lc.learned import LearnedRule
 from lc.parser import Parser
+from lc.regions import RegionVAE
 from lc.reliability import Reliability
 from lc.tuning import Tuning
 from lc.upsampler import Upsampler
@@ -44,6 +45,7 @@ class Model:
         witness: a classifier that takes no part in edits and reads what has come of them, where there is one.
         parser: the face parser, which steers the blend, where there is one.
         upsampler: gives what is decoded twice the resolution where it is shown, where there is one.
+        regions: nets that draw one region of a face at that resolution, by region.
         contrast: (K, latent), latents of a sample of the training photos, where there is one: what an attribute that is
             taught from a few photos is contrasted with.
         exemplars: moves learned from pairs, which take the actor's place, where there are some.
@@ -68,6 +70,7 @@ class Model:
     witness: Classifier | None = None
     parser: Parser | None = None
     upsampler: Upsampler | None = None
+    regions: Mapping[str, RegionVAE] = field(default_factory=dict)
     contrast: Tensor | None = None
     exemplars: Exemplars | None = None
     rules: Mapping[str, LearnedRule] = field(default_factory=dict)

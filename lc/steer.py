@@ -17,6 +17,7 @@ from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.crops import to_tensor
 from lc.errors import Sentence
 from lc.faces.align import FRAME_BOX, TEMPLATE
+from lc.faces.layers import LAYERS
 from lc.faces.steering import MARGIN, Maps, Steering, beyond, of_face, wide_crop
 from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
@@ -164,10 +165,10 @@ class Steerer:
         }
 
     def layers(
-        self, readings: Sequence[Reading], changes: Mapping[str, Strength], style: int = 0
+        self, readings: Sequence[Reading], changes: Mapping[str, Strength], style: int = 0, identity: float = 0.5
     ) -> list[dict[str, Layer]]:
         """What is laid onto each photo, by change; see `lc.laid`."""
-        return self._laid.on(readings, changes, style)
+        return self._laid.on(readings, changes, style, identity)
 
     def styles(self, changes: Mapping[str, Strength], lays: bool = True) -> int:
         """In how many forms changes can be had, together; 1: in one only. `lays`: whether things can be laid on."""
@@ -228,8 +229,8 @@ class Steerer:
     def _of_photo(self, reading: Reading, changes: Mapping[str, Strength], found: Steering) -> Steering:
         """What steers an edit, with what only the photo says."""
         # Who is shaved gets a mouth that the beard hid: what the opposite change would lay on.
-        gone = [self._attributes[name].adds[wanted < 0.5] for name, wanted in changes.items()]
-        shaved = any(layer and self._laid.has(reading, layer) for layer in gone)
+        gone = [layer for name, wanted in changes.items() for layer in self._attributes[name].adds[wanted < 0.5]]
+        shaved = any(self._laid.has(reading, LAYERS[layer].like or layer) for layer in gone if layer in LAYERS)
         return replace(found, veiled=self._veiled(reading), own_mouth=found.own_mouth and not shaved)
 
     def _reconstructed(self, readings: Sequence[Reading]) -> list[Maps]:
@@ -293,12 +294,13 @@ def steering_of(
     begins = min((entry.begins for entry in shapes), default=0.0)
     before, after, without = maps
     found = Steering(classes, before, after, frozenset(acts_on), recolours, colour, shades, pixels, alone)
-    nose_stays, own_mouth = (
-        bool(shapes) and all(part in entry.spares for entry in shapes) for part in ("nose", _MOUTH)
+    nose_stays, own_mouth, own_structure = (
+        bool(shapes) and all(part in entry.spares for entry in shapes) for part in ("nose", _MOUTH, "structure")
     )
     nose = nose if nose_stays else None
     creases = sum(entry.creased(changes[entry.name]) for entry in drawn)
-    return replace(found, without=without, begins=begins, nose=nose, creases=creases, own_mouth=own_mouth)
+    found = replace(found, own_mouth=own_mouth, own_structure=own_structure)
+    return replace(found, without=without, begins=begins, nose=nose, creases=creases)
 
 
 def _colour(attributes: AttributeSet, entry: Attribute, part: float) -> Colour | None:

@@ -31,6 +31,7 @@ from lc.identity import load_calibration
 from lc.learned import load_rules
 from lc.model import Model
 from lc.parser import Parser, ParserConfig
+from lc.regions import REGIONS, RegionConfig, RegionVAE
 from lc.reliability import load_reliability
 from lc.tensors import check_finite, load_module, parse_tensors, save_module, save_modules
 from lc.tuning import Tuning
@@ -46,6 +47,7 @@ __all__ = [
     "load_model",
     "load_module",
     "load_parser",
+    "load_regions",
     "load_statistics",
     "load_tuning",
     "load_upsampler",
@@ -55,6 +57,7 @@ __all__ = [
     "save_editing_nets",
     "save_generator",
     "save_module",
+    "save_region",
     "save_statistics",
     "save_tuning",
     "save_upsampler",
@@ -210,6 +213,18 @@ def save_upsampler(folder: Path, upsampler: Upsampler) -> None:
     save_modules(folder, {"upsampler": upsampler}, upsampler=dataclasses.asdict(upsampler.config))
 
 
+def save_region(folder: Path, net: RegionVAE) -> None:
+    """Write a region's net under its name, and its section of config.json."""
+    name = net.config.region
+    save_modules(folder, {name: net}, **{name: dataclasses.asdict(net.config)})
+
+
+def load_regions(folder: Path) -> dict[str, RegionVAE]:
+    """The nets of regions that a weights folder has, by region. Raises as `load_classifier` does."""
+    found = {name: _optional(folder, RegionVAE, name, RegionConfig) for name in REGIONS}
+    return {name: net for name, net in found.items() if net}
+
+
 def load_upsampler(folder: Path) -> Upsampler | None:
     """The super-resolution of a weights folder, or None where it has none. Raises as `load_classifier` does."""
     return _optional(folder, Upsampler, "upsampler", UpsamplerConfig)
@@ -331,6 +346,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         witness=witness,
         parser=parser.to(place) if parser else None,
         upsampler=upsampler.to(place) if upsampler else None,
+        regions={name: net.to(place) for name, net in load_regions(folder).items()},
         contrast=None if contrast is None else contrast.to(place),
         exemplars=exemplars.to(place) if exemplars else None,
         rules={name: one.to(place) for name, one in load_rules(folder, generator.latent).items()},

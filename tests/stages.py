@@ -12,16 +12,18 @@ from tiny import LATENT, write_tiny_weights
 
 from lc.classifier import Classifier, ClassifierConfig
 from lc.critics import NetConfig
-from lc.parser import ParserConfig
+from lc.parser import Parser, ParserConfig
+from lc.regions import RegionConfig
 from lc.upsampler import UpsamplerConfig
 from lc.vae import VAEConfig
-from lc.weights import load_classifier, save_classifier
+from lc.weights import load_classifier, save_classifier, save_config, save_module
 from train.attributes import ATTRIBUTES
 from train.classifier import ClassifierStage, ClassifierTraining
 from train.critics import CriticsStage, CriticsTraining
 from train.distil import Distillation, DistilTraining
 from train.matching import Matching, MatchingTraining
 from train.parser import ParserStage, ParserTraining
+from train.regions import RegionStage, RegionTraining
 from train.sharpen import Sharpening, SharpenTraining
 from train.upsampler import UpsamplerTraining, Upsampling
 from train.vae import VAEStage, VAETraining
@@ -82,6 +84,17 @@ def upsampler(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, P
     return Upsampling, config, place / "run" / "weights"
 
 
+def region(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
+    weights = write_tiny_weights(place / "weights")
+    parser = Parser(ParserConfig(widths=(4, 4, 4, 4)))
+    save_config(weights, parser=vars(parser.config))
+    save_module(weights, "parser", parser)
+    model = RegionConfig(code=4, widths=(8, 8, 8, 8), fine=4)
+    options: dict[str, Any] = {"images": 4 * STEPS, "batch": 4, "width": 8, "model": model}
+    config = RegionTraining(place / "run", celeba=celeba, weights=weights, **options, **SMALL)
+    return RegionStage, config, place / "run" / "weights"
+
+
 def critics(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     weights = write_tiny_weights(place / "weights")
     options: dict[str, Any] = {"steps": STEPS, "batch": 12, "actor": NET, "critic": NET}
@@ -130,4 +143,4 @@ def matching(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Pa
 
 
 #: Each gives a kind of stage, a configuration of it, and the weights folder that it writes.
-ALL = [vae, classifier, taught, sharpen, upsampler, critics, distil, parser, half_masked, matching]
+ALL = [vae, classifier, taught, sharpen, upsampler, region, critics, distil, parser, half_masked, matching]

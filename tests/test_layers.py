@@ -154,7 +154,7 @@ def test_what_is_laid_onto_many_photos_is_what_is_laid_onto_each(editor: FaceEdi
     reading = editor.read("lc/ui/examples/astronaut.jpg")
     other = editor.read(reading.photo.rgb.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     drawn = reading_of(editor.sample(1, seed=1)[0])  # of which nothing is parsed
-    changes = {"Eyeglasses": True, "Wearing_Hat": True, "Smiling": False}
+    changes = {"Eyeglasses": True, "Wearing_Hat": True, "Brown_Hair": True}
     both = editor.steerer.layers([reading, drawn, other], changes)
     assert both[1] == {}
     for found, one in zip(both[::2], (reading, other), strict=True):

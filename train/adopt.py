@@ -1,4 +1,4 @@
-"""Put a face parser, an upsampler and a witness, trained elsewhere, into a weights folder.
+"""Put a face parser, an upsampler, generators of regions and a witness, trained elsewhere, into a weights folder.
 
     python -m train.adopt --weights runs/calibrate/weights --parser runs/parser/weights --evaluators weights/judges-64
 
@@ -17,10 +17,12 @@ from lc.weights import (
     load_attributes,
     load_classifier,
     load_parser,
+    load_regions,
     load_upsampler,
     save_classifier,
     save_config,
     save_module,
+    save_region,
     save_upsampler,
 )
 from train.attributes import ATTRIBUTE_SET
@@ -29,7 +31,7 @@ from train.engine import parse, program
 
 @dataclass(frozen=True)
 class AdoptConfig:
-    """Put a face parser, an upsampler and a witness into a weights folder."""
+    """Put a face parser, an upsampler, generators of regions and a witness into a weights folder."""
 
     weights: Path
     """Weights folder that they go into."""
@@ -37,6 +39,8 @@ class AdoptConfig:
     """Folder that `train.parser` wrote."""
     upsampler: Path | None = None
     """Folder that `train.upsampler` wrote."""
+    regions: tuple[Path, ...] = ()
+    """Folders that `train.regions` wrote."""
     evaluators: Path | None = None
     """Folder with the classifier "reader", which becomes the witness: no loss, guidance or calibration of these weights
     may have heard it."""
@@ -82,6 +86,12 @@ def main() -> None:
         if upsampler is None:
             raise LatentConstraintsError(f"{config.upsampler} holds no upsampler: name what train.upsampler wrote.")
         save_upsampler(config.weights, upsampler)
+    for folder in config.regions:
+        regions = load_regions(folder)
+        if not regions:
+            raise LatentConstraintsError(f"{folder} holds no region's net: name what train.regions wrote.")
+        for net in regions.values():
+            save_region(config.weights, net)
     if config.evaluators is not None:
         save_classifier(config.weights, "witness", load_classifier(config.evaluators, "reader"))
     print(f"{config.weights}: what was named is in.")

@@ -65,6 +65,7 @@ KINDS: dict[str, Kind] = {
     "calibrate": Kind("train.calibrate", "CalibrateConfig", out="", copies="weights"),
     "parser": Kind("train.parser", "ParserTraining"),
     "upsampler": Kind("train.upsampler", "UpsamplerTraining"),
+    "region": Kind("train.regions", "RegionTraining"),
     "adopt": Kind("train.adopt", "AdoptConfig", out="", copies="weights"),
     "colours": Kind("train.colours", "ColoursConfig", out="", copies="weights"),
     "pairs": Kind("train.pairs", "PairsTraining", copies="weights"),

@@ -21,7 +21,7 @@ from lc.faces.masks import box_of, smooth_step
 from lc.faces.steering import WORN, Parts, Steering, of_face
 from lc.faces.tone import to_lab, to_rgb
 
-__all__ = ["Change", "Finish", "change_of", "finished", "grown_softly", "own_skin", "single", "steered"]
+__all__ = ["Change", "Finish", "change_of", "finished", "grown_softly", "masks_of", "own_skin", "single", "steered"]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -57,7 +57,7 @@ class Change:
 def change_of(place: Place, new: _Floats, old: _Floats) -> Change:
     """What the edit changes in the crop, and beyond it."""
     reach = place.reach
-    kept, replaced = _masks(new, old)
+    kept, replaced = masks_of(new, old, new.shape[0] / SIDE)
     # The model's face, in the photo's light: less of what it reconstructs too dark or too blue round about.
     matter = new + spread(place.seen - old, 1 - replaced)
     # Past the crop, everything goes on as on its border.
@@ -88,7 +88,7 @@ def steered(place: Place, change: Change, steering: Steering, parts: Parts, fini
     # Beyond the crop, matter would be its last rows and columns, over and over; and nothing but hair is cut there.
     near = np.pad(np.ones((place.width, place.width), np.float32), place.reach)
     near = smooth_step(blurred(near, 2 * place.unit), 0.0, 0.5)
-    kept, replaced = change.kept, change.replaced * near
+    kept, replaced = change.kept, change.replaced * (0 if steering.own_structure else near)
     if not _CUT & set(steering.acts_on):
         kept = kept * near
     redrawn = set(steering.acts_on) - {steering.recolours}
@@ -168,9 +168,16 @@ def _on_background(place: Place, matter: _Floats, steering: Steering, parts: Par
     return np.asarray(matter + uncovered[..., None] * (behind - matter), dtype=np.float32)
 
 
-def _masks(new: _Floats, old: _Floats) -> tuple[_Floats, _Floats]:
-    """Where the edit is kept, and where it replaces matter: 0..1, at the crop's size."""
-    unit = new.shape[0] / SIDE
+def masks_of(new: _Floats, old: _Floats, unit: float) -> tuple[_Floats, _Floats]:
+    """Where a change from `old` to `new` is kept, and where it replaces matter.
+
+    Args:
+        new, old: (H, W, 3) in 0..255.
+        unit: pixels, of which an aligned crop's side has 64.
+
+    Returns:
+        (H, W) in [0, 1] twice.
+    """
     near = max(1, round(3 * unit))
     strength = largest_of(np.abs(new - old))
     broad = blurred(strength, 1.5 * unit)

@@ -92,12 +92,13 @@ class Steering:
         creases: how much deeper the edit makes the lines of the skin, see `lc.faces.creases`.
         veiled: whether something is before the mouth. From the nose down changes of a face leave it alone, then.
         own_mouth: whether the mouth stays what it is, and takes on other colours only.
+        own_structure: whether all of the face does.
         acts_on: the classes that the edit may change or make.
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
         colour: what it is to become, where that is known.
         shades: the class that the edit lays over the face and that only darkens it; None: there is none.
         laid: what is laid onto the photo's `wide_crop`, lowest first, (W, W, 4) of any W: RGB of 0..255, and what part
-            of the photo it covers.
+            of the photo it covers; or (W, W, 7), with what is added to the photo's colours besides.
         alone: whether what is laid on or over is all of the edit.
     """
 
@@ -116,6 +117,7 @@ class Steering:
     creases: float = 0.0
     veiled: bool = False
     own_mouth: bool = False
+    own_structure: bool = False
 
     def found(self, side: int, reach: int) -> Parts:
         """The maps on a square of `side` crop pixels and `reach` more around it."""

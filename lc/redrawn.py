@@ -1,0 +1,74 @@
+"""Regions of faces drawn anew on photos, see `lc.regions`: what changes of a photo, as a layer to lay onto it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import torch
+
+from lc.faces.changes import masks_of
+from lc.faces.composites import Face, Floats
+from lc.faces.filters import SIDE
+from lc.regions import CROP, PATCH, REGIONS, RegionVAE, hidden
+
+__all__ = ["middle_of", "redrawn"]
+
+_LEAST = 0.004  # share of the crop below which something is before a mouth, or it is seen from the side
+_ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
+
+
+def middle_of(face: Face, region: str) -> tuple[float, float] | None:
+    """The middle of a region's patch, pixels from the left and from above; None where it is not seen, or a part of it.
+
+    Args:
+        face: a crop and its maps.
+        region: see `REGIONS`.
+    """
+    side, inner = len(face.rgb), face.inner
+    if region != "mouth":  # crops are aligned by the eyes
+        x, y = (side * ((1 - inner) / 2 + inner * part) for part in REGIONS[region].place)
+        return x, y
+    _, _, statistics, middles = cv2.connectedComponentsWithStats((face.maps["mouth"] > 0.5).astype(np.uint8))
+    areas = statistics[1:, cv2.CC_STAT_AREA]  # the first is what is no mouth
+    if not len(areas) or areas.max() < _LEAST * (side * inner) ** 2:
+        return None
+    x, y = middles[1 + areas.argmax()]
+    return float(x) + 0.5, float(y) + 0.5
+
+
+@torch.inference_mode()
+def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) -> Floats | None:
+    """A region of a face as it would be with some attributes, or without them.
+
+    Args:
+        net: the region's.
+        face: a photo's wide crop.
+        moves: by attribute, what is wanted of it, and how `far` to go: see `RegionVAE.moved`.
+
+    Returns:
+        (S, S, 7): RGB of 0..255, how much of it covers the photo, in [0, 1], and what is added to the photo's colours
+        elsewhere: nothing, where it is so already. None where it is not seen, or not at that
+        resolution.
+    """
+    side = len(face.rgb)
+    middle = middle_of(face, net.config.region)
+    if middle is None or round(side * face.inner) != CROP:
+        return None
+    corner = [int(np.clip(round(place - PATCH / 2), 0, side - PATCH)) for place in middle[::-1]]
+    box = tuple(slice(start, start + PATCH) for start in corner)
+    device = net.critics.device
+    patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
+    codes, missing = net.encode(patch).mean, hidden(1, net.config.region).to(device)
+    moved = codes
+    for name, wanted in moves.items():
+        moved = net.moved(moved, name, wanted, far)
+    pair = net.draw(patch.expand(2, -1, -1, -1), missing.expand(2, -1, -1, -1), torch.cat([codes, moved]))
+    old, new = (255 * pair).permute(0, 2, 3, 1).cpu().numpy()
+    layer = np.zeros((side, side, 7), np.float32)
+    if np.abs(new - old).max() < _ALIKE:
+        return layer
+    kept, replaced = (one[..., None] for one in masks_of(new, old, side * face.inner / SIDE))
+    layer[box] = np.concatenate([new, replaced, (kept - replaced) * (new - old)], 2)
+    return layer
