@@ -119,7 +119,7 @@ class Laid:
     def _asked(self, changes: Mapping[str, Strength], identity: float) -> list[_Asked]:
         """The layers that changes ask for, lowest first."""
         entries = [self._model.attributes[name] for name in changes]
-        others = {layer for entry in entries for layer in (entry.lays, *entry.adds[0], *entry.adds[1])}
+        others = {layer for entry in entries for layer in (entry.lays, *entry.adds[0], *entry.adds[1])} - {""}
         asked = []
         for layer in self._order:
             stands = [entry.name for entry in entries if entry.laid(changes[entry.name]) == layer]
@@ -191,8 +191,9 @@ class Laid:
 
     def styles(self, name: str, wanted: bool) -> int:
         """How many styles what is laid on for a change has; 0: nothing is."""
-        layer = LAYERS.get(self._model.attributes[name].laid(wanted))
-        return layer.styles if layer and self._possible else 0
+        entry = self._model.attributes[name]
+        layers = (LAYERS[one] for one in (entry.laid(wanted), *entry.added(wanted)) if one in LAYERS)
+        return max((one.styles for one in layers), default=0) if self._possible else 0
 
     @property
     def _possible(self) -> bool:
@@ -257,10 +258,11 @@ def _turn(reading: Reading, onto: Face) -> float | None:
 
 def _under(face: Face, pixels: Floats) -> Face:
     """The face under a layer, which hides what hair there was."""
-    layer = cv2.resize(pixels, face.rgb.shape[:2], interpolation=cv2.INTER_AREA)
+    size = face.rgb.shape[:2]
+    layer = cv2.resize(pixels[..., :4], size, interpolation=cv2.INTER_AREA)
     rest = 1 - layer[..., 3]
     maps = {name: values * rest if name in ("hair", "hat") else values for name, values in face.maps.items()}
-    rgb = face.rgb + layer[..., 3:4] * (layer[..., :3] - face.rgb)
-    if layer.shape[2] > 4:
-        rgb = (rgb + layer[..., 4:]).clip(0, 255)
+    rgb = face.rgb + layer[..., 3:] * (layer[..., :3] - face.rgb)
+    if pixels.shape[2] > 4:
+        rgb = (rgb + cv2.resize(pixels[..., 4:], size, interpolation=cv2.INTER_AREA)).clip(0, 255)
     return replace(face, rgb=rgb, maps=maps)

@@ -10,12 +10,14 @@ import torch
 
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
-from lc.faces.filters import SIDE
+from lc.faces.filters import SIDE, blurred
 from lc.regions import CROP, PATCH, REGIONS, RegionVAE, hidden
 
 __all__ = ["middle_of", "redrawn"]
 
 _LEAST = 0.004  # share of the crop below which something is before a mouth, or it is seen from the side
+_NEAR = 0.2  # parts of the crop's side from where mouths are, beyond which it is a shirt
+_INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
 _ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
 
 
@@ -27,14 +29,16 @@ def middle_of(face: Face, region: str) -> tuple[float, float] | None:
         region: see `REGIONS`.
     """
     side, inner = len(face.rgb), face.inner
+    x, y = (side * ((1 - inner) / 2 + inner * part) for part in REGIONS[region].place)
     if region != "mouth":  # crops are aligned by the eyes
-        x, y = (side * ((1 - inner) / 2 + inner * part) for part in REGIONS[region].place)
         return x, y
     _, _, statistics, middles = cv2.connectedComponentsWithStats((face.maps["mouth"] > 0.5).astype(np.uint8))
-    areas = statistics[1:, cv2.CC_STAT_AREA]  # the first is what is no mouth
-    if not len(areas) or areas.max() < _LEAST * (side * inner) ** 2:
+    near = np.hypot(*(middles + 0.5 - (x, y)).T) < _NEAR * side * inner
+    areas = near * statistics[:, cv2.CC_STAT_AREA]
+    areas[0] = 0  # what is no mouth
+    if areas.max() < _LEAST * (side * inner) ** 2:
         return None
-    x, y = middles[1 + areas.argmax()]
+    x, y = middles[areas.argmax()]
     return float(x) + 0.5, float(y) + 0.5
 
 
@@ -70,5 +74,7 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
     if np.abs(new - old).max() < _ALIKE:
         return layer
     kept, replaced = (one[..., None] for one in masks_of(new, old, side * face.inner / SIDE))
-    layer[box] = np.concatenate([new, replaced, (kept - replaced) * (new - old)], 2)
+    # Next to what was seen, what is drawn is the photo's more than the code's.
+    inside = blurred(hidden(1, net.config.region, _INSIDE)[0, 0].numpy(), _FADED)[..., None]
+    layer[box] = np.concatenate([new, inside * replaced, inside * (kept - replaced) * (new - old)], 2)
     return layer

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from lc.parser import Parser
 
 MARGIN = 8  # pixels around the crops that patches are cut from
-_SURE = 1.5  # standard deviations by which changes go beyond what is usual: half of what is usual is hard to tell
 _SUREST = 0.7  # the part of people who are less surely of their kind than those who make up its centre
 _SEEN = slice(8, 56)  # rows and columns of patches that features are compared in
 
@@ -55,6 +54,9 @@ class RegionTraining(RunConfig):
     celeba: Path = Path("data/celebahq")
     attributes: tuple[str, ...] = ("Male", "No_Beard", "Smiling", "Young")
     """Whose moves are fitted to codes at the end."""
+    sure: tuple[float, ...] = (0.75, 0.75, 1.75, 0.75)
+    """Standard deviations by which each change goes beyond what is usual: half of what is usual is hard to tell, and
+    far beyond it no mouth looks like one."""
     vgg: Path | None = None
     """Folder of what `python -m train.perceptual fetch` puts there, for features that were learned on other photos."""
     model: RegionConfig = field(default_factory=RegionConfig)
@@ -119,7 +121,7 @@ def patches(images: Tensor, places: Tensor, flip: Tensor | None = None) -> Tenso
 
 
 @torch.no_grad()
-def fitted(net: RegionVAE, codes: Tensor, labels: Tensor, names: Sequence[str]) -> RegionVAE:
+def fitted(net: RegionVAE, codes: Tensor, labels: Tensor, names: Sequence[str], sure: Sequence[float]) -> RegionVAE:
     """The same with linear critics of attributes, and moves that change them.
 
     A critic is Fisher's discriminant. A move is what an attribute adds to codes where the other labels are the same, by
@@ -129,13 +131,14 @@ def fitted(net: RegionVAE, codes: Tensor, labels: Tensor, names: Sequence[str]) 
         net: whose codes they are.
         codes: (N, code). labels: (N, A), of `train.attributes.ATTRIBUTES`.
         names: the attributes.
+        sure: of each, see `RegionTraining`.
     """
     found = RegionVAE(replace(net.config, attributes=tuple(names)))
     found.encoder.load_state_dict(net.encoder.state_dict())
     found.decoder.load_state_dict(net.decoder.state_dict())
     design = torch.cat([labels, torch.ones(len(labels), 1)], 1)
     effects = torch.linalg.lstsq(design.double(), codes.double()).solution.float()
-    for row, name in enumerate(names):
+    for row, (name, beyond) in enumerate(zip(names, sure, strict=True)):
         column = ATTRIBUTES.index(name)
         sides = [codes[labels[:, column] == value] for value in (0, 1)]
         spread = sum(torch.cov(side.T) for side in sides) / 2
@@ -145,7 +148,7 @@ def fitted(net: RegionVAE, codes: Tensor, labels: Tensor, names: Sequence[str]) 
         found.moves[row] = effects[column] / (effects[column] @ critic)
         for value, (side, sign) in enumerate(zip(sides, (-1, 1), strict=True)):
             logits = side @ critic + bias
-            found.levels[row, value] = logits.mean() + sign * _SURE * logits.std()
+            found.levels[row, value] = logits.mean() + sign * beyond * logits.std()
             found.centres[row, value] = side[sign * logits >= (sign * logits).quantile(_SUREST)].mean(0)
     return found
 
@@ -271,7 +274,7 @@ class RegionStage(Stage[RegionTraining]):
             for rows in torch.arange(len(self.images)).split(256)
         ]
         held_out = torch.cat([net.encode(x).mean for x in self.held_out.split(256)])
-        found = fitted(net, torch.cat(codes), self.labels, names)
+        found = fitted(net, torch.cat(codes), self.labels, names, self.config.sure)
         save_region(self.config.out / "weights", found)
         right = accuracy(found, held_out, self.held_labels)
         shares = ", ".join(f"{name} {share:.3f}" for name, share in zip(names, right, strict=True))

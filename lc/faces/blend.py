@@ -209,15 +209,15 @@ def _laid_on(layers: _Layers, steering: Steering, place: Place) -> _Layers:
     if not laid:
         return layers
     for one in laid:
-        over = resized(one, side)
+        over = resized(one[..., :4], side)
         for channel in range(3):  # colours count by how much of them there is
             over[..., channel] *= over[..., 3]
         over = softened(over, place.softness)
         faded = fade(side, place.around / 2)[..., None]
-        part = over[..., 3:4].clip(0, 1) * faded
+        part = over[..., 3:].clip(0, 1) * faded
         added, cover = (1 - part) * added + faded * over[..., :3], (1 - part) * cover + part
-        if over.shape[2] > 4:
-            added = added + faded * over[..., 4:]
+        if one.shape[2] > 4:
+            added = added + faded * resized(one[..., 4:], side)
     # The grain of hair that is gone is none.
     return replace(layers, added=single(added), cover=single(cover), grain=False)
 
