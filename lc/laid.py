@@ -29,7 +29,7 @@ from lc.later import Later
 from lc.memory import Kept
 from lc.model import Model
 from lc.redrawn import redrawn
-from lc.regions import RegionVAE
+from lc.regions import REGIONS, RegionVAE
 from lc.results import Reading
 from lc.threads import each
 
@@ -144,6 +144,7 @@ class Laid:
         crops: list[Tensor] = []
         places: dict[int, int] = {}  # of the photos as they are so far, among the crops
         latents = Later(lambda: self._encoded(crops))
+        hair = any(one.layer in _ABOUT_MOUTHS for one in asked)
 
         def shifted(before: int, after: int) -> Callable[[], Tensor]:
             return lambda: latents()[after] - latents()[before]
@@ -151,17 +152,15 @@ class Laid:
         for one in asked:
             some = {row: face for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
             drawn = _drawn(one.overlay, some, style)
-            after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}
             if one.over:
                 for row, pixels in drawn.items():
                     found[row][one.name] = Layer(pixels)
-                if one.layer in self._model.regions:
-                    if {other.layer for other in asked} & _ABOUT_MOUTHS:
-                        after = {row: self._with_mouth(face) for row, face in after.items()}
-                    faces.update(after)
-                    for row in after:  # what comes next is not to stand for this
-                        places.pop(row, None)
+                    if one.layer in self._model.regions:
+                        face = _under(faces[row], pixels)
+                        faces[row] = self._with_mouth(face) if REGIONS[one.layer].part and hair else face
+                        places.pop(row, None)  # what comes next is not to stand for this
                 continue
+            after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}
             fresh = [row for row in drawn if row not in places]
             places.update(zip(fresh, range(len(crops), len(crops) + len(fresh)), strict=True))
             crops += self._crops([faces[row].rgb for row in fresh] + [face.rgb for face in after.values()])
@@ -182,12 +181,15 @@ class Laid:
 
     def _unwanted(self, reading: Reading, asked: _Asked) -> bool:
         """Whether a person has already what a weaker form of it would be laid on for."""
-        return bool(asked.overlay.like) and self.has(reading, asked.overlay.like)
+        return bool(asked.overlay.like) and self.has(reading, asked.layer)
 
     def has(self, reading: Reading, layer: str) -> bool:
-        """Whether a person has what a layer shows, as far as attributes say."""
+        """Whether a person has what a layer shows, or is like, as far as attributes say; what nets draw nobody has."""
+        if layer not in LAYERS:
+            return False
+        kind = LAYERS[layer].like or layer
         read = ((entry, reading.attributes[entry.name] > 0.5) for entry in self._model.attributes.attributes)
-        return any(layer in (entry.laid(there), *entry.added(there)) for entry, there in read)
+        return any(kind in (entry.laid(there), *entry.added(there)) for entry, there in read)
 
     def styles(self, name: str, wanted: bool) -> int:
         """How many styles what is laid on for a change has; 0: nothing is."""

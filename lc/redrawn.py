@@ -28,14 +28,14 @@ def middle_of(face: Face, region: str) -> tuple[float, float] | None:
         face: a crop and its maps.
         region: see `REGIONS`.
     """
-    side, inner = len(face.rgb), face.inner
-    x, y = (side * ((1 - inner) / 2 + inner * part) for part in REGIONS[region].place)
-    if region != "mouth":  # crops are aligned by the eyes
+    side, inner, part = len(face.rgb), face.inner, REGIONS[region].part
+    x, y = (side * ((1 - inner) / 2 + inner * at) for at in REGIONS[region].place)
+    if not part:
         return x, y
-    _, _, statistics, middles = cv2.connectedComponentsWithStats((face.maps["mouth"] > 0.5).astype(np.uint8))
+    _, _, statistics, middles = cv2.connectedComponentsWithStats((face.maps[part] > 0.5).astype(np.uint8))
     near = np.hypot(*(middles + 0.5 - (x, y)).T) < _NEAR * side * inner
     areas = near * statistics[:, cv2.CC_STAT_AREA]
-    areas[0] = 0  # what is no mouth
+    areas[0] = 0  # all else
     if areas.max() < _LEAST * (side * inner) ** 2:
         return None
     x, y = middles[areas.argmax()]
@@ -53,8 +53,7 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
 
     Returns:
         (S, S, 7): RGB of 0..255, how much of it covers the photo, in [0, 1], and what is added to the photo's colours
-        elsewhere: nothing, where it is so already. None where it is not seen, or not at that
-        resolution.
+        elsewhere: nothing, where it is so already. None where it is not seen, or not at that resolution.
     """
     side = len(face.rgb)
     middle = middle_of(face, net.config.region)

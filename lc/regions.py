@@ -36,21 +36,22 @@ class Region:
     Attributes:
         middle: how far down it lies.
         radii: across and down.
-        place: of the patch's middle in aligned crops, in parts of their side from the left and from above; of a mouth
-            only where none is found.
+        place: of the patch's middle in aligned crops, in parts of their side from the left and from above.
+        part: the parser's class in whose middle the patch lies instead, near that place; empty: none.
         spares_nose: whether a nose reaches into it from above, and stays.
     """
 
     middle: float
     radii: tuple[float, float]
     place: tuple[float, float]
+    part: str = ""
     spares_nose: bool = False
 
 
 #: What there are nets for.
 REGIONS = {
-    "mouth": Region(4.0, (27.0, 19.0), (0.5, 0.79), spares_nose=True),
-    "eyes": Region(-2.0, (29.0, 17.0), (0.5, 0.518)),
+    "mouth": Region(4.0, (27.0, 19.0), (0.5, 0.79), "mouth", spares_nose=True),
+    "eyes": Region(-2.0, (29.0, 17.0), (0.5, 0.518)),  # crops are aligned by the eyes
 }
 
 

@@ -17,7 +17,6 @@ from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.crops import to_tensor
 from lc.errors import Sentence
 from lc.faces.align import FRAME_BOX, TEMPLATE
-from lc.faces.layers import LAYERS
 from lc.faces.steering import MARGIN, Maps, Steering, beyond, of_face, wide_crop
 from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
@@ -230,7 +229,7 @@ class Steerer:
         """What steers an edit, with what only the photo says."""
         # Who is shaved gets a mouth that the beard hid: what the opposite change would lay on.
         gone = [layer for name, wanted in changes.items() for layer in self._attributes[name].adds[wanted < 0.5]]
-        shaved = any(self._laid.has(reading, LAYERS[layer].like or layer) for layer in gone if layer in LAYERS)
+        shaved = any(self._laid.has(reading, layer) for layer in gone)
         return replace(found, veiled=self._veiled(reading), own_mouth=found.own_mouth and not shaved)
 
     def _reconstructed(self, readings: Sequence[Reading]) -> list[Maps]:

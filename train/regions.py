@@ -1,7 +1,7 @@
 """Train the generator of a region, see `lc.regions`: a conditional VAE beside a discriminator, without labels.
 
     python -m train.regions --weights weights/celeba-64 --celeba data/celebahq --vgg cache/perceptual --out runs/mouth
-    python -m train.regions --model.region eyes --weights weights/celeba-64 --celeba data/celebahq --out runs/eyes
+    python -m train.regions --model.region eyes --model.pull 0 --sure 1 1 1 1 --vgg cache/perceptual --out runs/eyes
 
 A photo's mouth, hidden, is to be drawn again from its code: in its pixels, in features that were learned on other
 photos (`train.perceptual`), and to a discriminator (VAE/GAN, Larsen et al. 2016). And it is to be drawn from the code
@@ -94,13 +94,14 @@ def middles(parser: Parser, images: Tensor, region: str) -> Tensor:
     """Where a region's patches lie in crops (N, 3, S, S) uint8: their middles, (N, 2), pixels from the left and from
     above."""
     edge, usual = (images.shape[-1] - CROP) // 2, torch.tensor(REGIONS[region].place) * CROP
-    if region != "mouth":
+    part = REGIONS[region].part
+    if not part:
         return (usual + edge).expand(len(images), 2)
-    found, column = [], parser.config.classes.index("mouth")
-    for x in tqdm(images.split(64), desc="mouths", leave=False):
+    found, column = [], parser.config.classes.index(part)
+    for x in tqdm(images.split(64), desc=part, leave=False):
         crops = centre(x, CROP)
         maps = parser.parse(crops)[:, column].float().numpy()
-        faces = (Face(one.permute(1, 2, 0).numpy(), {"mouth": mouth}) for one, mouth in zip(crops, maps, strict=True))
+        faces = (Face(one.permute(1, 2, 0).numpy(), {part: there}) for one, there in zip(crops, maps, strict=True))
         found += [
             usual if middle is None else torch.tensor(middle) for middle in (middle_of(one, region) for one in faces)
         ]
