@@ -11,13 +11,16 @@ import torch
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
 from lc.faces.filters import SIDE, blurred
-from lc.regions import CROP, PATCH, REGIONS, RegionVAE, hidden
+from lc.faces.masks import smooth_step, soft
+from lc.faces.scalps import bared, concealed, features, scalp
+from lc.regions import CROP, REGIONS, RegionVAE, hidden
 
-__all__ = ["middle_of", "redrawn"]
+__all__ = ["bald", "middle_of", "redrawn"]
 
 _LEAST = 0.004  # share of the crop below which something is before a mouth, or it is seen from the side
 _NEAR = 0.2  # parts of the crop's side from where mouths are, beyond which it is a shirt
 _INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
+_WITHIN = (2.0, 12.0)  # pixels from a crop's border over which what a net draws of a head takes over
 _ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
 
 
@@ -59,8 +62,9 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
     middle = middle_of(face, net.config.region)
     if middle is None or round(side * face.inner) != CROP:
         return None
-    corner = [int(np.clip(round(place - PATCH / 2), 0, side - PATCH)) for place in middle[::-1]]
-    box = tuple(slice(start, start + PATCH) for start in corner)
+    patch_side = REGIONS[net.config.region].side
+    corner = [int(np.clip(round(place - patch_side / 2), 0, side - patch_side)) for place in middle[::-1]]
+    box = tuple(slice(start, start + patch_side) for start in corner)
     device = net.critics.device
     patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
     codes, missing = net.encode(patch).mean, hidden(1, net.config.region).to(device)
@@ -77,3 +81,33 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
     inside = blurred(hidden(1, net.config.region, _INSIDE)[0, 0].numpy(), _FADED)[..., None]
     layer[box] = np.concatenate([new, inside * replaced, inside * (kept - replaced) * (new - old)], 2)
     return layer
+
+
+@torch.inference_mode()
+def bald(net: RegionVAE, face: Face) -> Floats | None:
+    """A bald head for a person, as `lc.faces.scalps.scalp`; within the crop a net draws it, and what is behind it.
+
+    Args:
+        net: of heads, which knows what bald ones look like.
+        face: a photo's wide crop.
+
+    Returns:
+        (S, S, 4): RGB of 0..255 and how much of it covers the photo, in [0, 1]. None where no face is found.
+    """
+    bare = bared(face)
+    layer = scalp(face, bare)
+    side = len(face.rgb)
+    if bare is None or layer is None or round(side * face.inner) != CROP:
+        return layer
+    box = (slice((side - CROP) // 2, (side + CROP) // 2),) * 2
+    gone = concealed(bare) & ~features(face, bare)
+    device = net.critics.device
+    patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
+    missing = torch.from_numpy(gone[box].astype(np.float32))[None, None].to(device)
+    codes = net.moved(net.encode(patch, missing).mean, "Bald", 1)
+    drawn = np.zeros_like(layer)
+    drawn[box][..., :3] = (255 * net.draw(patch, missing, codes))[0].permute(1, 2, 0).cpu().numpy()
+    drawn[..., 3] = soft(gone, 1.0)
+    line = (CROP / 2 - np.abs(np.arange(side) + 0.5 - side / 2)).astype(np.float32)
+    within = smooth_step(np.minimum(line, line[:, None]), *_WITHIN)[..., None]
+    return np.asarray(layer + within * (drawn - layer), dtype=np.float32)

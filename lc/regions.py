@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from lc.generator import Posterior
 
-__all__ = ["CROP", "PATCH", "REGIONS", "Region", "RegionConfig", "RegionVAE", "hidden"]
+__all__ = ["CROP", "REGIONS", "Region", "RegionConfig", "RegionVAE", "hidden"]
 
-#: Pixels of the side of a patch, and of an aligned crop's.
-PATCH, CROP = 64, 128
+CROP = 128  # pixels of the side of an aligned crop
+_WORK = 32  # of the largest maps that most of the work is done on
 
 _NOSE, _NOSE_RADII = -21.0, (12.0, 11.0)  # above a mouth
 _EDGE = 4.0
@@ -35,23 +35,26 @@ class Region:
 
     Attributes:
         middle: how far down it lies.
-        radii: across and down.
+        radii: across and down; None: it is another in every photo.
         place: of the patch's middle in aligned crops, in parts of their side from the left and from above.
+        side: of the patch, in pixels.
         part: the parser's class in whose middle the patch lies instead, near that place; empty: none.
         spares_nose: whether a nose reaches into it from above, and stays.
     """
 
-    middle: float
-    radii: tuple[float, float]
-    place: tuple[float, float]
+    middle: float = 0.0
+    radii: tuple[float, float] | None = None
+    place: tuple[float, float] = (0.5, 0.5)
+    side: int = 64
     part: str = ""
     spares_nose: bool = False
 
 
 #: What there are nets for.
 REGIONS = {
-    "mouth": Region(4.0, (27.0, 19.0), (0.5, 0.79), "mouth", spares_nose=True),
+    "mouth": Region(4.0, (27.0, 19.0), (0.5, 0.79), part="mouth", spares_nose=True),
     "eyes": Region(-2.0, (29.0, 17.0), (0.5, 0.518)),  # crops are aligned by the eyes
+    "head": Region(side=CROP),
 }
 
 
@@ -63,26 +66,36 @@ class RegionConfig:
     code: int = 48  # dimensions of a code
     attributes: tuple[str, ...] = ()  # whose moves it knows
     pull: float = 0.5  # how far moved codes are drawn to what is usual for what is wanted
-    widths: tuple[int, ...] = (48, 96, 160, 192)  # channels at 1/2, 1/4, 1/8 and 1/16 of a patch's resolution
-    fine: int = 20  # channels at the patch's own
+    widths: tuple[int, ...] = (48, 96, 160, 192)  # channels of maps of 32x32, 16x16, 8x8 and 4x4
+    fine: int = 20  # channels at the patch's own resolution
 
     def __post_init__(self) -> None:
         if self.region not in REGIONS or len(self.widths) != 4 or min(*self.widths, self.code, self.fine) < 1:
             raise ValueError(f"sizes of a region's net must be positive, with four widths, its region known: {self}")
 
+    @property
+    def door(self) -> int:
+        """How many times larger patches are than the largest maps that most of the work is done on."""
+        return REGIONS[self.region].side // _WORK
+
 
 def hidden(rows: int, region: str, scale: Tensor | float = 1.0, shift: Tensor | float = 0.0) -> Tensor:
-    """What of patches is drawn anew, (rows, 1, 64, 64) in [0, 1].
+    """What of patches is drawn anew, (rows, 1, side, side) in [0, 1].
 
     Args:
         rows: how many patches.
         region: see `REGIONS`.
         scale, shift: of its ellipse across and down, (rows, 2) or a number.
+
+    Raises:
+        ValueError: the region is no ellipse.
     """
     shape = REGIONS[region]
-    line = torch.arange(PATCH) + 0.5 - PATCH / 2
+    if shape.radii is None:
+        raise ValueError(f"what is hidden of a {region} is another in every photo")
+    line = torch.arange(shape.side) + 0.5 - shape.side / 2
     scale, shift = (torch.as_tensor(x).expand(rows, 2)[:, :, None, None] for x in (scale, shift))
-    down, across = line[:, None] - shift[:, 1], line[None] - shift[:, 0]  # (rows, 64, 64)
+    down, across = line[:, None] - shift[:, 1], line[None] - shift[:, 0]  # (rows, side, side)
     radii = [radius * scale[:, i] for i, radius in enumerate(shape.radii)]
     far = torch.hypot(across / radii[0], (down - shape.middle) / radii[1])
     inside = ((1 - far) * (min(shape.radii) / _EDGE) + 0.5).clamp(0, 1)
@@ -114,13 +127,14 @@ class _Encoder(nn.Module):
     def __init__(self, config: RegionConfig) -> None:
         super().__init__()
         w2, w4, w8, w16 = config.widths
-        self.first = nn.Conv2d(12, w2, 3, padding=1)
+        self.door = config.door
+        self.first = nn.Conv2d(3 * self.door**2, w2, 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in ((w2, w4), (w4, w8), (w8, w16)))
         self.blocks = nn.ModuleList(_Block(width, 0) for width in (w4, w8, w16))
         self.out = nn.Linear(16 * w16, 2 * config.code)
 
     def forward(self, patches: Tensor) -> Posterior:
-        x = self.first(F.pixel_unshuffle(patches * 2, 2))
+        x = self.first(F.pixel_unshuffle(patches * 2, self.door))
         for down, block in zip(self.down, self.blocks, strict=True):
             x = block(down(F.leaky_relu(x, 0.2)))
         mean, raw = self.out(F.leaky_relu(x, 0.2).flatten(1)).float().chunk(2, dim=1)
@@ -132,21 +146,22 @@ class _Decoder(nn.Module):
         super().__init__()
         w2, w4, w8, _ = config.widths
         code, fine = config.code, config.fine
-        self.first = nn.Conv2d(16, w2, 3, padding=1)
+        self.door = config.door
+        self.first = nn.Conv2d(4 * self.door**2, w2, 3, padding=1)
         self.near = _Block(w2, 0)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in ((w2, w4), (w4, w8)))
         self.seed = nn.Linear(code, 16 * w8)
         self.deep = nn.ModuleList(_Block(w8, code) for _ in range(3))
         self.up4, self.up2 = nn.Conv2d(w8, 4 * w4, 1), nn.Conv2d(w4, 4 * w2, 1)
         self.blocks4, self.blocks2 = (nn.ModuleList(_Block(width, code) for _ in range(2)) for width in (w4, w2))
-        self.up = nn.Conv2d(w2, 4 * fine, 3, padding=1)
+        self.up = nn.Conv2d(w2, self.door**2 * fine, 3, padding=1)
         self.finest = nn.Conv2d(fine + 4, fine, 3, padding=1)
         self.fine = _Block(fine, code)
         self.last = nn.Conv2d(fine, 3, 3, padding=1)
 
     def forward(self, around: Tensor, code: Tensor) -> Tensor:
-        """(B, 4, 64, 64), what is seen of patches and where they are hidden, and codes -> logits (B, 3, 64, 64)."""
-        x2 = self.near(F.leaky_relu(self.first(F.pixel_unshuffle(around, 2)), 0.2))
+        """(B, 4, S, S), what is seen of patches and where they are hidden, and codes -> logits (B, 3, S, S)."""
+        x2 = self.near(F.leaky_relu(self.first(F.pixel_unshuffle(around, self.door)), 0.2))
         x4 = F.leaky_relu(self.down[0](x2), 0.2)
         x8 = F.leaky_relu(self.down[1](x4), 0.2)
         x = x8 + F.interpolate(self.seed(code).unflatten(1, (-1, 4, 4)), scale_factor=2.0)
@@ -158,7 +173,7 @@ class _Decoder(nn.Module):
         x = x2 + F.pixel_shuffle(self.up2(x), 2)
         for block in self.blocks2:
             x = block(x, code)
-        x = F.leaky_relu(F.pixel_shuffle(self.up(x), 2), 0.2)
+        x = F.leaky_relu(F.pixel_shuffle(self.up(x), self.door), 0.2)
         x = F.leaky_relu(self.finest(torch.cat([x, around], 1)), 0.2)
         logits: Tensor = self.last(F.leaky_relu(self.fine(x, code), 0.2))
         return logits
@@ -188,9 +203,19 @@ class RegionVAE(nn.Module):
         for name, shape in (shapes | {"centres": (2, config.code)}).items():
             self.register_buffer(name, torch.zeros(len(config.attributes), *shape))
 
-    def encode(self, patches: Tensor) -> Posterior:
-        """(B, 3, 64, 64) in [0, 1] -> Posterior of (B, code)."""
-        posterior: Posterior = self.encoder(patches - _tone(patches, hidden(1, self.config.region).to(patches)))
+    def encode(self, patches: Tensor, missing: Tensor | None = None) -> Posterior:
+        """Codes of what is drawn anew of patches.
+
+        Args:
+            patches: (B, 3, S, S) in [0, 1].
+            missing: (B, 1, S, S) in [0, 1]; see `hidden`, which it is where nothing is said.
+
+        Returns:
+            Posterior of (B, code).
+        """
+        if missing is None:
+            missing = hidden(1, self.config.region).to(patches)
+        posterior: Posterior = self.encoder(patches - _tone(patches, missing))
         return posterior
 
     def moved(self, codes: Tensor, name: str, wanted: float, far: float = 1.0) -> Tensor:
@@ -216,12 +241,12 @@ class RegionVAE(nn.Module):
         """Patches with another region.
 
         Args:
-            patches: (B, 3, 64, 64) in [0, 1]; what is `missing` of them is not looked at.
-            missing: (B, 1, 64, 64) in [0, 1], see `hidden`.
+            patches: (B, 3, S, S) in [0, 1]; what is `missing` of them is not looked at.
+            missing: (B, 1, S, S) in [0, 1], see `hidden`.
             codes: (B, code).
 
         Returns:
-            (B, 3, 64, 64) in [0, 1].
+            (B, 3, S, S) in [0, 1].
         """
         # Codes are to say nothing of a skin's colour: it is that of what is seen.
         tone = _tone(patches, missing)
