@@ -93,3 +93,20 @@ def test_a_tint_goes_on_level_beyond_the_light_that_it_was_found_in() -> None:
     bright = np.full((8, 8, 3), 235, np.float32)
     found = tint.apply(bright, np.ones((8, 8, 1), np.float32))
     assert np.abs(found - bright).max() < 8
+
+
+def test_a_few_lights_in_dark_hair_do_not_keep_it_dark() -> None:
+    dark = strands(10, 3)
+    dark[:, ::8] = 190  # an eighth of it shines
+    blond = transfer(dark, strands(40, 5), strands(20, 3), np.ones((32, 32), np.float32), BLOND).apply(dark, dark)
+    assert abs(np.median(to_lab(blond)[..., 0]) - BLOND.mean[0]) < 16
+
+
+def test_lights_of_blond_hair_are_none_on_black_hair() -> None:
+    blond = strands(60, 14)
+    black = Colour((8.0, 1.0, 1.0), (3.0, 1.0, 1.0), 8.0)
+    found = transfer(blond, strands(10, 3), strands(50, 8), np.ones((32, 32), np.float32), black).apply(blond, blond)
+    light = to_lab(found)[..., 0]
+    assert np.quantile(light, 0.95) - np.median(light) < 0.75 * (
+        np.quantile(to_lab(blond)[..., 0], 0.95) - np.median(to_lab(blond)[..., 0])
+    )

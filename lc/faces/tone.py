@@ -49,9 +49,9 @@ class Transfer:
         away, grain = base - self.source, lab - base
         gain = np.array([self.gain, _CHROMA_GAIN, _CHROMA_GAIN], np.float32)
         own = away[..., :1]
-        # Highlights go on to white and shadows to black, whichever way the middle is moved; but highlights of light
-        # hair do not grow on dark hair, which they would turn grey.
-        above = min((100 - self.target[0]) / max(100 - self.source[0], 1), 1.0)
+        # Highlights go on to white and shadows to black where the middle gets lighter; those of light hair would turn
+        # dark hair grey.
+        above = (100 - self.target[0]) / max(100 - self.source[0], 1) if self.target[0] > self.source[0] else 0.0
         room = np.where(own > 0, above, self.target[0] / max(self.source[0], 1))
         away = away * gain
         away[..., :1] = light + own * np.clip(np.maximum(room, self.gain), *_GAIN)
@@ -79,11 +79,12 @@ def transfer(
 
 
 def _statistics(lab: _Floats, weight: _Floats) -> tuple[_Floats, float]:
-    """Weighted mean (3,) and the standard deviation of L*."""
+    """The median (3,), and the weighted standard deviation of L*: a few lights make dark hair no lighter."""
     total = float(weight.sum()) + 1e-6
-    mean = (lab * weight[..., None]).sum((0, 1)) / total
-    variance = float((np.square(lab[..., 0] - mean[0]) * weight).sum()) / total
-    return np.asarray(mean, dtype=np.float32), variance**0.5
+    mean = float((lab[..., 0] * weight).sum()) / total
+    variance = float((np.square(lab[..., 0] - mean) * weight).sum()) / total
+    sure = weight >= 0.5 * weight.max()
+    return np.median(lab[sure], axis=0).astype(np.float32), variance**0.5
 
 
 @dataclass(frozen=True, eq=False)
