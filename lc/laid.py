@@ -24,11 +24,12 @@ from lc.faces.detect import detector
 from lc.faces.frames import turn_by_skin
 from lc.faces.layers import LAYERS, Overlay
 from lc.faces.steering import MARGIN
+from lc.finish import finished
 from lc.generator import EncodingGenerator
 from lc.later import Later
 from lc.memory import Kept
 from lc.model import Model
-from lc.redrawn import bald, redrawn
+from lc.redrawn import redrawn
 from lc.regions import REGIONS, RegionVAE
 from lc.results import Reading
 from lc.threads import each
@@ -82,10 +83,6 @@ def _redrawn(net: RegionVAE, moves: Mapping[str, float], far: float, onto: Face,
     return redrawn(net, onto, moves, far)
 
 
-def _bald(net: RegionVAE, onto: Face, style: int) -> Floats | None:
-    return bald(net, onto)
-
-
 # Of the photos edited last: whoever wears glasses wears the same while other things change. At most 15 MB each.
 _KEPT: Kept[dict[str, Layer]] = Kept(8)
 
@@ -101,7 +98,7 @@ class Laid:
         self._model = model
         self._order = [*LAYERS]
         lowest = self._order.index(_ABOVE)
-        self._order[lowest:lowest] = (name for name in model.regions if REGIONS[name].radii)
+        self._order[lowest:lowest] = model.regions
 
     def on(
         self, readings: Sequence[Reading], changes: Mapping[str, Strength], style: int = 0, identity: float = 0.5
@@ -136,16 +133,9 @@ class Laid:
                     overlay = Overlay(partial(_redrawn, net, moves, far))
                     asked.append(_Asked(f"{over[0]} {layer}", layer, True, overlay, (far, *moves.items())))
             elif LAYERS[layer].like not in others:
-                overlay = self._overlay(layer)
-                asked += [_Asked(name, layer, False, overlay) for name in stands]
-                asked += [_Asked(f"{name} {layer}", layer, True, overlay) for name in over]
+                asked += [_Asked(name, layer, False, LAYERS[layer]) for name in stands]
+                asked += [_Asked(f"{name} {layer}", layer, True, LAYERS[layer]) for name in over]
         return asked
-
-    def _overlay(self, layer: str) -> Overlay:
-        """What is laid on, drawn by a net where there is one."""
-        overlay = LAYERS[layer]
-        net = self._model.regions.get(overlay.region)
-        return replace(overlay, make=partial(_bald, net)) if net else overlay
 
     @torch.inference_mode()
     def _made(self, readings: Sequence[Reading], asked: Sequence[_Asked], style: int) -> list[dict[str, Layer]]:
@@ -163,6 +153,8 @@ class Laid:
         for one in asked:
             some = {row: face for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
             drawn = _drawn(one.overlay, some, style)
+            if self._model.finisher and one.overlay.finished:
+                drawn = {row: finished(self._model.finisher, faces[row], pixels) for row, pixels in drawn.items()}
             if one.over:
                 for row, pixels in drawn.items():
                     found[row][one.name] = Layer(pixels)

@@ -11,16 +11,13 @@ import torch
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
 from lc.faces.filters import SIDE, blurred
-from lc.faces.masks import smooth_step, soft
-from lc.faces.scalps import bared, concealed, features, scalp
 from lc.regions import CROP, REGIONS, RegionVAE, hidden
 
-__all__ = ["bald", "middle_of", "redrawn"]
+__all__ = ["middle_of", "redrawn"]
 
 _LEAST = 0.004  # share of the crop below which something is before a mouth, or it is seen from the side
 _NEAR = 0.2  # parts of the crop's side from where mouths are, beyond which it is a shirt
 _INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
-_WITHIN = (2.0, 12.0)  # pixels from a crop's border over which what a net draws of a head takes over
 _ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
 
 
@@ -31,18 +28,19 @@ def middle_of(face: Face, region: str) -> tuple[float, float] | None:
         face: a crop and its maps.
         region: see `REGIONS`.
     """
-    side, inner, part = len(face.rgb), face.inner, REGIONS[region].part
+    side, inner = len(face.rgb), face.inner
+    part, below = REGIONS[region].part, REGIONS[region].below * side * inner / CROP
     x, y = (side * ((1 - inner) / 2 + inner * at) for at in REGIONS[region].place)
     if not part:
         return x, y
     _, _, statistics, middles = cv2.connectedComponentsWithStats((face.maps[part] > 0.5).astype(np.uint8))
-    near = np.hypot(*(middles + 0.5 - (x, y)).T) < _NEAR * side * inner
+    near = np.hypot(*(middles + 0.5 - (x, y + below)).T) < _NEAR * side * inner
     areas = near * statistics[:, cv2.CC_STAT_AREA]
     areas[0] = 0  # all else
     if areas.max() < _LEAST * (side * inner) ** 2:
         return None
     x, y = middles[areas.argmax()]
-    return float(x) + 0.5, float(y) + 0.5
+    return float(x) + 0.5, float(y) + 0.5 - below
 
 
 @torch.inference_mode()
@@ -62,9 +60,9 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
     middle = middle_of(face, net.config.region)
     if middle is None or round(side * face.inner) != CROP:
         return None
-    patch_side = REGIONS[net.config.region].side
-    corner = [int(np.clip(round(place - patch_side / 2), 0, side - patch_side)) for place in middle[::-1]]
-    box = tuple(slice(start, start + patch_side) for start in corner)
+    size = REGIONS[net.config.region].side
+    corner = [int(np.clip(round(place - size / 2), 0, side - size)) for place in middle[::-1]]
+    box = tuple(slice(start, start + size) for start in corner)
     device = net.critics.device
     patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
     codes, missing = net.encode(patch).mean, hidden(1, net.config.region).to(device)
@@ -81,33 +79,3 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
     inside = blurred(hidden(1, net.config.region, _INSIDE)[0, 0].numpy(), _FADED)[..., None]
     layer[box] = np.concatenate([new, inside * replaced, inside * (kept - replaced) * (new - old)], 2)
     return layer
-
-
-@torch.inference_mode()
-def bald(net: RegionVAE, face: Face) -> Floats | None:
-    """A bald head for a person, as `lc.faces.scalps.scalp`; within the crop a net draws it, and what is behind it.
-
-    Args:
-        net: of heads, which knows what bald ones look like.
-        face: a photo's wide crop.
-
-    Returns:
-        (S, S, 4): RGB of 0..255 and how much of it covers the photo, in [0, 1]. None where no face is found.
-    """
-    bare = bared(face)
-    layer = scalp(face, bare)
-    side = len(face.rgb)
-    if bare is None or layer is None or round(side * face.inner) != CROP:
-        return layer
-    box = (slice((side - CROP) // 2, (side + CROP) // 2),) * 2
-    gone = concealed(bare) & ~features(face, bare)
-    device = net.critics.device
-    patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
-    missing = torch.from_numpy(gone[box].astype(np.float32))[None, None].to(device)
-    codes = net.moved(net.encode(patch, missing).mean, "Bald", 1)
-    drawn = np.zeros_like(layer)
-    drawn[box][..., :3] = (255 * net.draw(patch, missing, codes))[0].permute(1, 2, 0).cpu().numpy()
-    drawn[..., 3] = soft(gone, 1.0)
-    line = (CROP / 2 - np.abs(np.arange(side) + 0.5 - side / 2)).astype(np.float32)
-    within = smooth_step(np.minimum(line, line[:, None]), *_WITHIN)[..., None]
-    return np.asarray(layer + within * (drawn - layer), dtype=np.float32)

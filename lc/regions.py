@@ -25,7 +25,7 @@ __all__ = ["CROP", "REGIONS", "Region", "RegionConfig", "RegionVAE", "hidden"]
 CROP = 128  # pixels of the side of an aligned crop
 _WORK = 32  # of the largest maps that most of the work is done on
 
-_NOSE, _NOSE_RADII = -21.0, (12.0, 11.0)  # above a mouth
+_NOSE_RADII = 12.0, 11.0
 _EDGE = 4.0
 
 
@@ -35,26 +35,28 @@ class Region:
 
     Attributes:
         middle: how far down it lies.
-        radii: across and down; None: it is another in every photo.
+        radii: across and down.
         place: of the patch's middle in aligned crops, in parts of their side from the left and from above.
         side: of the patch, in pixels.
-        part: the parser's class in whose middle the patch lies instead, near that place; empty: none.
-        spares_nose: whether a nose reaches into it from above, and stays.
+        part: the parser's class that is looked for near that place instead; empty: none.
+        below: how far down from the middle of the patch that part lies.
+        nose: how far down the middle of a nose lies that stays; None: there is none.
     """
 
-    middle: float = 0.0
-    radii: tuple[float, float] | None = None
-    place: tuple[float, float] = (0.5, 0.5)
+    middle: float
+    radii: tuple[float, float]
+    place: tuple[float, float]
     side: int = 64
     part: str = ""
-    spares_nose: bool = False
+    below: float = 0.0
+    nose: float | None = None
 
 
-#: What there are nets for.
+#: What there are nets for, lowest first.
 REGIONS = {
-    "mouth": Region(4.0, (27.0, 19.0), (0.5, 0.79), part="mouth", spares_nose=True),
+    "jaw": Region(13.0, (36.0, 27.0), (0.5, 0.6875), 96, part="mouth", below=13.0, nose=-8.0),
+    "mouth": Region(4.0, (27.0, 19.0), (0.5, 0.79), part="mouth", nose=-21.0),
     "eyes": Region(-2.0, (29.0, 17.0), (0.5, 0.518)),  # crops are aligned by the eyes
-    "head": Region(side=CROP),
 }
 
 
@@ -86,21 +88,16 @@ def hidden(rows: int, region: str, scale: Tensor | float = 1.0, shift: Tensor | 
         rows: how many patches.
         region: see `REGIONS`.
         scale, shift: of its ellipse across and down, (rows, 2) or a number.
-
-    Raises:
-        ValueError: the region is no ellipse.
     """
     shape = REGIONS[region]
-    if shape.radii is None:
-        raise ValueError(f"what is hidden of a {region} is another in every photo")
     line = torch.arange(shape.side) + 0.5 - shape.side / 2
     scale, shift = (torch.as_tensor(x).expand(rows, 2)[:, :, None, None] for x in (scale, shift))
     down, across = line[:, None] - shift[:, 1], line[None] - shift[:, 0]  # (rows, side, side)
     radii = [radius * scale[:, i] for i, radius in enumerate(shape.radii)]
     far = torch.hypot(across / radii[0], (down - shape.middle) / radii[1])
     inside = ((1 - far) * (min(shape.radii) / _EDGE) + 0.5).clamp(0, 1)
-    if shape.spares_nose:
-        nose = torch.hypot(across / _NOSE_RADII[0], (down - _NOSE) / _NOSE_RADII[1])
+    if shape.nose is not None:
+        nose = torch.hypot(across / _NOSE_RADII[0], (down - shape.nose) / _NOSE_RADII[1])
         inside = inside * ((nose - 1) * (min(_NOSE_RADII) / _EDGE) + 0.5).clamp(0, 1)
     return inside[:, None]
 
@@ -203,19 +200,9 @@ class RegionVAE(nn.Module):
         for name, shape in (shapes | {"centres": (2, config.code)}).items():
             self.register_buffer(name, torch.zeros(len(config.attributes), *shape))
 
-    def encode(self, patches: Tensor, missing: Tensor | None = None) -> Posterior:
-        """Codes of what is drawn anew of patches.
-
-        Args:
-            patches: (B, 3, S, S) in [0, 1].
-            missing: (B, 1, S, S) in [0, 1]; see `hidden`, which it is where nothing is said.
-
-        Returns:
-            Posterior of (B, code).
-        """
-        if missing is None:
-            missing = hidden(1, self.config.region).to(patches)
-        posterior: Posterior = self.encoder(patches - _tone(patches, missing))
+    def encode(self, patches: Tensor) -> Posterior:
+        """(B, 3, S, S) in [0, 1] -> Posterior of (B, code)."""
+        posterior: Posterior = self.encoder(patches - _tone(patches, hidden(1, self.config.region).to(patches)))
         return posterior
 
     def moved(self, codes: Tensor, name: str, wanted: float, far: float = 1.0) -> Tensor:

@@ -43,6 +43,7 @@ __all__ = [
     "load_attributes",
     "load_classifier",
     "load_config",
+    "load_finisher",
     "load_generator",
     "load_model",
     "load_module",
@@ -55,6 +56,7 @@ __all__ = [
     "save_classifier",
     "save_config",
     "save_editing_nets",
+    "save_finisher",
     "save_generator",
     "save_module",
     "save_region",
@@ -230,6 +232,16 @@ def load_upsampler(folder: Path) -> Upsampler | None:
     return _optional(folder, Upsampler, "upsampler", UpsamplerConfig)
 
 
+def save_finisher(folder: Path, finisher: Upsampler) -> None:
+    """Write finisher.safetensors and its section of config.json."""
+    save_modules(folder, {"finisher": finisher}, finisher=dataclasses.asdict(finisher.config))
+
+
+def load_finisher(folder: Path) -> Upsampler | None:
+    """What finishes layers, or None where a weights folder has none. Raises as `load_classifier` does."""
+    return _optional(folder, Upsampler, "finisher", UpsamplerConfig)
+
+
 def load_exemplars(folder: Path) -> Exemplars | None:
     """The moves learned from pairs of a weights folder, or None where it has none. Raises as `load_classifier` does."""
     return _optional(folder, Exemplars, "exemplars", ExemplarsConfig)
@@ -322,7 +334,8 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     sizes = {(net.config.latent, net.config.attributes) for net in nets.values()}
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
-    parser, exemplars, upsampler = load_parser(folder), load_exemplars(folder), load_upsampler(folder)
+    parser, exemplars = load_parser(folder), load_exemplars(folder)
+    upsampler, finisher = load_upsampler(folder), load_finisher(folder)
     contrast = load_contrast(folder, statistics)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
     perceptual, guidance, witness = (
@@ -346,6 +359,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         witness=witness,
         parser=parser.to(place) if parser else None,
         upsampler=upsampler.to(place) if upsampler else None,
+        finisher=finisher.to(place) if finisher else None,
         regions={name: net.to(place) for name, net in load_regions(folder).items()},
         contrast=None if contrast is None else contrast.to(place),
         exemplars=exemplars.to(place) if exemplars else None,

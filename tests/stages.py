@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from tiny import LATENT, write_tiny_weights
@@ -21,6 +22,7 @@ from train.attributes import ATTRIBUTES
 from train.classifier import ClassifierStage, ClassifierTraining
 from train.critics import CriticsStage, CriticsTraining
 from train.distil import Distillation, DistilTraining
+from train.finish import Finishing, FinishTraining, Pictures
 from train.matching import Matching, MatchingTraining
 from train.parser import ParserStage, ParserTraining
 from train.regions import RegionStage, RegionTraining
@@ -95,6 +97,27 @@ def region(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path
     return RegionStage, config, place / "run" / "weights"
 
 
+class Repainting(Finishing):
+    """Of pictures by chance: no face is found in toys."""
+
+    def pictures(self) -> tuple[Pictures, Pictures]:
+        chance = np.random.default_rng(0)
+        shape = 144, 144
+        made = [
+            (*(chance.uniform(0, 255, (*shape, 3)).astype(np.float32) for _ in range(3)), np.ones(shape, np.float32))
+            for _ in range(32)
+        ]
+        return Pictures.of(made[:28]), Pictures.of(made[28:])  # type: ignore[arg-type]
+
+
+def finisher(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
+    weights = write_tiny_weights(place / "weights")
+    model = UpsamplerConfig(width=8, blocks=1, fine=4)
+    options: dict[str, Any] = {"images": 2 * STEPS, "batch": 2, "width": 8, "model": model}
+    config = FinishTraining(place / "run", celeba=celeba, weights=weights, **options, **SMALL)
+    return Repainting, config, place / "run" / "weights"
+
+
 def critics(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     weights = write_tiny_weights(place / "weights")
     options: dict[str, Any] = {"steps": STEPS, "batch": 12, "actor": NET, "critic": NET}
@@ -143,4 +166,4 @@ def matching(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Pa
 
 
 #: Each gives a kind of stage, a configuration of it, and the weights folder that it writes.
-ALL = [vae, classifier, taught, sharpen, upsampler, region, critics, distil, parser, half_masked, matching]
+ALL = [vae, classifier, taught, sharpen, upsampler, region, finisher, critics, distil, parser, half_masked, matching]

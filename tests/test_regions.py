@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,12 +12,11 @@ from hypothesis import strategies as st
 
 from lc.editor import FaceEditor
 from lc.faces.composites import Face, Floats
-from lc.faces.scalps import bared, concealed, features, scalp
 from lc.parser import CLASSES
-from lc.redrawn import bald, middle_of, redrawn
+from lc.redrawn import middle_of, redrawn
 from lc.regions import REGIONS, RegionConfig, RegionVAE, hidden
 from train.attributes import ATTRIBUTES
-from train.regions import accuracy, coverings, fitted, middles, patches, under
+from train.regions import accuracy, fitted, middles, patches
 
 SIDE, INNER = 192, 2 / 3  # of a photo's wide crop, whose middle is the crop of 128
 
@@ -54,8 +52,7 @@ def laid_on(onto: Face, layer: Floats | None) -> Floats:
 @pytest.mark.parametrize("region", REGIONS)
 def test_what_is_hidden_is_not_looked_at_and_what_is_seen_stays(region: str) -> None:
     side = REGIONS[region].side
-    net, x, codes = small(region=region), torch.rand(2, 3, side, side), torch.randn(2, 4)
-    missing = hidden(2, region) if REGIONS[region].radii else (torch.rand(2, 1, side, side) < 0.5).float()
+    net, x, missing, codes = small(region=region), torch.rand(2, 3, side, side), hidden(2, region), torch.randn(2, 4)
     first = net.draw(x, missing, codes)
     assert first.min() >= 0
     assert first.max() <= 1
@@ -161,53 +158,10 @@ def test_two_changes_of_one_region_are_one_layer_that_shows_both() -> None:
     assert np.abs(laid_on(onto, both) - laid_on(onto, smile)).max() > 0.5
 
 
-def with_hair() -> Face:
-    """A flat face in front of a flat wall, its hair about it and over its forehead."""
-    rgb = np.random.default_rng(0).uniform(180, 190, (SIDE, SIDE, 3)).astype(np.float32)
-    maps = {name: np.zeros((SIDE, SIDE), np.float32) for name in CLASSES}
-    kind = np.full((SIDE, SIDE), CLASSES.index("background"))
-    for name, colour, (left, top, right, bottom) in (
-        ("hair", 40, (44, 34, 148, 150)),
-        ("skin", 150, (64, 72, 128, 144)),
-        ("eyes", 90, (76, 90, 88, 96)),
-        ("eyes", 90, (104, 90, 116, 96)),
-    ):
-        kind[top:bottom, left:right] = CLASSES.index(name)
-        rgb[top:bottom, left:right] = colour
-    for at, name in enumerate(CLASSES):
-        maps[name][kind == at] = 1
-    return Face(rgb, maps, INNER)
-
-
-def test_a_bald_head_is_drawn_where_hair_was_and_the_face_stays() -> None:
-    net, onto = small("Bald", region="head"), with_hair()
-    bare, plain, layer = bared(onto), scalp(onto), bald(net, onto)
-    assert bare is not None
-    assert plain is not None
-    assert layer is not None
-    change = np.abs(onto.rgb + layer[..., 3:] * (layer[..., :3] - onto.rgb) - onto.rgb).mean(2)
-    assert change[98:130, 84:108].max() == 0  # a face's middle
-    assert change[40:60, 70:120].min() > 1
-    stays = np.asarray(cv2.erode((~(concealed(bare) & ~features(onto, bare))).astype(np.uint8), np.ones((9, 9)))) > 0
-    assert change[48:144, 48:144][stays[48:144, 48:144]].max() == 0
-    assert np.array_equal(layer[:, :32], plain[:, :32])  # beyond the crop there is no net
-    coarse = replace(onto, inner=0.5)  # a net sees crops of one resolution only
-    assert np.array_equal(bald(net, coarse), scalp(coarse))
-
-
-def test_bald_heads_are_learned_from_under_the_hair_of_others() -> None:
-    covered = np.zeros((2, 2, 144, 18), np.uint8)
-    covered[0, 0, 10:20], covered[1, 0, 40:60], covered[0, 1, 50:70] = 255, 255, 255
-    missing = under(covered, torch.tensor([0, 1]), torch.tensor([1, 0]))
-    rows = missing[:, 0, :, 0].bool()
-    assert rows[0].nonzero()[:, 0].tolist() == [*range(10, 20), *range(40, 50)]
-    assert rows[1].nonzero()[:, 0].tolist() == [*range(10, 20), *range(40, 60)]
-
-
 def test_patches_are_cut_about_mouths_and_mirrored() -> None:
     images = torch.randint(0, 256, (2, 3, 144, 144), dtype=torch.uint8)
     places = torch.tensor([[72.0, 100.0], [60.0, 110.0]])
-    x = patches(images, places, torch.tensor([False, True]))
+    x = patches(images, places, 64, torch.tensor([False, True]))
     assert torch.equal((255 * x[0]).round(), images[0, :, 68:132, 40:104].float())
     assert torch.equal((255 * x[1]).round(), images[1, :, 78:142, 28:92].flip(2).float())
 
@@ -221,18 +175,6 @@ def test_mouths_are_looked_for_by_the_parser(editor: FaceEditor) -> None:
     ((x, y),) = middles(parser, images, "mouth").tolist()
     assert 60 < x < 84
     assert 95 < y < 118
-
-
-def test_what_hides_a_head_is_kept_as_bits(editor: FaceEditor) -> None:
-    parser = editor.model.parser
-    assert parser is not None
-    crop = editor.read("lc/ui/examples/astronaut.jpg").wide
-    assert crop is not None
-    images = torch.from_numpy(crop).permute(2, 0, 1)[None, :, 24:168, 24:168].contiguous()
-    gone, stays = np.unpackbits(coverings(parser, images), axis=-1)[0].astype(bool)
-    assert gone[24:40, 60:84].all()  # hair over the forehead
-    assert stays[76:100, 66:78].all()  # a nose
-    assert not gone[120:, 60:84].all()
 
 
 def test_a_smile_is_laid_on_and_a_little_of_one_is_less(editor: FaceEditor) -> None:

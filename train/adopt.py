@@ -1,4 +1,4 @@
-"""Put a face parser, an upsampler, generators of regions and a witness, trained elsewhere, into a weights folder.
+"""Put nets that were trained elsewhere, a face parser, an upsampler and others, into a weights folder.
 
     python -m train.adopt --weights runs/calibrate/weights --parser runs/parser/weights --evaluators weights/judges-64
 
@@ -16,11 +16,13 @@ from lc.errors import LatentConstraintsError
 from lc.weights import (
     load_attributes,
     load_classifier,
+    load_finisher,
     load_parser,
     load_regions,
     load_upsampler,
     save_classifier,
     save_config,
+    save_finisher,
     save_module,
     save_region,
     save_upsampler,
@@ -31,7 +33,7 @@ from train.engine import parse, program
 
 @dataclass(frozen=True)
 class AdoptConfig:
-    """Put a face parser, an upsampler, generators of regions and a witness into a weights folder."""
+    """Put nets that were trained elsewhere into a weights folder."""
 
     weights: Path
     """Weights folder that they go into."""
@@ -41,6 +43,8 @@ class AdoptConfig:
     """Folder that `train.upsampler` wrote."""
     regions: tuple[Path, ...] = ()
     """Folders that `train.regions` wrote."""
+    finisher: Path | None = None
+    """Folder that `train.finish` wrote."""
     evaluators: Path | None = None
     """Folder with the classifier "reader", which becomes the witness: no loss, guidance or calibration of these weights
     may have heard it."""
@@ -92,6 +96,13 @@ def main() -> None:
             raise LatentConstraintsError(f"{folder} holds no region's net: name what train.regions wrote.")
         for net in regions.values():
             save_region(config.weights, net)
+    if config.finisher is not None:
+        finisher = load_finisher(config.finisher)
+        if finisher is None:
+            raise LatentConstraintsError(
+                f"{config.finisher} holds nothing that finishes layers: name what train.finish wrote."
+            )
+        save_finisher(config.weights, finisher)
     if config.evaluators is not None:
         save_classifier(config.weights, "witness", load_classifier(config.evaluators, "reader"))
     print(f"{config.weights}: what was named is in.")

@@ -66,6 +66,7 @@ KINDS: dict[str, Kind] = {
     "parser": Kind("train.parser", "ParserTraining"),
     "upsampler": Kind("train.upsampler", "UpsamplerTraining"),
     "region": Kind("train.regions", "RegionTraining"),
+    "finish": Kind("train.finish", "FinishTraining"),
     "adopt": Kind("train.adopt", "AdoptConfig", out="", copies="weights"),
     "colours": Kind("train.colours", "ColoursConfig", out="", copies="weights"),
     "pairs": Kind("train.pairs", "PairsTraining", copies="weights"),

@@ -2,19 +2,14 @@
 
     python -m train.regions --weights weights/celeba-64 --celeba data/celebahq --vgg cache/perceptual --out runs/mouth
     python -m train.regions --model.region eyes --model.pull 0 --sure 1 1 1 1 --vgg cache/perceptual --out runs/eyes
-    python -m train.regions --model.region head --attributes Bald --often Bald --sure 1 --vgg cache/perceptual \
-        --out runs/head
+    python -m train.regions --model.region jaw --vgg cache/perceptual --out runs/jaw
 
 A photo's mouth, hidden, is to be drawn again from its code: in its pixels, in features that were learned on other
 photos (`train.perceptual`), and to a discriminator (VAE/GAN, Larsen et al. 2016). And it is to be drawn from the code
 of another person's: there is no photo of that, but the discriminator is to take it for one, and its own code is to be
 that other person's (as BiGANs' latents come round, Donahue et al. 2017).
 
-Of a head, what hair hides is another in every photo: what the person's own does, and what another person's would. A
-bald head is learned from under the hair of others.
-
-Labels come in at the end only: a linear critic of codes for each attribute, and the move that changes it. (Where an
-attribute is to be seen more often than it is found, they choose photos, too.)
+Labels come in at the end only: a linear critic of codes for each attribute, and the move that changes it.
 """
 
 from __future__ import annotations
@@ -24,14 +19,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from lc.faces.composites import Face
-from lc.faces.scalps import bared, concealed, features
 from lc.losses import kl_divergence
 from lc.redrawn import middle_of
 from lc.regions import CROP, REGIONS, RegionConfig, RegionVAE, hidden
@@ -41,7 +33,7 @@ from train.data import centre, load_celeba, load_training
 from train.engine import RunConfig, parse, program, save_grid
 from train.loop import Stage, cosine, follow, train
 from train.perceptual import Perceptual
-from train.sharpness import CriticTask, PatchCritic, View, augmented, opinion
+from train.sharpness import VIEW, CriticTask, PatchCritic, View, augmented, opinion
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -50,7 +42,7 @@ if TYPE_CHECKING:
 
 MARGIN = 8  # pixels around the crops that patches are cut from
 _SUREST = 0.7  # the part of people who are less surely of their kind than those who make up its centre
-_SEEN = slice(8, 56)  # rows and columns of patches that features are compared in
+_SEEN = slice(8, 56)  # rows and columns of views that features are compared in
 
 
 @dataclass(frozen=True)
@@ -66,9 +58,6 @@ class RegionTraining(RunConfig):
     sure: tuple[float, ...] = (0.75, 0.75, 1.75, 0.75)
     """Standard deviations by which each change goes beyond what is usual: half of what is usual is hard to tell, and
     far beyond it no mouth looks like one."""
-    often: str = ""
-    """An attribute that so many patches are to have, which is rare."""
-    share: float = 0.25
     vgg: Path | None = None
     """Folder of what `python -m train.perceptual fetch` puts there, for features that were learned on other photos."""
     model: RegionConfig = field(default_factory=RegionConfig)
@@ -120,37 +109,8 @@ def middles(parser: Parser, images: Tensor, region: str) -> Tensor:
     return torch.stack(found) + edge
 
 
-@torch.inference_mode()
-def coverings(parser: Parser, images: Tensor) -> npt.NDArray[np.uint8]:
-    """What a bald head would have to hide of crops (N, 3, S, S) uint8, and where nothing is ever hidden of them: bits,
-    (N, 2, S, S / 8)."""
-    size, classes = images.shape[-1], parser.config.classes
-    found = np.zeros((len(images), 2, size, size // 8), np.uint8)
-    for start in tqdm(range(0, len(images), 64), desc="heads", leave=False):
-        crops = torch.as_tensor(images[start : start + 64])
-        maps = parser.parse(crops.float() / 255, resample=False).numpy()
-        for row, (crop, probabilities) in enumerate(zip(crops, maps, strict=True), start):
-            rgb = crop.permute(1, 2, 0).numpy().astype(np.float32)
-            face = Face(rgb, dict(zip(classes, probabilities, strict=True)), CROP / size)
-            bare = bared(face)
-            if bare is not None:
-                found[row] = np.packbits(np.stack([concealed(bare), features(face, bare)]), axis=-1)
-    return found
-
-
-def under(covered: npt.NDArray[np.uint8], rows: Tensor, others: Tensor) -> Tensor:
-    """What is hidden of people, (B, 1, S, S) uint8 in {0, 1}, by their own hair and that of others.
-
-    Args:
-        covered: see `coverings`.
-        rows, others: of the people, and of those whose hair is laid over them.
-    """
-    own, other = (torch.from_numpy(np.unpackbits(covered[some.numpy()], axis=-1)) for some in (rows, others))
-    return (own[:, :1] | other[:, :1]) & ~own[:, 1:] & 1
-
-
-def patches(images: Tensor, places: Tensor, flip: Tensor | None = None, side: int = 64) -> Tensor:
-    """Crops (B, C, S, S) uint8 and the middles of patches, (B, 2) -> (B, C, side, side) in [0, 1]; those to `flip`,
+def patches(images: Tensor, places: Tensor, side: int = VIEW, flip: Tensor | None = None) -> Tensor:
+    """Crops (B, 3, S, S) uint8 and the middles of patches, (B, 2) -> (B, 3, side, side) in [0, 1]; those to `flip`,
     (B,), mirrored."""
     corner = (places - side / 2).round().long().clamp(0, images.shape[-1] - side)
     steps = torch.arange(side)
@@ -213,7 +173,7 @@ class Trainee(nn.Module):
     def forward(self, x: Tensor, missing: Tensor, order: Tensor, view: View, chance: torch.Generator) -> Tensor:
         """(B, 3, S, S), what is hidden of them, and whose code each is drawn from besides -> total and parts."""
         critic, vgg, config = self._beside
-        posterior = self.net.encode(x, missing)
+        posterior = self.net.encode(x)
         codes, half = posterior.sample(), len(x) // 2
         order = order[:half]
         photos, holes = torch.cat([x, x[:half]]), torch.cat([missing, missing[:half]])
@@ -224,13 +184,13 @@ class Trainee(nn.Module):
         seen = pixel.new_zeros(())
         if vgg is not None:  # it takes longer than all else
             seen = vgg(*(view(side[:half])[..., _SEEN, _SEEN] for side in (x, copies))).mean()
-        logits, found = critic(augmented(view(torch.cat([photos, drawn])), chance))
+        logits, features = critic(augmented(view(torch.cat([photos, drawn])), chance))
         doubt = -opinion(logits.float().chunk(2)[1])
-        pairs = [[side[: len(x)] for side in layer.float().chunk(2)] for layer in found]
+        pairs = [[side[: len(x)] for side in layer.float().chunk(2)] for layer in features]
         matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
         # Only what draws is to make codes come out right: the encoder could hide them instead.
         self.net.encoder.requires_grad_(False)
-        cycle = (self.net.encode(swapped, holes[len(x) :]).mean - posterior.mean[order].detach()).square().mean()
+        cycle = (self.net.encode(swapped).mean - posterior.mean[order].detach()).square().mean()
         self.net.encoder.requires_grad_(True)
         kl = kl_divergence(posterior).mean()
         parts = torch.stack([pixel, seen, matching, doubt, cycle, kl])
@@ -247,21 +207,17 @@ class RegionStage(Stage[RegionTraining]):
 
     def __init__(self, config: RegionTraining, engine: Accelerator) -> None:
         super().__init__(config, engine)
-        parser = load_model(config.weights, "cpu").parser
+        parser = load_model(config.weights, str(self.device)).parser
         assert parser is not None
         crops = load_training(config.celeba, (), config.limit, image_size=CROP, margin=MARGIN)
         held_out = load_celeba(config.celeba, "validation", config.limit, image_size=CROP, margin=MARGIN)
         assert crops.labels is not None
         assert held_out.labels is not None
         self.images, self.labels, self.held_labels = crops.images, crops.labels, held_out.labels
-        self.side = REGIONS[config.model.region].side
-        self.places, self.covered = self.found(parser, self.images, "training")
-        held_places, held_covered = self.found(parser, held_out.images, "validation")
-        self.held_out = patches(held_out.images, held_places, side=self.side)
-        rows = torch.arange(len(self.held_out))
-        self.held_missing = self.missing(held_covered, rows, rows.roll(1), held_places, None)
-        often = self.labels[:, ATTRIBUTES.index(config.often)] if config.often else None
-        self.often = None if often is None else often.nonzero()[:, 0]
+        region = config.model.region
+        self.side = REGIONS[region].side
+        self.places = middles(parser, self.images, region)
+        self.held_out = patches(held_out.images, middles(parser, held_out.images, region), self.side)
         torch.manual_seed(self.seed)
         net = RegionVAE(config.model).to(memory_format=torch.channels_last)
         critic = PatchCritic(config.width).to(memory_format=torch.channels_last)
@@ -278,51 +234,19 @@ class RegionStage(Stage[RegionTraining]):
             rate = cosine(self.steps, lr, 0.05 * lr, 200)
             self.add(name, module, optimiser, rate, task=task, average=average, clip=config.clip)
 
-    def found(self, parser: Parser, images: Tensor, part: str) -> tuple[Tensor, npt.NDArray[np.uint8] | None]:
-        """The middles of patches, and what each may hide where that differs, which takes minutes and is kept."""
-        region, path = self.config.model.region, self.config.out / f"{part}.npy"
-        places = middles(parser, images, region)
-        if REGIONS[region].radii:
-            return places, None
-        if not path.exists():
-            np.save(path, coverings(parser, images))
-        return places, np.load(path)
-
-    def missing(
-        self,
-        covered: npt.NDArray[np.uint8] | None,
-        rows: Tensor,
-        others: Tensor,
-        places: Tensor,
-        flip: Tensor | None,
-        chance: torch.Generator | None = None,
-    ) -> Tensor:
-        """What is hidden of patches, (B, 1, side, side): of an ellipse, or of what hair covers of a person, and would
-        of another."""
-        count = len(rows)
-        if covered is None:
-            if chance is None:
-                return hidden(count, self.config.model.region)
-            scale = 1 + 0.12 * (2 * torch.rand(count, 2, generator=chance) - 1)
-            shift = 2 * (2 * torch.rand(count, 2, generator=chance) - 1)
-            return hidden(count, self.config.model.region, scale, shift)
-        return patches(255 * under(covered, rows, others), places, flip, self.side)
-
     def batch(self, chance: torch.Generator) -> tuple[Tensor, Tensor]:
         """Patches and what is hidden of each."""
         config = self.config
-        rows, others = torch.randint(len(self.images), (2, config.batch), generator=chance)
-        if self.often is not None:
-            some = round(config.share * config.batch)
-            rows[:some] = self.often[torch.randint(len(self.often), (some,), generator=chance)]
-            rows = rows[torch.randperm(len(rows), generator=chance)]
-        places = self.places[rows] + config.jitter * (2 * torch.rand(config.batch, 2, generator=chance) - 1)
+        rows = torch.randint(len(self.images), (config.batch,), generator=chance)
+        off = config.jitter * (2 * torch.rand(config.batch, 2, generator=chance) - 1)
         flip = torch.rand(config.batch, generator=chance) < 0.5
-        x = patches(self.images[rows], places, flip, self.side)
+        x = patches(self.images[rows], self.places[rows] + off, self.side, flip)
         light = config.colour * (2 * torch.rand(config.batch, 1, 1, 1, generator=chance) - 1)
         tint = config.colour / 3 * (2 * torch.rand(config.batch, 3, 1, 1, generator=chance) - 1)
         x = (x * (1 + light + tint)).clamp(0, 1)
-        missing = self.missing(self.covered, rows, others, places, flip, chance)
+        scale = 1 + 0.12 * (2 * torch.rand(config.batch, 2, generator=chance) - 1)
+        shift = 2 * (2 * torch.rand(config.batch, 2, generator=chance) - 1)
+        missing = hidden(config.batch, config.model.region, scale, shift)
         return x.to(self.device, memory_format=torch.channels_last), missing.to(self.device)
 
     def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
@@ -339,8 +263,8 @@ class RegionStage(Stage[RegionTraining]):
 
     @torch.no_grad()
     def measure(self, done: int) -> Mapping[str, float]:
-        net, x, missing = self.averaged("region"), self.held_out[:64], self.held_missing[:64]
-        codes = net.encode(x, missing).mean
+        net, x = self.averaged("region"), self.held_out[:64]
+        codes, missing = net.encode(x).mean, hidden(len(x), net.config.region)
         copies, swapped = (net.draw(x, missing, z) for z in (codes, codes.roll(1, 0)))
         save_grid(torch.cat([x[:16], copies[:16], swapped[:16]]), self.config.out / "redrawn.png", columns=16)
         error = (missing * (copies - x).square()).sum() / (3 * missing.sum())
@@ -349,15 +273,14 @@ class RegionStage(Stage[RegionTraining]):
     @torch.no_grad()
     def finish(self) -> str:
         net, names = self.averaged("region"), self.config.attributes
-        codes = []
-        for rows in torch.arange(len(self.images)).split(256):
-            missing = self.missing(self.covered, rows, rows.roll(1), self.places[rows], None)
-            codes.append(net.encode(patches(self.images[rows], self.places[rows], side=self.side), missing).mean)
-        pairs = zip(self.held_out.split(256), self.held_missing.split(256), strict=True)
-        held_out = [net.encode(x, missing).mean for x, missing in pairs]
+        codes = [
+            net.encode(patches(self.images[rows], self.places[rows], self.side)).mean
+            for rows in torch.arange(len(self.images)).split(256)
+        ]
+        held_out = torch.cat([net.encode(x).mean for x in self.held_out.split(256)])
         found = fitted(net, torch.cat(codes), self.labels, names, self.config.sure)
         save_region(self.config.out / "weights", found)
-        right = accuracy(found, torch.cat(held_out), self.held_labels)
+        right = accuracy(found, held_out, self.held_labels)
         shares = ", ".join(f"{name} {share:.3f}" for name, share in zip(names, right, strict=True))
         return f"held-out {self.measure(self.steps)['held_out_psnr']:.2f} dB; read off codes: {shares}"
 

@@ -27,22 +27,22 @@ class Overlay:
     Attributes:
         make: a face and a style, counted from 0 and going round -> (S, S, 4), or None where it cannot be laid on.
         styles: how many there are.
-        region: whose net draws it instead, where there is one, see `lc.redrawn.bald`.
+        finished: whether what is painted is finished by a net where there is one, see `lc.finish`.
         like: a layer of which it is a weaker form: whoever has that, or is asked about it, gets none of this.
     """
 
     make: Callable[[Face, int], Floats | None]
     styles: int = 1
-    region: str = ""
+    finished: bool = False
     like: str = ""
 
 
 #: What is laid onto photos, by name, lowest first.
 LAYERS: dict[str, Overlay] = {
-    "scalp": Overlay(lambda onto, _: scalp(onto), region="head"),
+    "scalp": Overlay(lambda onto, _: scalp(onto), finished=True),
     "wrinkles": Overlay(lambda onto, _: wrinkles(onto)),
-    "beard": Overlay(beard, len(beards.STYLES)),
-    "stubble": Overlay(lambda onto, _: beard(onto, beards.STUBBLE), like="beard"),
+    "beard": Overlay(beard, len(beards.STYLES), finished=True),
+    "stubble": Overlay(lambda onto, _: beard(onto, beards.STUBBLE), finished=True, like="beard"),
     "beanie": Overlay(beanie, len(COLOURS)),
     "frames": Overlay(frames, len(STYLES)),
 }

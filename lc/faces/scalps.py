@@ -3,8 +3,6 @@ what is behind goes on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +13,7 @@ from lc.faces.heads import EYES, HAIR, Head, between, face_of, hair_of, head_of,
 from lc.faces.masks import Mask, grown, shrunk, smooth_step, soft
 from lc.faces.tone import to_lab, to_rgb
 
-__all__ = ["Bared", "bared", "concealed", "features", "scalp"]
+__all__ = ["scalp"]
 
 # Places in parts of the crop's side, in CelebA's framing.
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
@@ -39,32 +37,15 @@ _NECK, _SHOULDERS, _SHADED, _TURNED = (0.66, 0.5), (1.3, 2.2), 0.8, 0.2
 _EAR_AT, _EAR_WIDE, _EAR_LOW, _EAR_TALL, _EARS_TURNED = 1.0, 0.13, 0.3, 0.34, 0.2
 _CHEEK = (0.3, 0.75)
 _OWN_EAR = 0.7  # of where one begins, how much skin is an ear that is seen
-_HIDDEN = 0.05  # of what covers a photo from which on a generator is not to see it
-_INNER = 0.45  # of the half width, how far the middle of a face reaches
 _GRAIN = 0.3  # of the skin's texture: a scalp is smoother than a face
 
 
-@dataclass(frozen=True, eq=False)
-class Bared:
-    """What of a photo a bald head is not to show, and what it is made of.
+def scalp(onto: Face) -> Floats | None:
+    """A bald head for a person; None where no face is found.
 
-    Attributes:
-        face, skin: where the face is, and skin that its tone is read off, (S, S).
-        hair: probabilities of hair, (S, S).
-        gone: where hair was, (S, S).
-        cover: how much of the photo is hidden: hair, and the head above the brows, (S, S) in [0, 1].
+    Returns:
+        (S, S, 4): what is laid on, RGB of 0..255, and how much of it covers the picture, in [0, 1].
     """
-
-    face: Mask
-    skin: Mask
-    hair: Floats
-    head: Head
-    gone: Mask
-    cover: Floats
-
-
-def bared(onto: Face) -> Bared | None:
-    """Where a bald head would be drawn; None where no face is found."""
     face = face_of(onto)
     rows = np.arange(len(onto.rgb))[:, None]
     hair = hair_of(onto)
@@ -77,48 +58,16 @@ def bared(onto: Face) -> Bared | None:
     # A forehead that stands out beyond the head was hair, or is not the one that is laid on.
     beyond = onto.sure("skin") & (head.depth <= 0) & (head.depth > -_BEYOND) & (rows < head.y - _BROW * head.crown)
     gone = _gone(onto, face, hair, rows > head.chin) | beyond
-    own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y)) & forehead
-    cover = soft(gone, 1.5) * unsure(onto)
-    cover = np.maximum(cover, soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - soft(own, 1.2))
-    return Bared(face, skin, hair, head, gone, cover.clip(0, 1).astype(np.float32))
-
-
-def concealed(bare: Bared) -> Mask:
-    """What a generator of heads is not to see, (S, S): what is covered and a little about it, where strands are."""
-    return grown(bare.cover > _HIDDEN, 7)
-
-
-def features(onto: Face, bare: Bared) -> Mask:
-    """Where there is neither scalp nor ear nor anything behind the head, whoever's hair is laid over it, (S, S)."""
-    head = bare.head
-    down, along = np.mgrid[: len(onto.rgb), : len(onto.rgb)].astype(np.float32)
-    below = (down - head.y) / max(head.chin - head.y, 1)
-    inner = (np.abs(along - head.x) < _INNER * head.width) & (below > 0) & (below < 1)
-    parts = grown(onto.sure("brows", "eyes", "glasses", "mouth"), 5) | (inner & onto.sure("skin"))
-    return np.asarray(parts & (bare.hair < HAIR))
-
-
-def scalp(onto: Face, bare: Bared | None = None) -> Floats | None:
-    """A bald head for a person; None where no face is found.
-
-    Args:
-        onto: the person.
-        bare: what `bared` found; None: it is looked for.
-
-    Returns:
-        (S, S, 4): what is laid on, RGB of 0..255, and how much of it covers the picture, in [0, 1].
-    """
-    bare = bare or bared(onto)
-    if bare is None:
-        return None
-    skin, head = bare.skin, bare.head
-    behind = filled(onto.rgb, ~grown(bare.gone | bare.face | onto.sure("skin", "cloth"), 9) & onto.shown)
+    behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9) & onto.shown)
     behind = _with_neck(onto, behind, skin, head)
-    ears = _ears(onto, bare.hair, head)
+    ears = _ears(onto, hair, head)
     shape = np.maximum(head.cover, ears[..., 0])[..., None]
     bald = behind + shape * (_skin(onto, skin, head) - behind)
     bald = bald * (1 + ears[..., :1] * (ears[..., 1:] - 1))
-    return np.concatenate([bald, bare.cover[..., None]], 2).astype(np.float32)
+    own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y)) & forehead
+    cover = soft(gone, 1.5) * unsure(onto)
+    cover = np.maximum(cover, soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - soft(own, 1.2))
+    return np.concatenate([bald, cover[..., None].clip(0, 1)], 2).astype(np.float32)
 
 
 def _gone(onto: Face, face: Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> Mask:

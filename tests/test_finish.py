@@ -1,0 +1,136 @@
+"""lc.finish and train.finish: what is painted onto photos becomes what photos show, and the rest of them stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import write_tiny_weights
+
+from lc.editor import DEFAULT_WEIGHTS, FaceEditor
+from lc.faces.composites import Face, Floats
+from lc.finish import finished, painted
+from lc.upsampler import Upsampler, UpsamplerConfig
+from lc.weights import load_finisher, load_model, load_parser, save_finisher
+from train.attributes import ATTRIBUTES
+from train.data import DataError
+from train.finish import FinishTraining, Painter, drawn
+
+SIDE = 192  # of a photo's wide crop, whose middle is the crop of 128
+
+
+def net() -> Upsampler:
+    """One that changes what it is shown."""
+    torch.manual_seed(0)
+    found = Upsampler(UpsamplerConfig(width=8, blocks=1, fine=4)).eval().requires_grad_(False)
+    found.last.bias.fill_(0.2)
+    return found
+
+
+def person(inner: float = 2 / 3) -> Face:
+    rgb = np.random.default_rng(0).uniform(90, 110, (SIDE, SIDE, 3)).astype(np.float32)
+    return Face(rgb, {}, inner)
+
+
+def patch(side: int, left: int, top: int, size: int) -> Floats:
+    """A red square."""
+    layer = np.zeros((side, side, 4), np.float32)
+    layer[top : top + size, left : left + size] = (200, 40, 40, 1)
+    return layer
+
+
+def laid_on(rgb: Floats, layer: Floats) -> Floats:
+    return np.asarray(rgb + layer[..., 3:4] * (layer[..., :3] - rgb) + layer[..., 4:])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 150), st.integers(0, 150), st.integers(4, 40))
+def test_only_what_is_painted_is_finished_and_only_within_the_crop(left: int, top: int, size: int) -> None:
+    onto, layer = person(), patch(SIDE, left, top, size)
+    found = finished(net(), onto, layer)
+    assert found.shape == (SIDE, SIDE, 7)
+    assert np.array_equal(found[..., :4], layer)
+    _, missing = painted(onto.rgb, layer)
+    assert not found[missing == 0, 4:].any()
+    for side in (slice(0, 32), slice(160, 192)):
+        assert not found[side, :, 4:].any()
+        assert not found[:, side, 4:].any()
+
+
+def test_what_is_finished_is_what_the_net_says() -> None:
+    onto, layer, finish = person(), patch(SIDE, 80, 80, 24), net()
+    picture, missing = painted(onto.rgb, layer)
+    box = slice(32, 160), slice(32, 160)
+    said = finish.completed(picture[box], onto.rgb[box], missing[box])
+    result = laid_on(onto.rgb, finished(finish, onto, layer))
+    assert np.abs(result[box] - said)[50:70, 50:70].max() < 1e-3
+    assert np.abs(result - picture).max() > 10
+
+
+def test_a_finer_layer_stays_as_fine() -> None:
+    found = finished(net(), person(), patch(2 * SIDE, 160, 160, 48))
+    assert found.shape == (2 * SIDE, 2 * SIDE, 7)
+    assert np.abs(found[170:200, 170:200, 4:]).mean() > 5
+
+
+def test_crops_of_another_resolution_are_left_as_they_are_painted() -> None:
+    layer = patch(SIDE, 80, 80, 24)
+    assert finished(net(), person(inner=0.5), layer) is layer
+
+
+def test_it_is_kept_in_weights_folders(tmp_path: Path) -> None:
+    weights = write_tiny_weights(tmp_path / "weights")
+    assert load_finisher(weights) is None
+    save_finisher(weights, net())
+    kept = load_model(weights, "cpu").finisher
+    assert kept is not None
+    x = torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(kept(x), net()(x), atol=1e-2, rtol=0)  # in half precision
+
+
+@pytest.fixture(scope="module")
+def crops(editor: FaceEditor) -> torch.Tensor:
+    """Two photos, (2, 3, 144, 144)."""
+    wide = editor.read("lc/ui/examples/astronaut.jpg").wide
+    assert wide is not None
+    one = torch.from_numpy(wide).permute(2, 0, 1)[None, :, 24:168, 24:168]
+    return torch.cat([one, one.flip(3)])
+
+
+def painter(crops: torch.Tensor) -> Painter:
+    parser = load_parser(DEFAULT_WEIGHTS)
+    assert parser is not None
+    return Painter(parser, crops)
+
+
+@torch.inference_mode()
+def test_under_anothers_hair_is_who_it_is_to_become_again(crops: torch.Tensor) -> None:
+    paints = painter(crops)
+    wig = paints.wig(np.array([1]), np.random.default_rng(0))
+    made = paints.bald(0, wig)
+    assert made is not None
+    worn, picture, wanted, missing = made
+    assert np.array_equal(wanted, paints.photo(0))
+    hair = wig[1] > 0.9
+    assert hair.mean() > 0.1
+    assert np.abs(worn - wig[0])[hair].max() < 26  # the other's hair
+    assert np.abs(worn - wanted)[wig[1] < 1e-3].max() < 1
+    assert np.abs(picture - worn)[missing == 0].max() == 0
+    assert missing[24:40, 60:84].min() > 0.9  # hair over the forehead is painted away
+
+
+@torch.inference_mode()
+def test_what_has_no_photo_is_painted_too_and_without_faces_that_is_said(crops: torch.Tensor) -> None:
+    labels = torch.zeros(2, len(ATTRIBUTES))
+    labels[0, ATTRIBUTES.index("Bald")] = labels[1, ATTRIBUTES.index("No_Beard")] = 1
+    config = FinishTraining(bald=2, bearded=2, others=2)
+    known, others = drawn(painter(crops), labels, config)
+    assert 2 <= len(known) <= 4
+    assert 2 <= len(others) <= 4
+    assert (others.photos == others.wanted).all()
+    with pytest.raises(DataError, match="No face of a hairy person is found"):
+        drawn(painter(torch.zeros_like(crops)), labels, config)

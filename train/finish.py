@@ -1,0 +1,304 @@
+"""Train what finishes layers: what is painted onto a photo, a bald head or a beard, is to become what photos show.
+
+    python -m train.finish --weights weights/celeba-64 --celeba data/celebahq --vgg cache/perceptual --out runs/finisher
+
+Where the right answer is known, it is a photo: of a bald person, onto whom another's hair is pasted, to be painted away
+again; of a person with a beard, over which one is painted. Of all others no photo says what is right: to the
+discriminator it is to look like one, and not to go far from what is painted. The net is an upsampler, see
+`lc.upsampler`, which sees the photo about what is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lc.faces.beards import STUBBLE, STYLES, beard
+from lc.faces.composites import Face, Floats
+from lc.faces.masks import soft
+from lc.faces.scalps import scalp
+from lc.finish import painted
+from lc.upsampler import Upsampler, UpsamplerConfig
+from lc.weights import load_parser, load_upsampler, save_finisher
+from train.attributes import ATTRIBUTES
+from train.data import DataError, load_training
+from train.engine import parse, program, save_grid
+from train.loop import Stage, cosine, follow, train
+from train.perceptual import Perceptual
+from train.sharpness import PARTS, CriticTask, DecoderTask, PatchCritic, SharpnessTraining, View, augmented
+from train.upsampler import Completed, shrunk
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from lc.parser import Parser
+
+SIZE, MARGIN = 128, 8  # pixels of crops, and around them
+_HAIRY, _HATLESS = 0.1, 0.01  # shares of a crop that are hair, and a hat: from and below which it may be a wig
+_TRIES = 60  # photos that are looked at for one
+_HELD_OUT = 24  # pairs that are looked at along the way
+
+
+_Painted: TypeAlias = tuple[Floats, Floats, Floats, Floats]
+
+
+@dataclass(frozen=True)
+class FinishTraining(SharpnessTraining):
+    """Train what finishes layers."""
+
+    celeba: Path = Path("data/celebahq")
+    weights: Path = Path("weights/celeba-64")
+    """Weights folder with a parser and an upsampler, which this begins with."""
+    out: Path = Path("runs/finisher")
+    bald: int = 2_400
+    """Pictures of bald people in wigs."""
+    bearded: int = 1_600
+    """Pictures of people with a beard over which one is painted."""
+    others: int = 900
+    """Pictures of people made bald, and of as many who get a beard."""
+    model: UpsamplerConfig = field(default_factory=UpsamplerConfig)
+    images: int = 12_000
+    """Pictures to see in all, whose photo is known."""
+    batch: int = 8
+    colour: float = 0.08
+    pixel: float = 30.0
+    features: float = 4.0
+    adversarial: float = 0.1
+    lpips: float = 0.0
+    spectrum: float = 0.1
+    vgg_weight: float = 4.0
+    alike: float = 0.15
+    lr: float = 4e-4
+    lr_critic: float = 2e-4
+    r1: float = 0.5
+    clip: float = 1.0
+    ema: float = 0.99
+    limit: int | None = None
+    """Use only so many photos: a dry run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Photos, the same with layers on them, and the photos that those should become, (N, S, S, 3) uint8; how much of
+    each pixel is replaced, (N, S, S) uint8."""
+
+    photos: npt.NDArray[np.uint8]
+    painted: npt.NDArray[np.uint8]
+    wanted: npt.NDArray[np.uint8]
+    missing: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, made: Sequence[_Painted]) -> Pictures:
+        """From pictures in 0..255 and masks in [0, 1]."""
+        scales = (1, 1, 1, 255)
+        columns = zip(*made, strict=True)
+        levels = (
+            np.stack([(scale * one).round().clip(0, 255).astype(np.uint8) for one in column])
+            for scale, column in zip(scales, columns, strict=True)
+        )
+        return cls(*levels)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, rows: slice) -> Pictures:
+        return Pictures(self.photos[rows], self.painted[rows], self.wanted[rows], self.missing[rows])
+
+
+class Painter:
+    """Paints layers onto training photos.
+
+    Args:
+        parser: finds the parts of faces.
+        images: crops, (N, 3, S, S) uint8.
+    """
+
+    def __init__(self, parser: Parser, images: Tensor) -> None:
+        self._parser, self._images = parser, images
+        self._inner = SIZE / images.shape[-1]
+
+    def face(self, rgb: Floats) -> Face:
+        """The face of a picture, (S, S, 3) in 0..255."""
+        x = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255
+        maps = self._parser.parse(x, resample=False)[0].numpy()
+        return Face(rgb, dict(zip(self._parser.config.classes, maps, strict=True)), self._inner)
+
+    def photo(self, row: int) -> Floats:
+        """A training photo, (S, S, 3) in 0..255."""
+        return np.asarray(self._images[row].permute(1, 2, 0).numpy(), dtype=np.float32)
+
+    def wig(self, rows: npt.NDArray[np.intp], chance: np.random.Generator) -> tuple[Floats, Floats]:
+        """Somebody's hair: their picture, and how much of each pixel is hair.
+
+        Raises:
+            DataError: of many photos none shows hair.
+        """
+        for row in chance.choice(rows, _TRIES):
+            rgb = self.photo(int(row))
+            face = self.face(rgb)
+            if face.sure("hair").mean() > _HAIRY and face.sure("hat").mean() < _HATLESS:
+                return rgb, soft(face.maps["hair"], 0.7)
+        raise DataError("No face of a hairy person is found among the photos: use more of them.")
+
+    def bald(self, row: int, wig: tuple[Floats, Floats]) -> _Painted | None:
+        """A bald person in another's hair, painted bald again: photo, painted, what it should become, where."""
+        wanted = self.photo(row)
+        rgb, hair = wig
+        worn = wanted + hair[..., None] * (rgb - wanted)
+        return _with(self.face(np.asarray(worn, dtype=np.float32)), wanted, scalp)
+
+    def made_bald(self, row: int) -> _Painted | None:
+        """A person painted bald."""
+        rgb = self.photo(row)
+        return _with(self.face(rgb), rgb, scalp)
+
+    def bearded(self, row: int, style: int) -> _Painted | None:
+        """A person with a beard painted on."""
+        rgb = self.photo(row)
+        return _with(self.face(rgb), rgb, lambda onto: beard(onto, [*STYLES, STUBBLE][style]))
+
+
+def _with(face: Face, wanted: Floats, make: Callable[[Face], Floats | None]) -> _Painted | None:
+    layer = make(face)
+    if layer is None:
+        return None
+    picture, missing = painted(face.rgb, layer)
+    return face.rgb, picture, wanted, missing
+
+
+def drawn(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pictures, Pictures]:
+    """Pictures whose photos are known, and others."""
+    chance = np.random.default_rng(config.seed)
+    bald, shaven = (labels[:, ATTRIBUTES.index(name)].numpy() > 0.5 for name in ("Bald", "No_Beard"))
+    kinds = {"bald": bald, "hairy": ~bald, "bearded": ~shaven, "shaven": shaven & ~bald}
+    rows = {name: np.flatnonzero(which) for name, which in kinds.items()}
+
+    def of(name: str, count: int, paint: Callable[[int], _Painted | None]) -> list[_Painted]:
+        rows_of = chance.choice(rows[name], count).tolist() if len(rows[name]) else []
+        found = [paint(row) for row in tqdm(rows_of, desc=name, leave=False)]
+        if not any(found):
+            raise DataError(f"No face of a {name} person is found among the photos: use more of them.")
+        return [one for one in found if one is not None]
+
+    def bearded(row: int) -> _Painted | None:
+        return painter.bearded(row, int(chance.integers(len(STYLES) + 1)))
+
+    def in_a_wig(row: int) -> _Painted | None:
+        return painter.bald(row, painter.wig(rows["hairy"], chance))
+
+    known = of("bald", config.bald, in_a_wig) + of("bearded", config.bearded, bearded)
+    others = of("hairy", config.others, painter.made_bald) + of("shaven", config.others, bearded)
+    order = chance.permutation(len(known))
+    return Pictures.of([known[row] for row in order]), Pictures.of(others)
+
+
+class Finishing(Stage[FinishTraining]):
+    """What finishes layers, and a discriminator beside it."""
+
+    title = "finisher"
+
+    def __init__(self, config: FinishTraining, engine: Accelerator) -> None:
+        super().__init__(config, engine)
+        known, self.others = self.pictures()
+        self.held_out, self.known = known[:_HELD_OUT], known[_HELD_OUT:]
+        torch.manual_seed(self.seed)
+        net = load_upsampler(config.weights) or Upsampler(config.model)
+        net = net.train().requires_grad_().to(memory_format=torch.channels_last)
+        critic = PatchCritic(config.width).to(memory_format=torch.channels_last)
+        vgg = Perceptual(config.vgg, config.vgg_stages).to(self.device) if config.vgg else None
+        self.steps = config.images // self.rows
+        self.completed = Completed(net)
+        tasks = {
+            "finisher": (net, DecoderTask(self.completed, critic, None, vgg, config), config.lr),
+            "critic": (critic, CriticTask(critic, config.r1), config.lr_critic),
+        }
+        for name, (module, task, lr) in tasks.items():
+            optimiser = torch.optim.Adam(module.parameters(), lr=lr, betas=(0.5, 0.99), fused=True)
+            average = follow(config.ema) if name == "finisher" else None
+            rate = cosine(self.steps, lr, 0.05 * lr, 50)
+            self.add(name, module, optimiser, rate, task=task, average=average, clip=config.clip)
+
+    def pictures(self) -> tuple[Pictures, Pictures]:
+        """Pictures whose photos are known, and others.
+
+        Raises:
+            DataError: of photos with labels there are none of these kinds, or no faces are found in them.
+        """
+        config = self.config
+        parser = load_parser(config.weights)
+        crops = load_training(config.celeba, (), config.limit, image_size=SIZE, margin=MARGIN)
+        if parser is None or crops.labels is None:
+            raise DataError(f"Bald heads are learned with a face parser and labels: {config.weights} has no parser.")
+        with torch.inference_mode():
+            return drawn(Painter(parser, crops.images), crops.labels, config)
+
+    def batch(self, pictures: Pictures, chance: torch.Generator) -> list[Tensor]:
+        """Crops of photos, of what is painted, and of what that should become, (B, 3, S, S) in [0, 1], and what is
+        replaced, (B, 1, S, S)."""
+        config = self.config
+        rows = torch.randint(len(pictures), (config.batch,), generator=chance).numpy()
+        down, right = (2 * torch.randint(0, MARGIN + 1, (2,), generator=chance)).tolist()
+        some = [getattr(pictures, name)[rows] for name in ("photos", "painted", "wanted", "missing")]
+        stacked = torch.from_numpy(np.concatenate([one.reshape(*one.shape[:3], -1) for one in some], 3))
+        x = stacked[:, down : down + SIZE, right : right + SIZE].permute(0, 3, 1, 2).float() / 255
+        if torch.rand(1, generator=chance) < 0.5:
+            x = x.flip(3)
+        light = 1 + config.colour * (2 * torch.rand(config.batch, 1, 1, 1, generator=chance) - 1)
+        x[:, :9] = (x[:, :9] * light).clamp(0, 1)
+        return [one.to(self.device, memory_format=torch.channels_last) for one in x.split([3, 3, 3, 1], 1)]
+
+    def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
+        sides = [self.batch(pictures, chance) for pictures in (self.known, self.others)]
+        photos, made, _, missing = (torch.cat(pair) for pair in zip(*sides, strict=True))
+        wanted, drawn, view = sides[0][2], sides[1][1], View(SIZE, chance)
+        inputs = shrunk(made, SIZE // 2), photos, missing
+        with self.engine.autocast(), torch.no_grad():
+            pictures = self.completed(inputs)
+            # What is to look like a photo is held against bald heads and beards, and against the others' own photos.
+            pair = augmented(torch.cat([view(wanted).repeat(2, 1, 1, 1), view(pictures)]), chance)
+        critic = self.update("critic", pair, step % 8 == 0)
+        losses = self.update("finisher", wanted, inputs, drawn, view, chance)
+        return dict(zip(("total", *PARTS), losses, strict=True)) | {"critic": critic}
+
+    @torch.no_grad()
+    def measure(self, done: int) -> Mapping[str, float]:
+        edge = slice(MARGIN, MARGIN + SIZE)
+        net, found = self.averaged("finisher"), []
+        for pictures in (self.held_out, self.others[:_HELD_OUT]):
+            photos, made, wanted = (
+                torch.from_numpy(one[:, edge, edge]).permute(0, 3, 1, 2).float() / 255
+                for one in (pictures.photos, pictures.painted, pictures.wanted)
+            )
+            missing = torch.from_numpy(pictures.missing[:, None, edge, edge]).float() / 255
+            done_so = Completed(net)((shrunk(made, SIZE // 2), photos, missing))
+            found.append((photos, made, done_so, wanted, missing))
+        (_, made, finished, wanted, missing), _ = found
+        rows = [one[:12] for side in found for one in side[:4]]
+        save_grid(torch.cat(rows), self.config.out / "finished.png", columns=12)
+        before, after = (
+            float(-10 * ((missing * (one - wanted)).square().sum() / (3 * missing.sum())).log10())
+            for one in (made, finished)
+        )
+        return {"painted_psnr": before, "finished_psnr": after}
+
+    def finish(self) -> str:
+        save_finisher(self.config.out / "weights", self.averaged("finisher"))
+        found = self.measure(self.steps)
+        return f"held-out {found['finished_psnr']:.2f} dB where what is painted has {found['painted_psnr']:.2f}"
+
+
+@program
+def main() -> None:
+    train(Finishing, parse(FinishTraining))
+
+
+if __name__ == "__main__":
+    main()
