@@ -100,14 +100,14 @@ def region(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path
 class Repainting(Finishing):
     """Of pictures by chance: no face is found in toys."""
 
-    def pictures(self) -> tuple[Pictures, Pictures]:
+    def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
         chance = np.random.default_rng(0)
         shape = 144, 144
         made = [
             (*(chance.uniform(0, 255, (*shape, 3)).astype(np.float32) for _ in range(3)), np.ones(shape, np.float32))
             for _ in range(32)
         ]
-        return Pictures.of(made[:28]), Pictures.of(made[28:])  # type: ignore[arg-type]
+        return Pictures.of(made[:4]), Pictures.of(made[4:28]), Pictures.of(made[28:])  # type: ignore[arg-type]
 
 
 def finisher(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:

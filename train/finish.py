@@ -43,8 +43,10 @@ if TYPE_CHECKING:
 
 SIZE, MARGIN = 128, 8  # pixels of crops, and around them
 _HAIRY, _HATLESS = 0.1, 0.01  # shares of a crop that are hair, and a hat: from and below which it may be a wig
+_BARE = 0.05  # share of a crop that is hair, below which a head is bald
+_AS_DARK = 0.5  # of how much darker than skin a painted beard is, from which on a photo's is one
 _TRIES = 60  # photos that are looked at for one
-_HELD_OUT = 24  # pairs that are looked at along the way
+_HELD_OUT = 12  # people of either kind who are looked at along the way
 
 
 _Painted: TypeAlias = tuple[Floats, Floats, Floats, Floats]
@@ -60,8 +62,8 @@ class FinishTraining(SharpnessTraining):
     out: Path = Path("runs/finisher")
     bald: int = 2_400
     """Pictures of bald people in wigs."""
-    bearded: int = 1_600
-    """Pictures of people with a beard over which one is painted."""
+    bearded: int = 4_000
+    """Pictures of people with a beard over which one is painted, before those whose own is a shade are left out."""
     others: int = 900
     """Pictures of people made bald, and of as many who get a beard."""
     model: UpsamplerConfig = field(default_factory=UpsamplerConfig)
@@ -135,7 +137,7 @@ class Painter:
         """A training photo, (S, S, 3) in 0..255."""
         return np.asarray(self._images[row].permute(1, 2, 0).numpy(), dtype=np.float32)
 
-    def wig(self, rows: npt.NDArray[np.intp], chance: np.random.Generator) -> tuple[Floats, Floats]:
+    def wig(self, rows: Sequence[int], chance: np.random.Generator) -> tuple[Floats, Floats]:
         """Somebody's hair: their picture, and how much of each pixel is hair.
 
         Raises:
@@ -147,6 +149,11 @@ class Painter:
             if face.sure("hair").mean() > _HAIRY and face.sure("hat").mean() < _HATLESS:
                 return rgb, soft(face.maps["hair"], 0.7)
         raise DataError("No face of a hairy person is found among the photos: use more of them.")
+
+    def bare(self, row: int) -> bool:
+        """Whether a head is bald to the parser as well: many that are called so have hair at their sides."""
+        face = self.face(self.photo(row))
+        return bool(face.sure("hair", "hat").mean() < _BARE)
 
     def bald(self, row: int, wig: tuple[Floats, Floats]) -> _Painted | None:
         """A bald person in another's hair, painted bald again: photo, painted, what it should become, where."""
@@ -165,6 +172,16 @@ class Painter:
         rgb = self.photo(row)
         return _with(self.face(rgb), rgb, lambda onto: beard(onto, [*STYLES, STUBBLE][style]))
 
+    def as_bearded(self, row: int, style: int) -> _Painted | None:
+        """A person with a beard painted over one; None where that is much lighter, and no more than a shade."""
+        made = self.bearded(row, style)
+        if made is None:
+            return None
+        photo, picture, _, missing = made
+        skin = float(np.median(photo[self.face(photo).sure("skin")].mean(1)))
+        light, wanted = (float((missing * one.mean(2)).sum() / missing.sum()) for one in (photo, picture))
+        return made if skin - light > _AS_DARK * (skin - wanted) else None
+
 
 def _with(face: Face, wanted: Floats, make: Callable[[Face], Floats | None]) -> _Painted | None:
     layer = make(face)
@@ -174,30 +191,36 @@ def _with(face: Face, wanted: Floats, make: Callable[[Face], Floats | None]) -> 
     return face.rgb, picture, wanted, missing
 
 
-def drawn(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pictures, Pictures]:
-    """Pictures whose photos are known, and others."""
+def drawn(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pictures, Pictures, Pictures]:
+    """Pictures whose photos are known, of people held out and of others; and pictures that no photo is known of."""
     chance = np.random.default_rng(config.seed)
     bald, shaven = (labels[:, ATTRIBUTES.index(name)].numpy() > 0.5 for name in ("Bald", "No_Beard"))
     kinds = {"bald": bald, "hairy": ~bald, "bearded": ~shaven, "shaven": shaven & ~bald}
-    rows = {name: np.flatnonzero(which) for name, which in kinds.items()}
+    rows = {name: chance.permutation(np.flatnonzero(which)).tolist() for name, which in kinds.items()}
 
-    def of(name: str, count: int, paint: Callable[[int], _Painted | None]) -> list[_Painted]:
-        rows_of = chance.choice(rows[name], count).tolist() if len(rows[name]) else []
-        found = [paint(row) for row in tqdm(rows_of, desc=name, leave=False)]
-        if not any(found):
+    def of(name: str, people: Sequence[int], count: int, paint: Callable[[int], _Painted | None]) -> list[_Painted]:
+        again = (people[i % len(people)] for i in range(count if people else 0))
+        found = [one for row in tqdm(again, desc=name, leave=False) if (one := paint(row)) is not None]
+        if not found:
             raise DataError(f"No face of a {name} person is found among the photos: use more of them.")
-        return [one for one in found if one is not None]
+        return found
 
-    def bearded(row: int) -> _Painted | None:
-        return painter.bearded(row, int(chance.integers(len(STYLES) + 1)))
-
-    def in_a_wig(row: int) -> _Painted | None:
+    def wigged(row: int) -> _Painted | None:
         return painter.bald(row, painter.wig(rows["hairy"], chance))
 
-    known = of("bald", config.bald, in_a_wig) + of("bearded", config.bearded, bearded)
-    others = of("hairy", config.others, painter.made_bald) + of("shaven", config.others, bearded)
-    order = chance.permutation(len(known))
-    return Pictures.of([known[row] for row in order]), Pictures.of(others)
+    def style() -> int:
+        return int(chance.integers(len(STYLES) + 1))
+
+    bare = [row for row in rows["bald"] if painter.bare(row)]
+    beards = of("bearded", rows["bearded"], config.bearded, lambda row: painter.as_bearded(row, style()))
+    held_out = of("bald", bare[:_HELD_OUT], _HELD_OUT, wigged) + beards[:_HELD_OUT]
+    known = of("bald", bare[_HELD_OUT:] or bare, config.bald, wigged)
+    # As many of both: what is painted more often than photos show it is told by that.
+    beards = beards[_HELD_OUT:] or beards
+    known += [beards[row % len(beards)] for row in range(len(known))]
+    others = of("hairy", rows["hairy"], config.others, painter.made_bald)
+    others += of("shaven", rows["shaven"], config.others, lambda row: painter.bearded(row, style()))
+    return Pictures.of(held_out), Pictures.of(known), Pictures.of(others)
 
 
 class Finishing(Stage[FinishTraining]):
@@ -207,8 +230,7 @@ class Finishing(Stage[FinishTraining]):
 
     def __init__(self, config: FinishTraining, engine: Accelerator) -> None:
         super().__init__(config, engine)
-        known, self.others = self.pictures()
-        self.held_out, self.known = known[:_HELD_OUT], known[_HELD_OUT:]
+        self.held_out, self.known, self.others = self.pictures()
         torch.manual_seed(self.seed)
         net = load_upsampler(config.weights) or Upsampler(config.model)
         net = net.train().requires_grad_().to(memory_format=torch.channels_last)
@@ -226,8 +248,8 @@ class Finishing(Stage[FinishTraining]):
             rate = cosine(self.steps, lr, 0.05 * lr, 50)
             self.add(name, module, optimiser, rate, task=task, average=average, clip=config.clip)
 
-    def pictures(self) -> tuple[Pictures, Pictures]:
-        """Pictures whose photos are known, and others.
+    def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
+        """See `drawn`.
 
         Raises:
             DataError: of photos with labels there are none of these kinds, or no faces are found in them.
@@ -272,7 +294,7 @@ class Finishing(Stage[FinishTraining]):
     def measure(self, done: int) -> Mapping[str, float]:
         edge = slice(MARGIN, MARGIN + SIZE)
         net, found = self.averaged("finisher"), []
-        for pictures in (self.held_out, self.others[:_HELD_OUT]):
+        for pictures in (self.held_out, self.others[:: max(1, len(self.others) // (2 * _HELD_OUT))]):
             photos, made, wanted = (
                 torch.from_numpy(one[:, edge, edge]).permute(0, 3, 1, 2).float() / 255
                 for one in (pictures.photos, pictures.painted, pictures.wanted)
@@ -281,8 +303,8 @@ class Finishing(Stage[FinishTraining]):
             done_so = Completed(net)((shrunk(made, SIZE // 2), photos, missing))
             found.append((photos, made, done_so, wanted, missing))
         (_, made, finished, wanted, missing), _ = found
-        rows = [one[:12] for side in found for one in side[:4]]
-        save_grid(torch.cat(rows), self.config.out / "finished.png", columns=12)
+        rows = [one[:24] for side in found for one in side[:4]]
+        save_grid(torch.cat(rows), self.config.out / "finished.png", columns=24)
         before, after = (
             float(-10 * ((missing * (one - wanted)).square().sum() / (3 * missing.sum())).log10())
             for one in (made, finished)
