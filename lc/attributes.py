@@ -82,7 +82,8 @@ class Attribute:
         part: the part whose presence it is, such as glasses; empty: none's.
         lacks: the part whose absence it is, as a bald head is hair's; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
-        lays: which of `lc.laid`'s layers shows it in a photo, where its generator cannot; empty: none.
+        lays: which of `lc.laid`'s layers shows in a photo that it is taken off, and put on, where its generator cannot;
+            empty: none.
         adds: which of them go over what the generator draws of it, where it is taken off and where it is put on. One
             that goes over both goes over all between them.
         people: what to call people without it, and with it, in a sentence that says on whom an edit seldom works, such
@@ -103,7 +104,7 @@ class Attribute:
     part: str = ""
     lacks: str = ""
     shades: bool = False
-    lays: str = ""
+    lays: tuple[str, str] = ("", "")
     adds: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     people: tuple[str, str] = ("", "")
 
@@ -122,12 +123,15 @@ class Attribute:
             tuple(filter(None, [side] if isinstance(side, str) else side)) for side in values.get("adds", ((), ()))
         )
         values |= {"acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_), "adds": (off, on)}
+        lays = values.get("lays", "")
+        taken, put = ("", lays) if isinstance(lays, str) else map(str, lays)
+        values |= {"lays": (taken, put)}
         values |= {"spares": tuple(map(str, values.get("spares", ()))), "creases": (deeper, fainter)}
         return cls(**{**values, "begins": float(values.get("begins", 0.0))})
 
     def laid(self, wanted: Strength) -> str:
         """Which of `lc.laid`'s layers shows a change in a photo in the generator's stead; empty: none."""
-        return self.lays if wanted is True else ""
+        return self.lays[wanted] if isinstance(wanted, bool) else ""
 
     def added(self, wanted: Strength) -> tuple[str, ...]:
         """Which of them go over what it draws of a change."""

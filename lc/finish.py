@@ -1,7 +1,8 @@
-"""Finishing of what is painted onto photos: a net to which a bald head or a beard becomes what photos show.
+"""What nets make of layers: what is painted onto photos, a bald head or a beard, becomes what photos show; and glasses
+are lifted off what is behind them.
 
-It is an upsampler (`lc.upsampler`) of its own weights: of what is painted it sees half the resolution, and of the photo
-what is around that.
+They are upsamplers (`lc.upsampler`) of their own weights. Of what is painted one sees half the resolution, and of the
+photo what is around that; of glasses all there is.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
+from lc.faces.filters import SIDE as FINE
 from lc.faces.masks import grown, smooth_step, soft
 from lc.upsampler import Upsampler
 
-__all__ = ["finished", "painted"]
+__all__ = ["finished", "lifted", "painted", "worn"]
 
 SIZE = 128  # pixels of the side of a crop that such nets see
 _PAINTED = 0.08  # of what covers a photo from which on all of it is replaced
+_WORN = 0.3  # probability of glasses from which on they are lifted
+_LEAST = 0.002  # share of the crop below which there are none
 _WITHIN = (1.0, 9.0)  # pixels from a crop's border over which what is finished gives way to what is painted
 
 
@@ -60,3 +65,32 @@ def finished(net: Upsampler, face: Face, layer: Floats) -> Floats:
     if len(layer) != side:
         added = np.asarray(cv2.resize(added, layer.shape[:2], interpolation=cv2.INTER_CUBIC), dtype=np.float32)
     return np.concatenate([layer[..., :4], added], 2)
+
+
+def worn(face: Face) -> Floats:
+    """Where glasses are, and their shadow, (S, S) in [0, 1]."""
+    return np.asarray(soft(grown(face.maps["glasses"] > _WORN, 5), 1.0).clip(0, 1))
+
+
+def lifted(net: Upsampler, face: Face) -> Floats | None:
+    """A face without its glasses.
+
+    Args:
+        net: a net that has learned to see what is behind them.
+        face: a photo's wide crop.
+
+    Returns:
+        (S, S, 7): RGB of 0..255, how much of it covers the photo, in [0, 1], and what is added to its colours. None
+        where no glasses are found, or the crop is of another resolution.
+    """
+    side, there = len(face.rgb), worn(face)
+    box = (slice((side - SIZE) // 2, (side + SIZE) // 2),) * 2
+    if round(side * face.inner) != SIZE or there[box].mean() < _LEAST:
+        return None
+    photo = face.rgb[box]
+    found = net.completed(photo, photo, there[box], hidden=False)
+    within = there[box][..., None]
+    kept, replaced = (one[..., None] for one in masks_of(found, photo, SIZE / FINE))
+    layer = np.zeros((side, side, 7), np.float32)
+    layer[box] = np.concatenate([found, within * replaced, within * (kept - replaced) * (found - photo)], 2)
+    return layer

@@ -24,7 +24,7 @@ from lc.faces.detect import detector
 from lc.faces.frames import turn_by_skin
 from lc.faces.layers import LAYERS, Overlay
 from lc.faces.steering import MARGIN
-from lc.finish import finished
+from lc.finish import finished, lifted
 from lc.generator import EncodingGenerator
 from lc.later import Later
 from lc.memory import Kept
@@ -38,6 +38,7 @@ __all__ = ["Laid", "Layer"]
 
 
 _ABOVE = "wrinkles"  # the lowest of `lc.faces.layers` that lies over what nets draw, see `lc.redrawn`
+_LIFTED = "lifted"  # what a net draws where glasses are taken off, lowest of all
 _ABOUT_MOUTHS = {"beard", "stubble"}
 _FAR = (1.25, -0.5)  # how far those go all the way, and how much further where the person is to be kept
 _TURNED = 0.15  # sine of a turn below which it is not looked at twice
@@ -96,7 +97,10 @@ class Laid:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._order = [*LAYERS]
+        self._layers = dict(LAYERS)
+        if net := model.lifter:
+            self._layers[_LIFTED] = Overlay(lambda onto, _: lifted(net, onto))
+        self._order = [_LIFTED] * bool(net) + [*LAYERS]
         lowest = self._order.index(_ABOVE)
         self._order[lowest:lowest] = model.regions
 
@@ -120,7 +124,7 @@ class Laid:
     def _asked(self, changes: Mapping[str, Strength], identity: float) -> list[_Asked]:
         """The layers that changes ask for, lowest first."""
         entries = [self._model.attributes[name] for name in changes]
-        others = {layer for entry in entries for layer in (entry.lays, *entry.adds[0], *entry.adds[1])} - {""}
+        others = {layer for entry in entries for layer in (*entry.lays, *entry.adds[0], *entry.adds[1])} - {""}
         asked = []
         for layer in self._order:
             stands = [entry.name for entry in entries if entry.laid(changes[entry.name]) == layer]
@@ -132,9 +136,9 @@ class Laid:
                     far = _FAR[0] + _FAR[1] * identity
                     overlay = Overlay(partial(_redrawn, net, moves, far))
                     asked.append(_Asked(f"{over[0]} {layer}", layer, True, overlay, (far, *moves.items())))
-            elif LAYERS[layer].like not in others:
-                asked += [_Asked(name, layer, False, LAYERS[layer]) for name in stands]
-                asked += [_Asked(f"{name} {layer}", layer, True, LAYERS[layer]) for name in over]
+            elif self._layers[layer].like not in others:
+                asked += [_Asked(name, layer, False, self._layers[layer]) for name in stands]
+                asked += [_Asked(f"{name} {layer}", layer, True, self._layers[layer]) for name in over]
         return asked
 
     @torch.inference_mode()

@@ -46,6 +46,7 @@ class Model:
         parser: the face parser, which steers the blend, where there is one.
         upsampler: gives what is decoded twice the resolution where it is shown, where there is one.
         finisher: makes what is painted onto photos look like one, see `lc.finish`.
+        lifter: draws what glasses hide, likewise.
         regions: nets that draw one region of a face at that resolution, by region.
         contrast: (K, latent), latents of a sample of the training photos, where there is one: what an attribute that is
             taught from a few photos is contrasted with.
@@ -72,6 +73,7 @@ class Model:
     parser: Parser | None = None
     upsampler: Upsampler | None = None
     finisher: Upsampler | None = None
+    lifter: Upsampler | None = None
     regions: Mapping[str, RegionVAE] = field(default_factory=dict)
     contrast: Tensor | None = None
     exemplars: Exemplars | None = None

@@ -51,10 +51,10 @@ class _Block(nn.Module):
         return x + h
 
 
-def surroundings(photos: Tensor, missing: Tensor) -> Tensor:
+def surroundings(photos: Tensor, missing: Tensor, *, hidden: bool = True) -> Tensor:
     """What an upsampler sees of photos: (B, 3, 2S, 2S) in [0, 1] and where they are to be replaced, (B, 1, 2S, 2S) in
-    [0, 1] -> (B, 4, 2S, 2S)."""
-    return torch.cat([(photos * 2 - 1) * (1 - missing), missing], 1)
+    [0, 1] -> (B, 4, 2S, 2S). `hidden`: nothing of what is there now."""
+    return torch.cat([(photos * 2 - 1) * (1 - missing * hidden), missing], 1)
 
 
 class Upsampler(nn.Module):
@@ -110,7 +110,12 @@ class Upsampler(nn.Module):
 
     @torch.inference_mode()
     def completed(
-        self, picture: npt.NDArray[np.float32], photo: npt.NDArray[np.float32], missing: npt.NDArray[np.float32]
+        self,
+        picture: npt.NDArray[np.float32],
+        photo: npt.NDArray[np.float32],
+        missing: npt.NDArray[np.float32],
+        *,
+        hidden: bool = True,
     ) -> npt.NDArray[np.float32]:
         """What goes into a photo, as sharp as that and going on from what is around it.
 
@@ -118,6 +123,7 @@ class Upsampler(nn.Module):
             picture: (2S, 2S, 3) in 0..255, what the generator draws, in the photo's light.
             photo: likewise.
             missing: (2S, 2S) in [0, 1], where the photo is replaced.
+            hidden: whether it sees nothing of what is there now.
 
         Returns:
             (2S, 2S, 3) in 0..255; elsewhere it has no meaning.
@@ -125,5 +131,5 @@ class Upsampler(nn.Module):
         place = self.first.weight.device
         large, around = (torch.from_numpy(x.transpose(2, 0, 1).copy())[None].float() for x in (picture, photo))
         small = F.interpolate(large / 255, scale_factor=0.5, mode="area").clamp(0, 1).to(place)
-        seen = surroundings((around / 255).clamp(0, 1), torch.from_numpy(missing)[None, None].float()).to(place)
-        return np.asarray(255 * self(small, seen)[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
+        seen = surroundings((around / 255).clamp(0, 1), torch.from_numpy(missing)[None, None].float(), hidden=hidden)
+        return np.asarray(255 * self(small, seen.to(place))[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)

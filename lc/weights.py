@@ -43,7 +43,6 @@ __all__ = [
     "load_attributes",
     "load_classifier",
     "load_config",
-    "load_finisher",
     "load_generator",
     "load_model",
     "load_module",
@@ -56,7 +55,6 @@ __all__ = [
     "save_classifier",
     "save_config",
     "save_editing_nets",
-    "save_finisher",
     "save_generator",
     "save_module",
     "save_region",
@@ -210,9 +208,9 @@ def load_parser(folder: Path) -> Parser | None:
     return _optional(folder, Parser, "parser", ParserConfig)
 
 
-def save_upsampler(folder: Path, upsampler: Upsampler) -> None:
-    """Write upsampler.safetensors and its section of config.json."""
-    save_modules(folder, {"upsampler": upsampler}, upsampler=dataclasses.asdict(upsampler.config))
+def save_upsampler(folder: Path, upsampler: Upsampler, name: str = "upsampler") -> None:
+    """Write a super-resolution, or what finishes layers in its way, under its name, and its section of config.json."""
+    save_modules(folder, {name: upsampler}, **{name: dataclasses.asdict(upsampler.config)})
 
 
 def save_region(folder: Path, net: RegionVAE) -> None:
@@ -227,19 +225,9 @@ def load_regions(folder: Path) -> dict[str, RegionVAE]:
     return {name: net for name, net in found.items() if net}
 
 
-def load_upsampler(folder: Path) -> Upsampler | None:
-    """The super-resolution of a weights folder, or None where it has none. Raises as `load_classifier` does."""
-    return _optional(folder, Upsampler, "upsampler", UpsamplerConfig)
-
-
-def save_finisher(folder: Path, finisher: Upsampler) -> None:
-    """Write finisher.safetensors and its section of config.json."""
-    save_modules(folder, {"finisher": finisher}, finisher=dataclasses.asdict(finisher.config))
-
-
-def load_finisher(folder: Path) -> Upsampler | None:
-    """What finishes layers, or None where a weights folder has none. Raises as `load_classifier` does."""
-    return _optional(folder, Upsampler, "finisher", UpsamplerConfig)
+def load_upsampler(folder: Path, name: str = "upsampler") -> Upsampler | None:
+    """What `save_upsampler` wrote, or None where a weights folder has none. Raises as `load_classifier` does."""
+    return _optional(folder, Upsampler, name, UpsamplerConfig)
 
 
 def load_exemplars(folder: Path) -> Exemplars | None:
@@ -335,7 +323,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
     parser, exemplars = load_parser(folder), load_exemplars(folder)
-    upsampler, finisher = load_upsampler(folder), load_finisher(folder)
+    upsampler, finisher, lifter = (load_upsampler(folder, name) for name in ("upsampler", "finisher", "lifter"))
     contrast = load_contrast(folder, statistics)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
     perceptual, guidance, witness = (
@@ -360,6 +348,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         parser=parser.to(place) if parser else None,
         upsampler=upsampler.to(place) if upsampler else None,
         finisher=finisher.to(place) if finisher else None,
+        lifter=lifter.to(place) if lifter else None,
         regions={name: net.to(place) for name, net in load_regions(folder).items()},
         contrast=None if contrast is None else contrast.to(place),
         exemplars=exemplars.to(place) if exemplars else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ from tiny import write_tiny_weights
 
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.faces.composites import Face, Floats
-from lc.finish import finished, painted
+from lc.finish import finished, lifted, painted, worn
 from lc.upsampler import Upsampler, UpsamplerConfig
-from lc.weights import load_finisher, load_model, load_parser, save_finisher
+from lc.weights import load_model, load_parser, load_upsampler, save_upsampler
 from train.attributes import ATTRIBUTES
 from train.data import DataError
-from train.finish import FinishTraining, Painter, drawn
+from train.finish import FinishTraining, Painter, drawn, without_glasses
 
 SIDE = 192  # of a photo's wide crop, whose middle is the crop of 128
 
@@ -82,10 +83,33 @@ def test_crops_of_another_resolution_are_left_as_they_are_painted() -> None:
     assert finished(net(), person(inner=0.5), layer) is layer
 
 
+def in_glasses() -> Face:
+    """A flat face with two dark bars before it."""
+    onto = person()
+    worn_there = np.zeros((SIDE, SIDE), np.float32)
+    worn_there[88:96, 60:90] = worn_there[88:96, 102:132] = 1
+    return Face(np.where(worn_there[..., None] > 0, 20, onto.rgb), {"glasses": worn_there}, onto.inner)
+
+
+def test_glasses_are_lifted_off_and_nothing_else_changes() -> None:
+    onto = in_glasses()
+    layer = lifted(net(), onto)
+    assert layer is not None
+    change = np.abs(laid_on(onto.rgb, layer) - onto.rgb).mean(2)
+    assert change[90:94, 64:86].min() > 5
+    assert change[worn(onto) == 0].max() == 0
+
+
+def test_where_there_are_no_glasses_none_are_lifted() -> None:
+    assert lifted(net(), replace(in_glasses(), maps={"glasses": np.zeros((SIDE, SIDE), np.float32)})) is None
+    coarse = replace(in_glasses(), inner=0.5)  # a net sees crops of one resolution only
+    assert lifted(net(), coarse) is None
+
+
 def test_it_is_kept_in_weights_folders(tmp_path: Path) -> None:
     weights = write_tiny_weights(tmp_path / "weights")
-    assert load_finisher(weights) is None
-    save_finisher(weights, net())
+    assert load_upsampler(weights, "finisher") is None
+    save_upsampler(weights, net(), "finisher")
     kept = load_model(weights, "cpu").finisher
     assert kept is not None
     x = torch.rand(1, 3, 64, 64)
@@ -124,6 +148,23 @@ def test_under_anothers_hair_is_who_it_is_to_become_again(crops: torch.Tensor) -
 
 
 @torch.inference_mode()
+def test_glasses_are_put_on_to_be_lifted_off_again(crops: torch.Tensor) -> None:
+    paints = painter(crops)
+    made = paints.in_glasses(0, 0)
+    assert made is not None
+    photo, shown, wanted, missing = made
+    assert photo is shown
+    assert np.array_equal(wanted, paints.photo(0))
+    change = np.abs(photo - wanted).mean(2)
+    assert change.max() > 60
+    assert change[missing > 0.5].sum() > 0.8 * change.sum()
+    assert paints.wearer(1) is None
+    labels = torch.zeros(2, len(ATTRIBUTES))
+    with pytest.raises(DataError, match="No face with glasses is found"):
+        without_glasses(paints, labels, FinishTraining(what="glasses", glasses=4, others=2))
+
+
+@torch.inference_mode()
 def test_what_has_no_photo_is_painted_too_and_without_faces_that_is_said(crops: torch.Tensor) -> None:
     labels = torch.zeros(2, len(ATTRIBUTES))
     labels[0, ATTRIBUTES.index("Bald")] = labels[1, ATTRIBUTES.index("No_Beard")] = 1
@@ -137,5 +178,5 @@ def test_what_has_no_photo_is_painted_too_and_without_faces_that_is_said(crops: 
     assert len(known) == 4
     assert 2 <= len(others) <= 4
     assert (others.photos == others.wanted).all()
-    with pytest.raises(DataError, match="No face of a bearded person is found"):
+    with pytest.raises(DataError, match="No face with a beard is found"):
         drawn(painter(torch.zeros_like(crops)), labels, config)

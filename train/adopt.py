@@ -16,13 +16,11 @@ from lc.errors import LatentConstraintsError
 from lc.weights import (
     load_attributes,
     load_classifier,
-    load_finisher,
     load_parser,
     load_regions,
     load_upsampler,
     save_classifier,
     save_config,
-    save_finisher,
     save_module,
     save_region,
     save_upsampler,
@@ -97,12 +95,12 @@ def main() -> None:
         for net in regions.values():
             save_region(config.weights, net)
     if config.finisher is not None:
-        finisher = load_finisher(config.finisher)
+        finisher = load_upsampler(config.finisher, "finisher")
         if finisher is None:
             raise LatentConstraintsError(
                 f"{config.finisher} holds nothing that finishes layers: name what train.finish wrote."
             )
-        save_finisher(config.weights, finisher)
+        save_upsampler(config.weights, finisher, "finisher")
     if config.evaluators is not None:
         save_classifier(config.weights, "witness", load_classifier(config.evaluators, "reader"))
     print(f"{config.weights}: what was named is in.")

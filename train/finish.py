@@ -1,11 +1,13 @@
-"""Train what finishes layers: what is painted onto a photo, a bald head or a beard, is to become what photos show.
+"""Train what finishes layers: what is painted onto a photo, a bald head or a beard, is to become what photos show; and
+what lifts glasses off, see `lc.finish`.
 
     python -m train.finish --weights weights/celeba-64 --celeba data/celebahq --vgg cache/perceptual --out runs/finisher
+    python -m train.finish --what glasses --alike 0 --vgg cache/perceptual --out runs/lifter
 
 Where the right answer is known, it is a photo: of a bald person, onto whom another's hair is pasted, to be painted away
-again; of a person with a beard, over which one is painted. Of all others no photo says what is right: to the
-discriminator it is to look like one, and not to go far from what is painted. The net is an upsampler, see
-`lc.upsampler`, which sees the photo about what is replaced.
+again; of a person with a beard, over which one is painted; of people onto whom glasses are drawn, or those of others
+laid. Of all others no photo says what is right: to the discriminator it is to look like one, and not to go far from
+what is painted. The net is an upsampler, see `lc.upsampler`, which sees the photo about what is replaced.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +24,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lc.faces.beards import STUBBLE, STYLES, beard
-from lc.faces.composites import Face, Floats
+from lc.faces.composites import Face, Floats, glasses
+from lc.faces.frames import STYLES as STYLES_OF_FRAMES
+from lc.faces.frames import frames
 from lc.faces.masks import soft
 from lc.faces.scalps import scalp
-from lc.finish import painted
+from lc.finish import painted, worn
 from lc.upsampler import Upsampler, UpsamplerConfig
-from lc.weights import load_parser, load_upsampler, save_finisher
+from lc.weights import load_parser, load_upsampler, save_upsampler
 from train.attributes import ATTRIBUTES
 from train.data import DataError, load_training
 from train.engine import parse, program, save_grid
@@ -45,6 +49,8 @@ SIZE, MARGIN = 128, 8  # pixels of crops, and around them
 _HAIRY, _HATLESS = 0.1, 0.01  # shares of a crop that are hair, and a hat: from and below which it may be a wig
 _BARE = 0.05  # share of a crop that is hair, below which a head is bald
 _AS_DARK = 0.5  # of how much darker than skin a painted beard is, from which on a photo's is one
+_SPECKS, _SEEN = 10, 0.004  # pixels of glasses that are none, and the share of a crop from which on some are seen
+_CUT = 0.5  # share of the glasses that are others', and not drawn
 _TRIES = 60  # photos that are looked at for one
 _HELD_OUT = 12  # people of either kind who are looked at along the way
 
@@ -60,12 +66,16 @@ class FinishTraining(SharpnessTraining):
     weights: Path = Path("weights/celeba-64")
     """Weights folder with a parser and an upsampler, which this begins with."""
     out: Path = Path("runs/finisher")
-    bald: int = 2_400
+    what: Literal["painted", "glasses"] = "painted"
+    """What is painted is to be finished, or glasses are to be lifted off."""
+    bald: int = 1_800
     """Pictures of bald people in wigs."""
     bearded: int = 4_000
     """Pictures of people with a beard over which one is painted, before those whose own is a shade are left out."""
-    others: int = 900
-    """Pictures of people made bald, and of as many who get a beard."""
+    glasses: int = 4_000
+    """Pictures of people with glasses that they do not wear."""
+    others: int = 800
+    """Pictures of people made bald, and of as many who get a beard; or of people who wear glasses."""
     model: UpsamplerConfig = field(default_factory=UpsamplerConfig)
     images: int = 12_000
     """Pictures to see in all, whose photo is known."""
@@ -148,7 +158,7 @@ class Painter:
             face = self.face(rgb)
             if face.sure("hair").mean() > _HAIRY and face.sure("hat").mean() < _HATLESS:
                 return rgb, soft(face.maps["hair"], 0.7)
-        raise DataError("No face of a hairy person is found among the photos: use more of them.")
+        raise DataError("No face with hair is found among the photos: use more of them.")
 
     def bare(self, row: int) -> bool:
         """Whether a head is bald to the parser as well: many that are called so have hair at their sides."""
@@ -166,6 +176,27 @@ class Painter:
         """A person painted bald."""
         rgb = self.photo(row)
         return _with(self.face(rgb), rgb, scalp)
+
+    def in_glasses(self, row: int, style: int, donor: int | None = None) -> _Painted | None:
+        """A person with drawn glasses, or another's: to become the person again where those are found."""
+        rgb = self.photo(row)
+        onto = self.face(rgb)
+        if onto.sure("glasses").sum() > _SPECKS:
+            return None
+        if donor is None:
+            layer = frames(onto, style)
+            put = None if layer is None else painted(rgb, layer)[0]
+        else:
+            put = glasses(self.face(self.photo(donor)), onto)
+        return None if put is None else self._wearing(np.asarray(put, dtype=np.float32), rgb)
+
+    def wearer(self, row: int) -> _Painted | None:
+        """A person who wears glasses."""
+        return self._wearing(self.photo(row), self.photo(row))
+
+    def _wearing(self, rgb: Floats, wanted: Floats) -> _Painted | None:
+        there = worn(self.face(rgb))
+        return (rgb, rgb, wanted, there) if there.mean() > _SEEN else None
 
     def bearded(self, row: int, style: int) -> _Painted | None:
         """A person with a beard painted on."""
@@ -191,19 +222,21 @@ def _with(face: Face, wanted: Floats, make: Callable[[Face], Floats | None]) -> 
     return face.rgb, picture, wanted, missing
 
 
+def _made(people: str, rows: Sequence[int], count: int, paint: Callable[[int], _Painted | None]) -> list[_Painted]:
+    """What is painted onto some of the photos, from the first on and again."""
+    again = (rows[i % len(rows)] for i in range(count if rows else 0))
+    found = [one for row in tqdm(again, desc=people, leave=False) if (one := paint(row)) is not None]
+    if not found:
+        raise DataError(f"No face with {people} is found among the photos: use more of them.")
+    return found
+
+
 def drawn(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pictures, Pictures, Pictures]:
     """Pictures whose photos are known, of people held out and of others; and pictures that no photo is known of."""
     chance = np.random.default_rng(config.seed)
     bald, shaven = (labels[:, ATTRIBUTES.index(name)].numpy() > 0.5 for name in ("Bald", "No_Beard"))
     kinds = {"bald": bald, "hairy": ~bald, "bearded": ~shaven, "shaven": shaven & ~bald}
     rows = {name: chance.permutation(np.flatnonzero(which)).tolist() for name, which in kinds.items()}
-
-    def of(name: str, people: Sequence[int], count: int, paint: Callable[[int], _Painted | None]) -> list[_Painted]:
-        again = (people[i % len(people)] for i in range(count if people else 0))
-        found = [one for row in tqdm(again, desc=name, leave=False) if (one := paint(row)) is not None]
-        if not found:
-            raise DataError(f"No face of a {name} person is found among the photos: use more of them.")
-        return found
 
     def wigged(row: int) -> _Painted | None:
         return painter.bald(row, painter.wig(rows["hairy"], chance))
@@ -212,15 +245,34 @@ def drawn(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pic
         return int(chance.integers(len(STYLES) + 1))
 
     bare = [row for row in rows["bald"] if painter.bare(row)]
-    beards = of("bearded", rows["bearded"], config.bearded, lambda row: painter.as_bearded(row, style()))
-    held_out = of("bald", bare[:_HELD_OUT], _HELD_OUT, wigged) + beards[:_HELD_OUT]
-    known = of("bald", bare[_HELD_OUT:] or bare, config.bald, wigged)
+    beards = _made("a beard", rows["bearded"], config.bearded, lambda row: painter.as_bearded(row, style()))
+    held_out = _made("a bald head", bare[:_HELD_OUT], _HELD_OUT, wigged) + beards[:_HELD_OUT]
+    known = _made("a bald head", bare[_HELD_OUT:] or bare, config.bald, wigged)
     # As many of both: what is painted more often than photos show it is told by that.
     beards = beards[_HELD_OUT:] or beards
     known += [beards[row % len(beards)] for row in range(len(known))]
-    others = of("hairy", rows["hairy"], config.others, painter.made_bald)
-    others += of("shaven", rows["shaven"], config.others, lambda row: painter.bearded(row, style()))
+    others = _made("hair", rows["hairy"], config.others, painter.made_bald)
+    others += _made("no beard", rows["shaven"], config.others, lambda row: painter.bearded(row, style()))
     return Pictures.of(held_out), Pictures.of(known), Pictures.of(others)
+
+
+def without_glasses(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pictures, Pictures, Pictures]:
+    """As `drawn`, of people in glasses."""
+    chance = np.random.default_rng(config.seed)
+    has = labels[:, ATTRIBUTES.index("Eyeglasses")].numpy() > 0.5
+    wearers, others = (chance.permutation(np.flatnonzero(which)).tolist() for which in (has, ~has))
+
+    def put(row: int) -> _Painted | None:
+        donor = int(chance.choice(wearers)) if wearers and chance.random() < _CUT else None
+        return painter.in_glasses(row, int(chance.integers(len(STYLES_OF_FRAMES))), donor)
+
+    known = _made("no glasses", others, config.glasses, put)
+    held_out, known = known[: 2 * _HELD_OUT], known[2 * _HELD_OUT :] or known
+    return (
+        Pictures.of(held_out),
+        Pictures.of(known),
+        Pictures.of(_made("glasses", wearers, config.others, painter.wearer)),
+    )
 
 
 class Finishing(Stage[FinishTraining]):
@@ -237,7 +289,7 @@ class Finishing(Stage[FinishTraining]):
         critic = PatchCritic(config.width).to(memory_format=torch.channels_last)
         vgg = Perceptual(config.vgg, config.vgg_stages).to(self.device) if config.vgg else None
         self.steps = config.images // self.rows
-        self.completed = Completed(net)
+        self.completed = Completed(net, hidden=self.hidden)
         tasks = {
             "finisher": (net, DecoderTask(self.completed, critic, None, vgg, config), config.lr),
             "critic": (critic, CriticTask(critic, config.r1), config.lr_critic),
@@ -258,9 +310,17 @@ class Finishing(Stage[FinishTraining]):
         parser = load_parser(config.weights)
         crops = load_training(config.celeba, (), config.limit, image_size=SIZE, margin=MARGIN)
         if parser is None or crops.labels is None:
-            raise DataError(f"Bald heads are learned with a face parser and labels: {config.weights} has no parser.")
+            raise DataError(
+                f"This is learned with a face parser and labels: see whether {config.weights} has a parser."
+            )
         with torch.inference_mode():
-            return drawn(Painter(parser, crops.images), crops.labels, config)
+            make = drawn if config.what == "painted" else without_glasses
+            return make(Painter(parser, crops.images), crops.labels, config)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the net sees nothing of what it replaces."""
+        return self.config.what == "painted"
 
     def batch(self, pictures: Pictures, chance: torch.Generator) -> list[Tensor]:
         """Crops of photos, of what is painted, and of what that should become, (B, 3, S, S) in [0, 1], and what is
@@ -300,7 +360,7 @@ class Finishing(Stage[FinishTraining]):
                 for one in (pictures.photos, pictures.painted, pictures.wanted)
             )
             missing = torch.from_numpy(pictures.missing[:, None, edge, edge]).float() / 255
-            done_so = Completed(net)((shrunk(made, SIZE // 2), photos, missing))
+            done_so = Completed(net, hidden=self.hidden)((shrunk(made, SIZE // 2), photos, missing))
             found.append((photos, made, done_so, wanted, missing))
         (_, made, finished, wanted, missing), _ = found
         rows = [one[:24] for side in found for one in side[:4]]
@@ -312,7 +372,8 @@ class Finishing(Stage[FinishTraining]):
         return {"painted_psnr": before, "finished_psnr": after}
 
     def finish(self) -> str:
-        save_finisher(self.config.out / "weights", self.averaged("finisher"))
+        name = "finisher" if self.hidden else "lifter"
+        save_upsampler(self.config.out / "weights", self.averaged("finisher"), name)
         found = self.measure(self.steps)
         return f"held-out {found['finished_psnr']:.2f} dB where what is painted has {found['painted_psnr']:.2f}"
 

@@ -127,16 +127,16 @@ def holes(rows: int, size: int, place: tuple[float, float], chance: torch.Genera
 
 
 class Completed(nn.Module):
-    """Photos in which the upsampler has replaced something."""
+    """Photos in which the upsampler has replaced something, which it sees or not."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, *, hidden: bool = True) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.hidden = net, hidden
 
     def forward(self, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """What goes in, (B, 3, S, S), photos, (B, 3, 2S, 2S), and where, (B, 1, 2S, 2S) -> (B, 3, 2S, 2S)."""
         small, photos, missing = inputs
-        return photos + missing * (self.net(small, surroundings(photos, missing)) - photos)
+        return photos + missing * (self.net(small, surroundings(photos, missing, hidden=self.hidden)) - photos)
 
 
 class Upsampling(Stage[UpsamplerTraining]):
