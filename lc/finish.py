@@ -20,7 +20,8 @@ __all__ = ["finished", "lifted", "painted", "worn"]
 
 SIZE = 128  # pixels of the side of a crop that such nets see
 _PAINTED = 0.08  # of what covers a photo from which on all of it is replaced
-_WORN = 0.3  # probability of glasses from which on they are lifted
+_WORN = 0.3  # probability of glasses from which on they are lifted, and of eyes behind them
+_EYES = 20  # pixels of eyes below which lenses hide them: what is not seen a generator of faces draws better
 _LEAST = 0.002  # share of the crop below which there are none
 _WITHIN = (1.0, 9.0)  # pixels from a crop's border over which what is finished gives way to what is painted
 
@@ -41,13 +42,14 @@ def painted(rgb: Floats, layer: Floats) -> tuple[Floats, Floats]:
     return np.asarray(picture), np.maximum(cover, soft(grown(cover > _PAINTED, 3), 1.0)).clip(0, 1)
 
 
-def finished(net: Upsampler, face: Face, layer: Floats) -> Floats:
+def finished(net: Upsampler, face: Face, layer: Floats, where: Floats) -> Floats:
     """A layer as photos show such a thing, within the crop.
 
     Args:
         net: see above.
         face: a photo's wide crop.
         layer: (W, W, 4), what is painted onto it, see `painted`.
+        where: (S, S) in [0, 1], how far that is finished.
 
     Returns:
         (W, W, 7): besides, what is added to the colours. The layer itself where the crop is of another resolution.
@@ -59,7 +61,7 @@ def finished(net: Upsampler, face: Face, layer: Floats) -> Floats:
     picture, missing = painted(face.rgb, layer)
     found = net.completed(picture[box], face.rgb[box], missing[box])
     line = (SIZE / 2 - np.abs(np.arange(SIZE) + 0.5 - SIZE / 2)).astype(np.float32)
-    within = missing[box] * smooth_step(np.minimum(line, line[:, None]), *_WITHIN)
+    within = (where * missing)[box] * smooth_step(np.minimum(line, line[:, None]), *_WITHIN)
     added = np.zeros((side, side, 3), np.float32)
     added[box] = within[..., None] * (found - picture[box])
     if len(layer) != side:
@@ -81,11 +83,12 @@ def lifted(net: Upsampler, face: Face) -> Floats | None:
 
     Returns:
         (S, S, 7): RGB of 0..255, how much of it covers the photo, in [0, 1], and what is added to its colours. None
-        where no glasses are found, or the crop is of another resolution.
+        where no glasses are found, or no eyes behind them, or the crop is of another resolution.
     """
     side, there = len(face.rgb), worn(face)
     box = (slice((side - SIZE) // 2, (side + SIZE) // 2),) * 2
-    if round(side * face.inner) != SIZE or there[box].mean() < _LEAST:
+    seen = (face.maps["eyes"][box] > _WORN).sum()
+    if round(side * face.inner) != SIZE or there[box].mean() < _LEAST or seen < _EYES:
         return None
     photo = face.rgb[box]
     found = net.completed(photo, photo, there[box], hidden=False)

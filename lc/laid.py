@@ -157,8 +157,8 @@ class Laid:
         for one in asked:
             some = {row: face for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
             drawn = _drawn(one.overlay, some, style)
-            if self._model.finisher and one.overlay.finished:
-                drawn = {row: finished(self._model.finisher, faces[row], pixels) for row, pixels in drawn.items()}
+            if (net := self._model.finisher) and (where := one.overlay.finished):
+                drawn = {row: finished(net, faces[row], x, where(faces[row])) for row, x in drawn.items()}
             if one.over:
                 for row, pixels in drawn.items():
                     found[row][one.name] = Layer(pixels)

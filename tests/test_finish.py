@@ -22,6 +22,7 @@ from train.data import DataError
 from train.finish import FinishTraining, Painter, drawn, without_glasses
 
 SIDE = 192  # of a photo's wide crop, whose middle is the crop of 128
+EVERYWHERE = np.ones((SIDE, SIDE), np.float32)
 
 
 def net() -> Upsampler:
@@ -52,7 +53,7 @@ def laid_on(rgb: Floats, layer: Floats) -> Floats:
 @given(st.integers(0, 150), st.integers(0, 150), st.integers(4, 40))
 def test_only_what_is_painted_is_finished_and_only_within_the_crop(left: int, top: int, size: int) -> None:
     onto, layer = person(), patch(SIDE, left, top, size)
-    found = finished(net(), onto, layer)
+    found = finished(net(), onto, layer, EVERYWHERE)
     assert found.shape == (SIDE, SIDE, 7)
     assert np.array_equal(found[..., :4], layer)
     _, missing = painted(onto.rgb, layer)
@@ -67,20 +68,20 @@ def test_what_is_finished_is_what_the_net_says() -> None:
     picture, missing = painted(onto.rgb, layer)
     box = slice(32, 160), slice(32, 160)
     said = finish.completed(picture[box], onto.rgb[box], missing[box])
-    result = laid_on(onto.rgb, finished(finish, onto, layer))
+    result = laid_on(onto.rgb, finished(finish, onto, layer, EVERYWHERE))
     assert np.abs(result[box] - said)[50:70, 50:70].max() < 1e-3
     assert np.abs(result - picture).max() > 10
 
 
 def test_a_finer_layer_stays_as_fine() -> None:
-    found = finished(net(), person(), patch(2 * SIDE, 160, 160, 48))
+    found = finished(net(), person(), patch(2 * SIDE, 160, 160, 48), EVERYWHERE)
     assert found.shape == (2 * SIDE, 2 * SIDE, 7)
     assert np.abs(found[170:200, 170:200, 4:]).mean() > 5
 
 
 def test_crops_of_another_resolution_are_left_as_they_are_painted() -> None:
     layer = patch(SIDE, 80, 80, 24)
-    assert finished(net(), person(inner=0.5), layer) is layer
+    assert finished(net(), person(inner=0.5), layer, EVERYWHERE) is layer
 
 
 def in_glasses() -> Face:
@@ -88,7 +89,10 @@ def in_glasses() -> Face:
     onto = person()
     worn_there = np.zeros((SIDE, SIDE), np.float32)
     worn_there[88:96, 60:90] = worn_there[88:96, 102:132] = 1
-    return Face(np.where(worn_there[..., None] > 0, 20, onto.rgb), {"glasses": worn_there}, onto.inner)
+    eyes = np.zeros_like(worn_there)
+    eyes[96:100, 70:76] = 1
+    maps = {"glasses": worn_there, "eyes": eyes}
+    return Face(np.where(worn_there[..., None] > 0, 20, onto.rgb).astype(np.float32), maps, onto.inner)
 
 
 def test_glasses_are_lifted_off_and_nothing_else_changes() -> None:
@@ -100,8 +104,10 @@ def test_glasses_are_lifted_off_and_nothing_else_changes() -> None:
     assert change[worn(onto) == 0].max() == 0
 
 
-def test_where_there_are_no_glasses_none_are_lifted() -> None:
-    assert lifted(net(), replace(in_glasses(), maps={"glasses": np.zeros((SIDE, SIDE), np.float32)})) is None
+def test_where_there_are_no_glasses_or_no_eyes_behind_them_none_are_lifted() -> None:
+    maps, nothing = in_glasses().maps, np.zeros((SIDE, SIDE), np.float32)
+    assert lifted(net(), replace(in_glasses(), maps={**maps, "glasses": nothing})) is None
+    assert lifted(net(), replace(in_glasses(), maps={**maps, "eyes": nothing})) is None  # dark lenses
     coarse = replace(in_glasses(), inner=0.5)  # a net sees crops of one resolution only
     assert lifted(net(), coarse) is None
 

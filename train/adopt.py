@@ -42,7 +42,8 @@ class AdoptConfig:
     regions: tuple[Path, ...] = ()
     """Folders that `train.regions` wrote."""
     finisher: Path | None = None
-    """Folder that `train.finish` wrote."""
+    lifter: Path | None = None
+    """Folders that `train.finish` wrote."""
     evaluators: Path | None = None
     """Folder with the classifier "reader", which becomes the witness: no loss, guidance or calibration of these weights
     may have heard it."""
@@ -83,24 +84,19 @@ def main() -> None:
         save_config(config.weights, parser={**vars(parser.config), "classes": list(parser.config.classes)})
         save_module(config.weights, "parser", parser)
         save_config(config.weights, attributes=steered(attributes).as_json())
-    if config.upsampler is not None:
-        upsampler = load_upsampler(config.upsampler)
-        if upsampler is None:
-            raise LatentConstraintsError(f"{config.upsampler} holds no upsampler: name what train.upsampler wrote.")
-        save_upsampler(config.weights, upsampler)
-    for folder in config.regions:
-        regions = load_regions(folder)
+    for name in ("upsampler", "finisher", "lifter"):
+        folder = getattr(config, name)
+        if folder is not None:
+            net = load_upsampler(folder, name)
+            if net is None:
+                raise LatentConstraintsError(f"{folder} holds no {name}: see train.upsampler and train.finish.")
+            save_upsampler(config.weights, net, name)
+    for place in config.regions:
+        regions = load_regions(place)
         if not regions:
-            raise LatentConstraintsError(f"{folder} holds no region's net: name what train.regions wrote.")
-        for net in regions.values():
-            save_region(config.weights, net)
-    if config.finisher is not None:
-        finisher = load_upsampler(config.finisher, "finisher")
-        if finisher is None:
-            raise LatentConstraintsError(
-                f"{config.finisher} holds nothing that finishes layers: name what train.finish wrote."
-            )
-        save_upsampler(config.weights, finisher, "finisher")
+            raise LatentConstraintsError(f"{place} holds no region's net: name what train.regions wrote.")
+        for region in regions.values():
+            save_region(config.weights, region)
     if config.evaluators is not None:
         save_classifier(config.weights, "witness", load_classifier(config.evaluators, "reader"))
     print(f"{config.weights}: what was named is in.")
