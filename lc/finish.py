@@ -10,18 +10,22 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from lc.faces.beards import Style, beard
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
 from lc.faces.filters import SIDE as FINE
 from lc.faces.masks import grown, smooth_step, soft
 from lc.upsampler import Upsampler
 
-__all__ = ["finished", "lifted", "painted", "worn"]
+__all__ = ["FINISHERS", "bearded", "finished", "painted", "with_layer", "without_beard", "without_glasses", "worn"]
 
+#: What the nets do: finish what is painted, and lift off glasses and beards.
+FINISHERS = ("finisher", "lifter", "shaver")
 SIZE = 128  # pixels of the side of a crop that such nets see
 _PAINTED = 0.08  # of what covers a photo from which on all of it is replaced
 _WORN = 0.3  # probability of glasses from which on they are lifted, and of eyes behind them
 _EYES = 20  # pixels of eyes below which lenses hide them: what is not seen a generator of faces draws better
+_FULL = Style(cheeks=1.0, moustache=1.0, chin=1.0, hairs=0.0, length=0.05, shade=1.0)  # all of where one may grow
 _LEAST = 0.002  # share of the crop below which there are none
 _WITHIN = (1.0, 9.0)  # pixels from a crop's border over which what is finished gives way to what is painted
 
@@ -36,10 +40,8 @@ def painted(rgb: Floats, layer: Floats) -> tuple[Floats, Floats]:
     Returns:
         (S, S, 3), and (S, S) in [0, 1].
     """
-    small = layer if len(layer) == len(rgb) else cv2.resize(layer, rgb.shape[:2], interpolation=cv2.INTER_AREA)
-    cover = small[..., 3]
-    picture = rgb + cover[..., None] * (small[..., :3] - rgb)
-    return np.asarray(picture), np.maximum(cover, soft(grown(cover > _PAINTED, 3), 1.0)).clip(0, 1)
+    cover = np.asarray(cv2.resize(layer[..., 3], rgb.shape[:2], interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return with_layer(rgb, layer[..., :4]), np.maximum(cover, soft(grown(cover > _PAINTED, 3), 1.0)).clip(0, 1)
 
 
 def finished(net: Upsampler, face: Face, layer: Floats, where: Floats) -> Floats:
@@ -69,27 +71,60 @@ def finished(net: Upsampler, face: Face, layer: Floats, where: Floats) -> Floats
     return np.concatenate([layer[..., :4], added], 2)
 
 
+def with_layer(rgb: Floats, layer: Floats) -> Floats:
+    """A photo with a layer on it, (S, S, 3) of 0..255: (W, W, 4 or 7), see `painted` and `finished`."""
+    size = rgb.shape[:2]
+    over = cv2.resize(layer[..., :4], size, interpolation=cv2.INTER_AREA)
+    found = rgb + over[..., 3:] * (over[..., :3] - rgb)
+    if layer.shape[2] > 4:
+        found = found + cv2.resize(layer[..., 4:], size, interpolation=cv2.INTER_AREA)
+    return np.asarray(found.clip(0, 255), dtype=np.float32)
+
+
 def worn(face: Face) -> Floats:
     """Where glasses are, and their shadow, (S, S) in [0, 1]."""
     return np.asarray(soft(grown(face.maps["glasses"] > _WORN, 5), 1.0).clip(0, 1))
 
 
-def lifted(net: Upsampler, face: Face) -> Floats | None:
-    """A face without its glasses.
+def bearded(face: Face) -> Floats:
+    """Where a beard may be, (S, S) in [0, 1]; nothing where no mouth is seen."""
+    layer = beard(face, _FULL)
+    if layer is None:
+        return np.zeros(face.rgb.shape[:2], np.float32)
+    cover = cv2.resize(layer[..., 3], face.rgb.shape[:2], interpolation=cv2.INTER_AREA)
+    return np.asarray(soft(grown(cover > _PAINTED, 7), 2.0).clip(0, 1))
+
+
+def without_glasses(net: Upsampler, face: Face) -> Floats | None:
+    """A face without its glasses, see `_lifted`; None as well where no glasses are found, or no eyes behind them."""
+    there = worn(face)
+    if there.mean() < _LEAST or (face.maps["eyes"] > _WORN).sum() < _EYES:
+        return None
+    return _lifted(net, face, there)
+
+
+def without_beard(net: Upsampler, face: Face) -> Floats | None:
+    """A face without its beard, see `_lifted`; None as well where no mouth is seen."""
+    there = bearded(face)
+    return _lifted(net, face, there) if there.any() else None
+
+
+def _lifted(net: Upsampler, face: Face, there: Floats) -> Floats | None:
+    """A face without what lies on it.
 
     Args:
-        net: a net that has learned to see what is behind them.
+        net: one that has learned to see what is under that.
         face: a photo's wide crop.
+        there: (S, S) in [0, 1], where that is.
 
     Returns:
         (S, S, 7): RGB of 0..255, how much of it covers the photo, in [0, 1], and what is added to its colours. None
-        where no glasses are found, or no eyes behind them, or the crop is of another resolution.
+        where the crop is of another resolution.
     """
-    side, there = len(face.rgb), worn(face)
-    box = (slice((side - SIZE) // 2, (side + SIZE) // 2),) * 2
-    seen = (face.maps["eyes"][box] > _WORN).sum()
-    if round(side * face.inner) != SIZE or there[box].mean() < _LEAST or seen < _EYES:
+    side = len(face.rgb)
+    if round(side * face.inner) != SIZE:
         return None
+    box = (slice((side - SIZE) // 2, (side + SIZE) // 2),) * 2
     photo = face.rgb[box]
     found = net.completed(photo, photo, there[box], hidden=False)
     within = there[box][..., None]

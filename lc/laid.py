@@ -24,7 +24,7 @@ from lc.faces.detect import detector
 from lc.faces.frames import turn_by_skin
 from lc.faces.layers import LAYERS, Overlay
 from lc.faces.steering import MARGIN
-from lc.finish import finished, lifted
+from lc.finish import finished, without_beard, without_glasses
 from lc.generator import EncodingGenerator
 from lc.later import Later
 from lc.memory import Kept
@@ -33,12 +33,12 @@ from lc.redrawn import redrawn
 from lc.regions import REGIONS, RegionVAE
 from lc.results import Reading
 from lc.threads import each
+from lc.upsampler import Upsampler
 
 __all__ = ["Laid", "Layer"]
 
 
 _ABOVE = "wrinkles"  # the lowest of `lc.faces.layers` that lies over what nets draw, see `lc.redrawn`
-_LIFTED = "lifted"  # what a net draws where glasses are taken off, lowest of all
 _ABOUT_MOUTHS = {"beard", "stubble"}
 _FAR = (1.25, -0.5)  # how far those go all the way, and how much further where the person is to be kept
 _TURNED = 0.15  # sine of a turn below which it is not looked at twice
@@ -84,6 +84,13 @@ def _redrawn(net: RegionVAE, moves: Mapping[str, float], far: float, onto: Face,
     return redrawn(net, onto, moves, far)
 
 
+def _lifting(net: Upsampler, lift: Callable[[Upsampler, Face], Floats | None]) -> Overlay:
+    return Overlay(lambda onto, _: lift(net, onto))
+
+
+#: Layers that show what was under something, lowest of all, with their nets.
+_LIFTS = {"no glasses": ("lifter", without_glasses), "no beard": ("shaver", without_beard)}
+
 # Of the photos edited last: whoever wears glasses wears the same while other things change. At most 15 MB each.
 _KEPT: Kept[dict[str, Layer]] = Kept(8)
 
@@ -97,10 +104,10 @@ class Laid:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._layers = dict(LAYERS)
-        if net := model.lifter:
-            self._layers[_LIFTED] = Overlay(lambda onto, _: lifted(net, onto))
-        self._order = [_LIFTED] * bool(net) + [*LAYERS]
+        nets = model.finishers
+        self._layers = {layer: _lifting(nets[name], lift) for layer, (name, lift) in _LIFTS.items() if name in nets}
+        self._layers |= LAYERS
+        self._order = [*self._layers]
         lowest = self._order.index(_ABOVE)
         self._order[lowest:lowest] = model.regions
 
@@ -157,7 +164,7 @@ class Laid:
         for one in asked:
             some = {row: face for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
             drawn = _drawn(one.overlay, some, style)
-            if (net := self._model.finisher) and (where := one.overlay.finished):
+            if (net := self._model.finishers.get("finisher")) and (where := one.overlay.finished):
                 drawn = {row: finished(net, faces[row], x, where(faces[row])) for row, x in drawn.items()}
             if one.over:
                 for row, pixels in drawn.items():

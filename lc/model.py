@@ -45,8 +45,7 @@ class Model:
         witness: a classifier that takes no part in edits and reads what has come of them, where there is one.
         parser: the face parser, which steers the blend, where there is one.
         upsampler: gives what is decoded twice the resolution where it is shown, where there is one.
-        finisher: makes what is painted onto photos look like one, see `lc.finish`.
-        lifter: draws what glasses hide, likewise.
+        finishers: what makes layers look like photos, by what it does, see `lc.finish`.
         regions: nets that draw one region of a face at that resolution, by region.
         contrast: (K, latent), latents of a sample of the training photos, where there is one: what an attribute that is
             taught from a few photos is contrasted with.
@@ -72,8 +71,7 @@ class Model:
     witness: Classifier | None = None
     parser: Parser | None = None
     upsampler: Upsampler | None = None
-    finisher: Upsampler | None = None
-    lifter: Upsampler | None = None
+    finishers: Mapping[str, Upsampler] = field(default_factory=dict)
     regions: Mapping[str, RegionVAE] = field(default_factory=dict)
     contrast: Tensor | None = None
     exemplars: Exemplars | None = None

@@ -11,7 +11,7 @@ import torch
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
 from lc.faces.filters import SIDE, blurred
-from lc.regions import CROP, REGIONS, RegionVAE, hidden
+from lc.regions import CROP, PATCH, REGIONS, RegionVAE, hidden
 
 __all__ = ["middle_of", "redrawn"]
 
@@ -28,19 +28,18 @@ def middle_of(face: Face, region: str) -> tuple[float, float] | None:
         face: a crop and its maps.
         region: see `REGIONS`.
     """
-    side, inner = len(face.rgb), face.inner
-    part, below = REGIONS[region].part, REGIONS[region].below * side * inner / CROP
+    side, inner, part = len(face.rgb), face.inner, REGIONS[region].part
     x, y = (side * ((1 - inner) / 2 + inner * at) for at in REGIONS[region].place)
     if not part:
         return x, y
     _, _, statistics, middles = cv2.connectedComponentsWithStats((face.maps[part] > 0.5).astype(np.uint8))
-    near = np.hypot(*(middles + 0.5 - (x, y + below)).T) < _NEAR * side * inner
+    near = np.hypot(*(middles + 0.5 - (x, y)).T) < _NEAR * side * inner
     areas = near * statistics[:, cv2.CC_STAT_AREA]
     areas[0] = 0  # all else
     if areas.max() < _LEAST * (side * inner) ** 2:
         return None
     x, y = middles[areas.argmax()]
-    return float(x) + 0.5, float(y) + 0.5 - below
+    return float(x) + 0.5, float(y) + 0.5
 
 
 @torch.inference_mode()
@@ -60,9 +59,8 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
     middle = middle_of(face, net.config.region)
     if middle is None or round(side * face.inner) != CROP:
         return None
-    size = REGIONS[net.config.region].side
-    corner = [int(np.clip(round(place - size / 2), 0, side - size)) for place in middle[::-1]]
-    box = tuple(slice(start, start + size) for start in corner)
+    corner = [int(np.clip(round(place - PATCH / 2), 0, side - PATCH)) for place in middle[::-1]]
+    box = tuple(slice(start, start + PATCH) for start in corner)
     device = net.critics.device
     patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
     codes, missing = net.encode(patch).mean, hidden(1, net.config.region).to(device)

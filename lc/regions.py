@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from lc.generator import Posterior
 
-__all__ = ["CROP", "REGIONS", "Region", "RegionConfig", "RegionVAE", "hidden"]
+__all__ = ["CROP", "PATCH", "REGIONS", "Region", "RegionConfig", "RegionVAE", "hidden"]
 
-CROP = 128  # pixels of the side of an aligned crop
-_WORK = 32  # of the largest maps that most of the work is done on
+#: Pixels of the side of a patch, and of an aligned crop's.
+PATCH, CROP = 64, 128
 
-_NOSE_RADII = 12.0, 11.0
+_NOSE, _NOSE_RADII = -21.0, (12.0, 11.0)  # above a mouth
 _EDGE = 4.0
 
 
@@ -37,25 +37,20 @@ class Region:
         middle: how far down it lies.
         radii: across and down.
         place: of the patch's middle in aligned crops, in parts of their side from the left and from above.
-        side: of the patch, in pixels.
-        part: the parser's class that is looked for near that place instead; empty: none.
-        below: how far down from the middle of the patch that part lies.
-        nose: how far down the middle of a nose lies that stays; None: there is none.
+        part: the parser's class in whose middle the patch lies instead, near that place; empty: none.
+        spares_nose: whether a nose reaches into it from above, and stays.
     """
 
     middle: float
     radii: tuple[float, float]
     place: tuple[float, float]
-    side: int = 64
     part: str = ""
-    below: float = 0.0
-    nose: float | None = None
+    spares_nose: bool = False
 
 
-#: What there are nets for, lowest first.
+#: What there are nets for.
 REGIONS = {
-    "jaw": Region(13.0, (36.0, 27.0), (0.5, 0.6875), 96, part="mouth", below=13.0, nose=-8.0),
-    "mouth": Region(4.0, (27.0, 19.0), (0.5, 0.79), part="mouth", nose=-21.0),
+    "mouth": Region(4.0, (27.0, 19.0), (0.5, 0.79), "mouth", spares_nose=True),
     "eyes": Region(-2.0, (29.0, 17.0), (0.5, 0.518)),  # crops are aligned by the eyes
 }
 
@@ -68,21 +63,16 @@ class RegionConfig:
     code: int = 48  # dimensions of a code
     attributes: tuple[str, ...] = ()  # whose moves it knows
     pull: float = 0.5  # how far moved codes are drawn to what is usual for what is wanted
-    widths: tuple[int, ...] = (48, 96, 160, 192)  # channels of maps of 32x32, 16x16, 8x8 and 4x4
-    fine: int = 20  # channels at the patch's own resolution
+    widths: tuple[int, ...] = (48, 96, 160, 192)  # channels at 1/2, 1/4, 1/8 and 1/16 of a patch's resolution
+    fine: int = 20  # channels at the patch's own
 
     def __post_init__(self) -> None:
         if self.region not in REGIONS or len(self.widths) != 4 or min(*self.widths, self.code, self.fine) < 1:
             raise ValueError(f"sizes of a region's net must be positive, with four widths, its region known: {self}")
 
-    @property
-    def door(self) -> int:
-        """How many times larger patches are than the largest maps that most of the work is done on."""
-        return REGIONS[self.region].side // _WORK
-
 
 def hidden(rows: int, region: str, scale: Tensor | float = 1.0, shift: Tensor | float = 0.0) -> Tensor:
-    """What of patches is drawn anew, (rows, 1, side, side) in [0, 1].
+    """What of patches is drawn anew, (rows, 1, 64, 64) in [0, 1].
 
     Args:
         rows: how many patches.
@@ -90,14 +80,14 @@ def hidden(rows: int, region: str, scale: Tensor | float = 1.0, shift: Tensor | 
         scale, shift: of its ellipse across and down, (rows, 2) or a number.
     """
     shape = REGIONS[region]
-    line = torch.arange(shape.side) + 0.5 - shape.side / 2
+    line = torch.arange(PATCH) + 0.5 - PATCH / 2
     scale, shift = (torch.as_tensor(x).expand(rows, 2)[:, :, None, None] for x in (scale, shift))
-    down, across = line[:, None] - shift[:, 1], line[None] - shift[:, 0]  # (rows, side, side)
+    down, across = line[:, None] - shift[:, 1], line[None] - shift[:, 0]  # (rows, 64, 64)
     radii = [radius * scale[:, i] for i, radius in enumerate(shape.radii)]
     far = torch.hypot(across / radii[0], (down - shape.middle) / radii[1])
     inside = ((1 - far) * (min(shape.radii) / _EDGE) + 0.5).clamp(0, 1)
-    if shape.nose is not None:
-        nose = torch.hypot(across / _NOSE_RADII[0], (down - shape.nose) / _NOSE_RADII[1])
+    if shape.spares_nose:
+        nose = torch.hypot(across / _NOSE_RADII[0], (down - _NOSE) / _NOSE_RADII[1])
         inside = inside * ((nose - 1) * (min(_NOSE_RADII) / _EDGE) + 0.5).clamp(0, 1)
     return inside[:, None]
 
@@ -124,14 +114,13 @@ class _Encoder(nn.Module):
     def __init__(self, config: RegionConfig) -> None:
         super().__init__()
         w2, w4, w8, w16 = config.widths
-        self.door = config.door
-        self.first = nn.Conv2d(3 * self.door**2, w2, 3, padding=1)
+        self.first = nn.Conv2d(12, w2, 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in ((w2, w4), (w4, w8), (w8, w16)))
         self.blocks = nn.ModuleList(_Block(width, 0) for width in (w4, w8, w16))
         self.out = nn.Linear(16 * w16, 2 * config.code)
 
     def forward(self, patches: Tensor) -> Posterior:
-        x = self.first(F.pixel_unshuffle(patches * 2, self.door))
+        x = self.first(F.pixel_unshuffle(patches * 2, 2))
         for down, block in zip(self.down, self.blocks, strict=True):
             x = block(down(F.leaky_relu(x, 0.2)))
         mean, raw = self.out(F.leaky_relu(x, 0.2).flatten(1)).float().chunk(2, dim=1)
@@ -143,22 +132,21 @@ class _Decoder(nn.Module):
         super().__init__()
         w2, w4, w8, _ = config.widths
         code, fine = config.code, config.fine
-        self.door = config.door
-        self.first = nn.Conv2d(4 * self.door**2, w2, 3, padding=1)
+        self.first = nn.Conv2d(16, w2, 3, padding=1)
         self.near = _Block(w2, 0)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in ((w2, w4), (w4, w8)))
         self.seed = nn.Linear(code, 16 * w8)
         self.deep = nn.ModuleList(_Block(w8, code) for _ in range(3))
         self.up4, self.up2 = nn.Conv2d(w8, 4 * w4, 1), nn.Conv2d(w4, 4 * w2, 1)
         self.blocks4, self.blocks2 = (nn.ModuleList(_Block(width, code) for _ in range(2)) for width in (w4, w2))
-        self.up = nn.Conv2d(w2, self.door**2 * fine, 3, padding=1)
+        self.up = nn.Conv2d(w2, 4 * fine, 3, padding=1)
         self.finest = nn.Conv2d(fine + 4, fine, 3, padding=1)
         self.fine = _Block(fine, code)
         self.last = nn.Conv2d(fine, 3, 3, padding=1)
 
     def forward(self, around: Tensor, code: Tensor) -> Tensor:
-        """(B, 4, S, S), what is seen of patches and where they are hidden, and codes -> logits (B, 3, S, S)."""
-        x2 = self.near(F.leaky_relu(self.first(F.pixel_unshuffle(around, self.door)), 0.2))
+        """(B, 4, 64, 64), what is seen of patches and where they are hidden, and codes -> logits (B, 3, 64, 64)."""
+        x2 = self.near(F.leaky_relu(self.first(F.pixel_unshuffle(around, 2)), 0.2))
         x4 = F.leaky_relu(self.down[0](x2), 0.2)
         x8 = F.leaky_relu(self.down[1](x4), 0.2)
         x = x8 + F.interpolate(self.seed(code).unflatten(1, (-1, 4, 4)), scale_factor=2.0)
@@ -170,7 +158,7 @@ class _Decoder(nn.Module):
         x = x2 + F.pixel_shuffle(self.up2(x), 2)
         for block in self.blocks2:
             x = block(x, code)
-        x = F.leaky_relu(F.pixel_shuffle(self.up(x), self.door), 0.2)
+        x = F.leaky_relu(F.pixel_shuffle(self.up(x), 2), 0.2)
         x = F.leaky_relu(self.finest(torch.cat([x, around], 1)), 0.2)
         logits: Tensor = self.last(F.leaky_relu(self.fine(x, code), 0.2))
         return logits
@@ -201,7 +189,7 @@ class RegionVAE(nn.Module):
             self.register_buffer(name, torch.zeros(len(config.attributes), *shape))
 
     def encode(self, patches: Tensor) -> Posterior:
-        """(B, 3, S, S) in [0, 1] -> Posterior of (B, code)."""
+        """(B, 3, 64, 64) in [0, 1] -> Posterior of (B, code)."""
         posterior: Posterior = self.encoder(patches - _tone(patches, hidden(1, self.config.region).to(patches)))
         return posterior
 
@@ -228,12 +216,12 @@ class RegionVAE(nn.Module):
         """Patches with another region.
 
         Args:
-            patches: (B, 3, S, S) in [0, 1]; what is `missing` of them is not looked at.
-            missing: (B, 1, S, S) in [0, 1], see `hidden`.
+            patches: (B, 3, 64, 64) in [0, 1]; what is `missing` of them is not looked at.
+            missing: (B, 1, 64, 64) in [0, 1], see `hidden`.
             codes: (B, code).
 
         Returns:
-            (B, 3, S, S) in [0, 1].
+            (B, 3, 64, 64) in [0, 1].
         """
         # Codes are to say nothing of a skin's colour: it is that of what is seen.
         tone = _tone(patches, missing)

@@ -26,6 +26,7 @@ from lc.contrast import load_contrast
 from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.errors import WeightsError
 from lc.exemplars import Exemplars, ExemplarsConfig
+from lc.finish import FINISHERS
 from lc.generator import name_of, registered
 from lc.identity import load_calibration
 from lc.learned import load_rules
@@ -323,7 +324,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
     parser, exemplars = load_parser(folder), load_exemplars(folder)
-    upsampler, finisher, lifter = (load_upsampler(folder, name) for name in ("upsampler", "finisher", "lifter"))
+    upsampler, finishers = load_upsampler(folder), {name: load_upsampler(folder, name) for name in FINISHERS}
     contrast = load_contrast(folder, statistics)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
     perceptual, guidance, witness = (
@@ -347,8 +348,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         witness=witness,
         parser=parser.to(place) if parser else None,
         upsampler=upsampler.to(place) if upsampler else None,
-        finisher=finisher.to(place) if finisher else None,
-        lifter=lifter.to(place) if lifter else None,
+        finishers={name: net.to(place) for name, net in finishers.items() if net},
         regions={name: net.to(place) for name, net in load_regions(folder).items()},
         contrast=None if contrast is None else contrast.to(place),
         exemplars=exemplars.to(place) if exemplars else None,

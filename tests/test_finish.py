@@ -14,12 +14,13 @@ from tiny import write_tiny_weights
 
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.faces.composites import Face, Floats
-from lc.finish import finished, lifted, painted, worn
+from lc.finish import finished, painted, without_glasses, worn
 from lc.upsampler import Upsampler, UpsamplerConfig
 from lc.weights import load_model, load_parser, load_upsampler, save_upsampler
 from train.attributes import ATTRIBUTES
 from train.data import DataError
-from train.finish import FinishTraining, Painter, drawn, without_glasses
+from train.finish import FinishTraining, Painter, drawn
+from train.finish import without_glasses as in_glasses_drawn
 
 SIDE = 192  # of a photo's wide crop, whose middle is the crop of 128
 EVERYWHERE = np.ones((SIDE, SIDE), np.float32)
@@ -97,7 +98,7 @@ def in_glasses() -> Face:
 
 def test_glasses_are_lifted_off_and_nothing_else_changes() -> None:
     onto = in_glasses()
-    layer = lifted(net(), onto)
+    layer = without_glasses(net(), onto)
     assert layer is not None
     change = np.abs(laid_on(onto.rgb, layer) - onto.rgb).mean(2)
     assert change[90:94, 64:86].min() > 5
@@ -106,18 +107,17 @@ def test_glasses_are_lifted_off_and_nothing_else_changes() -> None:
 
 def test_where_there_are_no_glasses_or_no_eyes_behind_them_none_are_lifted() -> None:
     maps, nothing = in_glasses().maps, np.zeros((SIDE, SIDE), np.float32)
-    assert lifted(net(), replace(in_glasses(), maps={**maps, "glasses": nothing})) is None
-    assert lifted(net(), replace(in_glasses(), maps={**maps, "eyes": nothing})) is None  # dark lenses
+    assert without_glasses(net(), replace(in_glasses(), maps={**maps, "glasses": nothing})) is None
+    assert without_glasses(net(), replace(in_glasses(), maps={**maps, "eyes": nothing})) is None  # dark lenses
     coarse = replace(in_glasses(), inner=0.5)  # a net sees crops of one resolution only
-    assert lifted(net(), coarse) is None
+    assert without_glasses(net(), coarse) is None
 
 
 def test_it_is_kept_in_weights_folders(tmp_path: Path) -> None:
     weights = write_tiny_weights(tmp_path / "weights")
     assert load_upsampler(weights, "finisher") is None
     save_upsampler(weights, net(), "finisher")
-    kept = load_model(weights, "cpu").finisher
-    assert kept is not None
+    kept = load_model(weights, "cpu").finishers["finisher"]
     x = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(kept(x), net()(x), atol=1e-2, rtol=0)  # in half precision
 
@@ -167,7 +167,7 @@ def test_glasses_are_put_on_to_be_lifted_off_again(crops: torch.Tensor) -> None:
     assert paints.wearer(1) is None
     labels = torch.zeros(2, len(ATTRIBUTES))
     with pytest.raises(DataError, match="No face with glasses is found"):
-        without_glasses(paints, labels, FinishTraining(what="glasses", glasses=4, others=2))
+        in_glasses_drawn(paints, labels, FinishTraining(what="glasses", glasses=4, others=2))
 
 
 @torch.inference_mode()

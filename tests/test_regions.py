@@ -14,7 +14,7 @@ from lc.editor import FaceEditor
 from lc.faces.composites import Face, Floats
 from lc.parser import CLASSES
 from lc.redrawn import middle_of, redrawn
-from lc.regions import REGIONS, RegionConfig, RegionVAE, hidden
+from lc.regions import PATCH, REGIONS, RegionConfig, RegionVAE, hidden
 from train.attributes import ATTRIBUTES
 from train.regions import accuracy, fitted, middles, patches
 
@@ -51,8 +51,7 @@ def laid_on(onto: Face, layer: Floats | None) -> Floats:
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_what_is_hidden_is_not_looked_at_and_what_is_seen_stays(region: str) -> None:
-    side = REGIONS[region].side
-    net, x, missing, codes = small(region=region), torch.rand(2, 3, side, side), hidden(2, region), torch.randn(2, 4)
+    net, x, missing, codes = small(region=region), torch.rand(2, 3, PATCH, PATCH), hidden(2, region), torch.randn(2, 4)
     first = net.draw(x, missing, codes)
     assert first.min() >= 0
     assert first.max() <= 1
@@ -161,7 +160,7 @@ def test_two_changes_of_one_region_are_one_layer_that_shows_both() -> None:
 def test_patches_are_cut_about_mouths_and_mirrored() -> None:
     images = torch.randint(0, 256, (2, 3, 144, 144), dtype=torch.uint8)
     places = torch.tensor([[72.0, 100.0], [60.0, 110.0]])
-    x = patches(images, places, 64, torch.tensor([False, True]))
+    x = patches(images, places, torch.tensor([False, True]))
     assert torch.equal((255 * x[0]).round(), images[0, :, 68:132, 40:104].float())
     assert torch.equal((255 * x[1]).round(), images[1, :, 78:142, 28:92].flip(2).float())
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lc.attributes import AttributeSet
 from lc.errors import LatentConstraintsError
+from lc.finish import FINISHERS
 from lc.weights import (
     load_attributes,
     load_classifier,
@@ -43,6 +44,7 @@ class AdoptConfig:
     """Folders that `train.regions` wrote."""
     finisher: Path | None = None
     lifter: Path | None = None
+    shaver: Path | None = None
     """Folders that `train.finish` wrote."""
     evaluators: Path | None = None
     """Folder with the classifier "reader", which becomes the witness: no loss, guidance or calibration of these weights
@@ -84,7 +86,7 @@ def main() -> None:
         save_config(config.weights, parser={**vars(parser.config), "classes": list(parser.config.classes)})
         save_module(config.weights, "parser", parser)
         save_config(config.weights, attributes=steered(attributes).as_json())
-    for name in ("upsampler", "finisher", "lifter"):
+    for name in ("upsampler", *FINISHERS):
         folder = getattr(config, name)
         if folder is not None:
             net = load_upsampler(folder, name)

@@ -3,6 +3,7 @@ what lifts glasses off, see `lc.finish`.
 
     python -m train.finish --weights weights/celeba-64 --celeba data/celebahq --vgg cache/perceptual --out runs/finisher
     python -m train.finish --what glasses --alike 0 --vgg cache/perceptual --out runs/lifter
+    python -m train.finish --what beards --alike 0 --vgg cache/perceptual --out runs/shaver
 
 Where the right answer is known, it is a photo: of a bald person, onto whom another's hair is pasted, to be painted away
 again; of a person with a beard, over which one is painted; of people onto whom glasses are drawn, or those of others
@@ -29,7 +30,7 @@ from lc.faces.frames import STYLES as STYLES_OF_FRAMES
 from lc.faces.frames import frames
 from lc.faces.masks import soft
 from lc.faces.scalps import scalp
-from lc.finish import painted, worn
+from lc.finish import bearded, finished, painted, with_layer, worn
 from lc.upsampler import Upsampler, UpsamplerConfig
 from lc.weights import load_parser, load_upsampler, save_upsampler
 from train.attributes import ATTRIBUTES
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 SIZE, MARGIN = 128, 8  # pixels of crops, and around them
 _HAIRY, _HATLESS = 0.1, 0.01  # shares of a crop that are hair, and a hat: from and below which it may be a wig
+_BEARDS = (*STYLES, STUBBLE)
 _BARE = 0.05  # share of a crop that is hair, below which a head is bald
 _AS_DARK = 0.5  # of how much darker than skin a painted beard is, from which on a photo's is one
 _SPECKS, _SEEN = 10, 0.004  # pixels of glasses that are none, and the share of a crop from which on some are seen
@@ -66,14 +68,14 @@ class FinishTraining(SharpnessTraining):
     weights: Path = Path("weights/celeba-64")
     """Weights folder with a parser and an upsampler, which this begins with."""
     out: Path = Path("runs/finisher")
-    what: Literal["painted", "glasses"] = "painted"
-    """What is painted is to be finished, or glasses are to be lifted off."""
+    what: Literal["painted", "glasses", "beards"] = "painted"
+    """What is painted is to be finished, or glasses or beards are to be lifted off."""
     bald: int = 1_800
     """Pictures of bald people in wigs."""
     bearded: int = 4_000
     """Pictures of people with a beard over which one is painted, before those whose own is a shade are left out."""
     glasses: int = 4_000
-    """Pictures of people with glasses that they do not wear."""
+    """Pictures of people with glasses that they do not wear, or with a beard."""
     others: int = 800
     """Pictures of people made bald, and of as many who get a beard; or of people who wear glasses."""
     model: UpsamplerConfig = field(default_factory=UpsamplerConfig)
@@ -190,6 +192,24 @@ class Painter:
             put = glasses(self.face(self.photo(donor)), onto)
         return None if put is None else self._wearing(np.asarray(put, dtype=np.float32), rgb)
 
+    def in_a_beard(self, row: int, style: int, finisher: Upsampler) -> _Painted | None:
+        """A shaven person in a beard that looks like one, to be shaven again; or as they are, where style is none."""
+        rgb = self.photo(row)
+        face = self.face(rgb)
+        there, put = bearded(face), rgb
+        if style < len(_BEARDS):
+            layer = beard(face, _BEARDS[style])
+            if layer is None:
+                return None
+            put = with_layer(rgb, finished(finisher, face, layer, np.ones_like(there)))
+        return (put, put, rgb, there) if there.any() else None
+
+    def as_he_is(self, row: int) -> _Painted | None:
+        """A person with a beard."""
+        rgb = self.photo(row)
+        there = bearded(self.face(rgb))
+        return (rgb, rgb, rgb, there) if there.any() else None
+
     def wearer(self, row: int) -> _Painted | None:
         """A person who wears glasses."""
         return self._wearing(self.photo(row), self.photo(row))
@@ -201,7 +221,7 @@ class Painter:
     def bearded(self, row: int, style: int) -> _Painted | None:
         """A person with a beard painted on."""
         rgb = self.photo(row)
-        return _with(self.face(rgb), rgb, lambda onto: beard(onto, [*STYLES, STUBBLE][style]))
+        return _with(self.face(rgb), rgb, lambda onto: beard(onto, _BEARDS[style]))
 
     def as_bearded(self, row: int, style: int) -> _Painted | None:
         """A person with a beard painted over one; None where that is much lighter, and no more than a shade."""
@@ -242,7 +262,7 @@ def drawn(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pic
         return painter.bald(row, painter.wig(rows["hairy"], chance))
 
     def style() -> int:
-        return int(chance.integers(len(STYLES) + 1))
+        return int(chance.integers(len(_BEARDS)))
 
     bare = [row for row in rows["bald"] if painter.bare(row)]
     beards = _made("a beard", rows["bearded"], config.bearded, lambda row: painter.as_bearded(row, style()))
@@ -273,6 +293,23 @@ def without_glasses(painter: Painter, labels: Tensor, config: FinishTraining) ->
         Pictures.of(known),
         Pictures.of(_made("glasses", wearers, config.others, painter.wearer)),
     )
+
+
+def without_beards(
+    painter: Painter, labels: Tensor, config: FinishTraining, finisher: Upsampler
+) -> tuple[Pictures, Pictures, Pictures]:
+    """As `drawn`, of people in beards."""
+    chance = np.random.default_rng(config.seed)
+    shaven = labels[:, ATTRIBUTES.index("No_Beard")].numpy() > 0.5
+    without, with_ = (chance.permutation(np.flatnonzero(which)).tolist() for which in (shaven, ~shaven))
+
+    def put(row: int) -> _Painted | None:
+        return painter.in_a_beard(row, int(chance.integers(len(_BEARDS) + 1)), finisher)
+
+    known = _made("no beard", without, config.glasses, put)
+    held_out, known = known[: 2 * _HELD_OUT], known[2 * _HELD_OUT :] or known
+    others = _made("a beard", with_, config.others, painter.as_he_is)
+    return Pictures.of(held_out), Pictures.of(known), Pictures.of(others)
 
 
 class Finishing(Stage[FinishTraining]):
@@ -314,8 +351,14 @@ class Finishing(Stage[FinishTraining]):
                 f"This is learned with a face parser and labels: see whether {config.weights} has a parser."
             )
         with torch.inference_mode():
+            painter = Painter(parser, crops.images)
+            if config.what == "beards":
+                finisher = load_upsampler(config.weights, "finisher")
+                if finisher is None:
+                    raise DataError(f"Beards are painted and finished first: {config.weights} has no finisher.")
+                return without_beards(painter, crops.labels, config, finisher)
             make = drawn if config.what == "painted" else without_glasses
-            return make(Painter(parser, crops.images), crops.labels, config)
+            return make(painter, crops.labels, config)
 
     @property
     def hidden(self) -> bool:
@@ -372,7 +415,7 @@ class Finishing(Stage[FinishTraining]):
         return {"painted_psnr": before, "finished_psnr": after}
 
     def finish(self) -> str:
-        name = "finisher" if self.hidden else "lifter"
+        name = {"painted": "finisher", "glasses": "lifter", "beards": "shaver"}[self.config.what]
         save_upsampler(self.config.out / "weights", self.averaged("finisher"), name)
         found = self.measure(self.steps)
         return f"held-out {found['finished_psnr']:.2f} dB where what is painted has {found['painted_psnr']:.2f}"

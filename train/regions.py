@@ -2,7 +2,6 @@
 
     python -m train.regions --weights weights/celeba-64 --celeba data/celebahq --vgg cache/perceptual --out runs/mouth
     python -m train.regions --model.region eyes --model.pull 0 --sure 1 1 1 1 --vgg cache/perceptual --out runs/eyes
-    python -m train.regions --model.region jaw --vgg cache/perceptual --out runs/jaw
 
 A photo's mouth, hidden, is to be drawn again from its code: in its pixels, in features that were learned on other
 photos (`train.perceptual`), and to a discriminator (VAE/GAN, Larsen et al. 2016). And it is to be drawn from the code
@@ -26,14 +25,14 @@ from tqdm import tqdm
 from lc.faces.composites import Face
 from lc.losses import kl_divergence
 from lc.redrawn import middle_of
-from lc.regions import CROP, REGIONS, RegionConfig, RegionVAE, hidden
+from lc.regions import CROP, PATCH, REGIONS, RegionConfig, RegionVAE, hidden
 from lc.weights import load_model, save_region
 from train.attributes import ATTRIBUTES
 from train.data import centre, load_celeba, load_training
 from train.engine import RunConfig, parse, program, save_grid
 from train.loop import Stage, cosine, follow, train
 from train.perceptual import Perceptual
-from train.sharpness import VIEW, CriticTask, PatchCritic, View, augmented, opinion
+from train.sharpness import CriticTask, PatchCritic, augmented, opinion
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 MARGIN = 8  # pixels around the crops that patches are cut from
 _SUREST = 0.7  # the part of people who are less surely of their kind than those who make up its centre
-_SEEN = slice(8, 56)  # rows and columns of views that features are compared in
+_SEEN = slice(8, 56)  # rows and columns of patches that features are compared in
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,11 @@ def middles(parser: Parser, images: Tensor, region: str) -> Tensor:
     return torch.stack(found) + edge
 
 
-def patches(images: Tensor, places: Tensor, side: int = VIEW, flip: Tensor | None = None) -> Tensor:
-    """Crops (B, 3, S, S) uint8 and the middles of patches, (B, 2) -> (B, 3, side, side) in [0, 1]; those to `flip`,
-    (B,), mirrored."""
-    corner = (places - side / 2).round().long().clamp(0, images.shape[-1] - side)
-    steps = torch.arange(side)
+def patches(images: Tensor, places: Tensor, flip: Tensor | None = None) -> Tensor:
+    """Crops (B, 3, S, S) uint8 and the middles of patches, (B, 2) -> (B, 3, 64, 64) in [0, 1]; those to `flip`, (B,),
+    mirrored."""
+    corner = (places - PATCH / 2).round().long().clamp(0, images.shape[-1] - PATCH)
+    steps = torch.arange(PATCH)
     rows, columns = corner[:, 1, None] + steps, corner[:, 0, None] + steps
     if flip is not None:
         columns = torch.where(flip[:, None], columns.flip(1), columns)
@@ -170,8 +169,8 @@ class Trainee(nn.Module):
         self.net, self.drawn = net, torch.empty(0)
         self._beside = critic, vgg, config
 
-    def forward(self, x: Tensor, missing: Tensor, order: Tensor, view: View, chance: torch.Generator) -> Tensor:
-        """(B, 3, S, S), what is hidden of them, and whose code each is drawn from besides -> total and parts."""
+    def forward(self, x: Tensor, missing: Tensor, order: Tensor, chance: torch.Generator) -> Tensor:
+        """(B, 3, 64, 64), what is hidden of them, and whose code each is drawn from besides -> total and parts."""
         critic, vgg, config = self._beside
         posterior = self.net.encode(x)
         codes, half = posterior.sample(), len(x) // 2
@@ -183,8 +182,8 @@ class Trainee(nn.Module):
         pixel = (missing * (copies - x).abs()).sum() / (3 * missing.sum())
         seen = pixel.new_zeros(())
         if vgg is not None:  # it takes longer than all else
-            seen = vgg(*(view(side[:half])[..., _SEEN, _SEEN] for side in (x, copies))).mean()
-        logits, features = critic(augmented(view(torch.cat([photos, drawn])), chance))
+            seen = vgg(*(side[:half, :, _SEEN, _SEEN] for side in (x, copies))).mean()
+        logits, features = critic(augmented(torch.cat([photos, drawn]), chance))
         doubt = -opinion(logits.float().chunk(2)[1])
         pairs = [[side[: len(x)] for side in layer.float().chunk(2)] for layer in features]
         matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
@@ -215,9 +214,8 @@ class RegionStage(Stage[RegionTraining]):
         assert held_out.labels is not None
         self.images, self.labels, self.held_labels = crops.images, crops.labels, held_out.labels
         region = config.model.region
-        self.side = REGIONS[region].side
         self.places = middles(parser, self.images, region)
-        self.held_out = patches(held_out.images, middles(parser, held_out.images, region), self.side)
+        self.held_out = patches(held_out.images, middles(parser, held_out.images, region))
         torch.manual_seed(self.seed)
         net = RegionVAE(config.model).to(memory_format=torch.channels_last)
         critic = PatchCritic(config.width).to(memory_format=torch.channels_last)
@@ -240,7 +238,7 @@ class RegionStage(Stage[RegionTraining]):
         rows = torch.randint(len(self.images), (config.batch,), generator=chance)
         off = config.jitter * (2 * torch.rand(config.batch, 2, generator=chance) - 1)
         flip = torch.rand(config.batch, generator=chance) < 0.5
-        x = patches(self.images[rows], self.places[rows] + off, self.side, flip)
+        x = patches(self.images[rows], self.places[rows] + off, flip)
         light = config.colour * (2 * torch.rand(config.batch, 1, 1, 1, generator=chance) - 1)
         tint = config.colour / 3 * (2 * torch.rand(config.batch, 3, 1, 1, generator=chance) - 1)
         x = (x * (1 + light + tint)).clamp(0, 1)
@@ -252,11 +250,10 @@ class RegionStage(Stage[RegionTraining]):
     def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
         x, missing = self.batch(chance)
         order = torch.randperm(len(x), generator=chance)
-        view = View(self.side, chance)
-        losses = self.update("region", x, missing, order, view, chance)
+        losses = self.update("region", x, missing, order, chance)
         # Half of them copies, half from others' codes.
         drawn, half = self.trainee.drawn, len(x) // 2
-        pair = augmented(view(torch.cat([x[:half], x[:half], drawn[:half], drawn[-half:]])), chance)
+        pair = augmented(torch.cat([x[:half], x[:half], drawn[:half], drawn[-half:]]), chance)
         critic = self.update("critic", pair, step % 8 == 0)
         names = ("total", "pixel", "features", "matching", "adversarial", "cycle", "kl")
         return dict(zip(names, losses, strict=True)) | {"critic": critic}
@@ -274,7 +271,7 @@ class RegionStage(Stage[RegionTraining]):
     def finish(self) -> str:
         net, names = self.averaged("region"), self.config.attributes
         codes = [
-            net.encode(patches(self.images[rows], self.places[rows], self.side)).mean
+            net.encode(patches(self.images[rows], self.places[rows])).mean
             for rows in torch.arange(len(self.images)).split(256)
         ]
         held_out = torch.cat([net.encode(x).mean for x in self.held_out.split(256)])
