@@ -145,6 +145,7 @@ class Laid:
                     asked.append(_Asked(f"{over[0]} {layer}", layer, True, overlay, (far, *moves.items())))
             elif self._layers[layer].like not in others:
                 asked += [_Asked(name, layer, False, self._layers[layer]) for name in stands]
+                over = over if layer not in _LIFTS else over[: not stands]  # it is lifted once
                 asked += [_Asked(f"{name} {layer}", layer, True, self._layers[layer]) for name in over]
         return asked
 
@@ -169,9 +170,10 @@ class Laid:
             if one.over:
                 for row, pixels in drawn.items():
                     found[row][one.name] = Layer(pixels)
-                    if one.layer in self._model.regions:
+                    region = REGIONS.get(one.layer)
+                    if region or one.layer in _LIFTS:
                         face = _under(faces[row], pixels)
-                        faces[row] = self._with_mouth(face) if REGIONS[one.layer].part and hair else face
+                        faces[row] = self._with_mouth(face) if region and region.part and hair else face
                         places.pop(row, None)  # what comes next is not to stand for this
                 continue
             after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}

@@ -14,12 +14,13 @@ from tiny import write_tiny_weights
 
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.faces.composites import Face, Floats
-from lc.finish import finished, painted, without_glasses, worn
+from lc.finish import bearded, finished, painted, with_layer, without_beard, without_glasses, worn
+from lc.laid import Laid
 from lc.upsampler import Upsampler, UpsamplerConfig
 from lc.weights import load_model, load_parser, load_upsampler, save_upsampler
 from train.attributes import ATTRIBUTES
 from train.data import DataError
-from train.finish import FinishTraining, Painter, drawn
+from train.finish import FinishTraining, Painter, drawn, without_beards
 from train.finish import without_glasses as in_glasses_drawn
 
 SIDE = 192  # of a photo's wide crop, whose middle is the crop of 128
@@ -168,6 +169,46 @@ def test_glasses_are_put_on_to_be_lifted_off_again(crops: torch.Tensor) -> None:
     labels = torch.zeros(2, len(ATTRIBUTES))
     with pytest.raises(DataError, match="No face with glasses is found"):
         in_glasses_drawn(paints, labels, FinishTraining(what="glasses", glasses=4, others=2))
+
+
+@torch.inference_mode()
+def test_beards_are_put_on_to_be_lifted_off_again(crops: torch.Tensor) -> None:
+    paints = painter(crops)
+    for style in range(5):
+        made = paints.in_a_beard(0, style, net())
+        assert made is not None
+        photo, _, wanted, missing = made
+        assert np.array_equal(wanted, paints.photo(0))
+        change = np.abs(photo - wanted).mean(2)
+        assert (change.max() > 20) == (style < 4)  # the last is none
+        assert change[missing == 0].sum() < 0.02 * change.sum() + 1e-6
+    labels = torch.ones(2, len(ATTRIBUTES))
+    config = FinishTraining(what="beards", glasses=3, others=2)
+    with pytest.raises(DataError, match="No face with a beard is found"):
+        without_beards(paints, labels, config, net())
+    labels[1, ATTRIBUTES.index("No_Beard")] = 0
+    held_out, known, others = without_beards(paints, labels, config, net())
+    assert len(held_out) == len(known) == 3
+    assert (others.photos == others.wanted).all()
+
+
+def test_a_beard_is_lifted_off_where_one_may_be(editor: FaceEditor) -> None:
+    onto = Laid(editor.model)._onto(editor.read("lc/ui/examples/astronaut.jpg"))
+    layer = without_beard(net(), onto)
+    assert layer is not None
+    change = np.abs(with_layer(onto.rgb, layer) - onto.rgb).mean(2)
+    assert change[bearded(onto) > 0.9].mean() > 3
+    assert change[bearded(onto) == 0].max() == 0
+    assert without_beard(net(), replace(onto, maps={**onto.maps, "mouth": 0 * onto.maps["mouth"]})) is None
+
+
+def test_a_beard_is_lifted_once_and_below_what_is_drawn_of_a_mouth(editor: FaceEditor) -> None:
+    reading = editor.read("lc/ui/examples/astronaut.jpg")
+    shaver = replace(editor.model, finishers={"shaver": net()})
+    (layers,) = Laid(shaver).on([reading], {"Male": False, "No_Beard": True})
+    assert list(layers) == ["No_Beard", "Male mouth", "Male eyes"]
+    (layers,) = Laid(shaver).on([reading], {"Male": False})
+    assert list(layers) == ["Male no beard", "Male mouth", "Male eyes"]
 
 
 @torch.inference_mode()
