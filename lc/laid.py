@@ -145,7 +145,6 @@ class Laid:
                     asked.append(_Asked(f"{over[0]} {layer}", layer, True, overlay, (far, *moves.items())))
             elif self._layers[layer].like not in others:
                 asked += [_Asked(name, layer, False, self._layers[layer]) for name in stands]
-                over = over if layer not in _LIFTS else over[: not stands]  # it is lifted once
                 asked += [_Asked(f"{name} {layer}", layer, True, self._layers[layer]) for name in over]
         return asked
 
