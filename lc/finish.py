@@ -17,7 +17,17 @@ from lc.faces.filters import SIDE as FINE
 from lc.faces.masks import grown, smooth_step, soft
 from lc.upsampler import Upsampler
 
-__all__ = ["FINISHERS", "bearded", "finished", "painted", "with_layer", "without_beard", "without_glasses", "worn"]
+__all__ = [
+    "FINISHERS",
+    "SIZE",
+    "bearded",
+    "finished",
+    "painted",
+    "with_layer",
+    "without_beard",
+    "without_glasses",
+    "worn",
+]
 
 #: What the nets do: finish what is painted, and lift off glasses and beards.
 FINISHERS = ("finisher", "lifter", "shaver")

@@ -97,7 +97,7 @@ def test_a_shadow_of_a_beard_is_for_who_has_none_and_was_not_asked_about_one(
     assert laid({"Male": True, "No_Beard": True}) == drawn
     assert laid({"Male": True, "No_Beard": False}) == [*drawn, "No_Beard beard"]
     assert laid({"Male": True, "Eyeglasses": True}) == [*drawn, "Male stubble", "Eyeglasses"]
-    assert laid({"Male": False}) == drawn
+    assert laid({"Male": False}) == ["Male no beard", *drawn]
     assert laid({"Eyeglasses": True}) == ["Eyeglasses"]
 
 

@@ -30,7 +30,7 @@ from lc.faces.frames import STYLES as STYLES_OF_FRAMES
 from lc.faces.frames import frames
 from lc.faces.masks import soft
 from lc.faces.scalps import scalp
-from lc.finish import bearded, finished, painted, with_layer, worn
+from lc.finish import SIZE, bearded, finished, painted, with_layer, worn
 from lc.upsampler import Upsampler, UpsamplerConfig
 from lc.weights import load_parser, load_upsampler, save_upsampler
 from train.attributes import ATTRIBUTES
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from lc.parser import Parser
 
-SIZE, MARGIN = 128, 8  # pixels of crops, and around them
+MARGIN = 8  # pixels around crops, on every side
 _HAIRY, _HATLESS = 0.1, 0.01  # shares of a crop that are hair, and a hat: from and below which it may be a wig
 _BEARDS = (*STYLES, STUBBLE)
 _BARE = 0.05  # share of a crop that is hair, below which a head is bald
@@ -171,8 +171,8 @@ class Painter:
         """A bald person in another's hair, painted bald again: photo, painted, what it should become, where."""
         wanted = self.photo(row)
         rgb, hair = wig
-        worn = wanted + hair[..., None] * (rgb - wanted)
-        return _with(self.face(np.asarray(worn, dtype=np.float32)), wanted, scalp)
+        in_wig = wanted + hair[..., None] * (rgb - wanted)
+        return _with(self.face(np.asarray(in_wig, dtype=np.float32)), wanted, scalp)
 
     def made_bald(self, row: int) -> _Painted | None:
         """A person painted bald."""
