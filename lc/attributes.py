@@ -82,8 +82,7 @@ class Attribute:
         part: the part whose presence it is, such as glasses; empty: none's.
         lacks: the part whose absence it is, as a bald head is hair's; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
-        lays: which of `lc.laid`'s layers shows in a photo that it is taken off, and put on, where its generator cannot;
-            empty: none.
+        lays: which of `lc.laid`'s layers shows it taken off, and put on, where a generator cannot; empty: none.
         adds: which of them go over what the generator draws of it, where it is taken off and where it is put on. One
             that goes over both goes over all between them.
         people: what to call people without it, and with it, in a sentence that says on whom an edit seldom works, such
@@ -122,11 +121,9 @@ class Attribute:
         off, on = (
             tuple(filter(None, [side] if isinstance(side, str) else side)) for side in values.get("adds", ((), ()))
         )
-        values |= {"acts_on": tuple(map(str, values.get("acts_on", ()))), "people": (without, with_), "adds": (off, on)}
-        lays = values.get("lays", "")
-        taken, put = ("", lays) if isinstance(lays, str) else map(str, lays)
-        values |= {"lays": (taken, put)}
-        values |= {"spares": tuple(map(str, values.get("spares", ()))), "creases": (deeper, fainter)}
+        taken, put = ("", lays) if isinstance(lays := values.get("lays", ""), str) else map(str, lays)
+        values |= {key: tuple(map(str, values.get(key, ()))) for key in ("acts_on", "spares")}
+        values |= {"people": (without, with_), "adds": (off, on), "lays": (taken, put), "creases": (deeper, fainter)}
         return cls(**{**values, "begins": float(values.get("begins", 0.0))})
 
     def laid(self, wanted: Strength) -> str:

@@ -22,8 +22,9 @@ from train.attributes import ATTRIBUTES
 from train.classifier import ClassifierStage, ClassifierTraining
 from train.critics import CriticsStage, CriticsTraining
 from train.distil import Distillation, DistilTraining
-from train.finish import Finishing, FinishTraining, Pictures
+from train.finish import Finishing, FinishTraining
 from train.matching import Matching, MatchingTraining
+from train.painter import Pictures
 from train.parser import ParserStage, ParserTraining
 from train.regions import RegionStage, RegionTraining
 from train.sharpen import Sharpening, SharpenTraining

@@ -20,8 +20,9 @@ from lc.upsampler import Upsampler, UpsamplerConfig
 from lc.weights import load_model, load_parser, load_upsampler, save_upsampler
 from train.attributes import ATTRIBUTES
 from train.data import DataError
-from train.finish import FinishTraining, Painter, drawn, without_beards
-from train.finish import without_glasses as in_glasses_drawn
+from train.finish import FinishTraining
+from train.painter import Painter, drawn, without_beards
+from train.painter import without_glasses as in_glasses_drawn
 
 SIDE = 192  # of a photo's wide crop, whose middle is the crop of 128
 EVERYWHERE = np.ones((SIDE, SIDE), np.float32)
