@@ -227,7 +227,7 @@ class FaceEditor:
             if stop is not None and stop():
                 break
         assert step is not None  # a trajectory yields at least its start
-        (edit,) = self.edits.finished(task, problem, step, begun)
+        edit = self.edits.walked(task, problem, step, identity, begun)
         yield Progress(step.index, edit.edited, {name: float(e[0]) for name, e in step.energies.items()}, edit)
 
     # --- new attributes ----------------------------------------------------------------------------------------

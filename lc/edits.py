@@ -1,7 +1,7 @@
 """Edits of photos that were read: what is wanted of them, solved in latents and steered in their pixels.
 
-Where all that is wanted is laid onto a photo, its result needs no latent: then that is solved when somebody asks what
-became of it.
+What is laid onto a photo, or is another colour of something in it, needs no latent to be seen: the generator draws the
+rest of what is wanted, if there is any, and what became of the latent is solved when somebody asks.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
-from PIL import Image
 
 from lc.attributes import Changes
 from lc.constraints import Constraint, for_rows
@@ -28,6 +28,8 @@ from lc.witness import Witness
 
 __all__ = ["Edits", "Task"]
 
+_Outcomes: TypeAlias = Later[Sequence[Outcome]]
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -40,6 +42,8 @@ class Task:
         others: the other constraints, by name.
         layers: what is laid onto each photo, by change.
         laid: the changes for which something is laid onto any photo of the batch, and not over what is drawn of them.
+        shown: of each photo, the changes that are laid onto it so, or are another colour of something in it and nothing
+            else: the generator has no part in them.
         preserve, style: see `lc.edit.problem.pose`.
     """
 
@@ -49,17 +53,32 @@ class Task:
     others: Mapping[str, Constraint]
     layers: Sequence[Mapping[str, Layer]]
     laid: frozenset[str]
+    shown: Sequence[frozenset[str]]
     preserve: Collection[str] | None
     style: int
 
-    def covered(self, row: int) -> bool:
-        """Whether what is laid onto a photo is all that is wanted of it."""
-        shown = {name for name, layer in self.layers[row].items() if not layer.over}
-        return not self.others and self.changes.wanted.keys() == shown
+    @property
+    def covered(self) -> bool:
+        """Whether the generator has no part in what is wanted of the photos, of which as much is shown of each."""
+        return not self.others and self.changes.wanted.keys() == self.shown[0]
 
     def of(self, rows: Sequence[int]) -> Task:
         """The same of some of the photos; of all where there are `others`, for what the actor serves has no rows."""
-        return replace(self, readings=[self.readings[row] for row in rows], layers=[self.layers[row] for row in rows])
+        readings, layers = [self.readings[row] for row in rows], [self.layers[row] for row in rows]
+        return replace(self, readings=readings, layers=layers, shown=[self.shown[row] for row in rows])
+
+    def rest(self, space: LatentSpace) -> Task:
+        """What is left for the generator to draw, where as much is shown of each photo."""
+        served, others = changes_of(space, self.constraints)
+        left = {name: one for name, one in served.items() if name not in self.shown[0]}
+        return replace(
+            self,
+            constraints=[*left.values(), *others.values()],
+            changes=wanted_changes(space, left),
+            layers=[{} for _ in self.readings],
+            laid=frozenset(),
+            shown=[frozenset[str]() for _ in self.readings],
+        )
 
 
 class Edits:
@@ -89,13 +108,18 @@ class Edits:
         begun = time.perf_counter()
         task = self.task(readings, constraints, preserve, style, identity)
         drawn = (time.perf_counter() - begun) / len(readings)
-        covered = [row for row in range(len(readings)) if task.covered(row)]
-        others = [row for row in range(len(readings)) if not task.covered(row)]
+        kinds = set(task.shown)
+        if len(kinds) > 1 and task.others:  # which may have rows
+            alone = (([one], for_rows(constraints, row, 1, self._device)) for row, one in enumerate(readings))
+            return [edit for one in alone for edit in self(*one, identity, method, preserve, style)]
         edits: dict[int, Edit] = {}
-        for rows in (covered, others):
-            if rows:
-                part = task.of(rows)
-                edits |= zip(rows, self._edits(part, self._later(part, identity, method), drawn), strict=True)
+        for shown in kinds:
+            rows = [row for row, one in enumerate(task.shown) if one == shown]
+            part = task.of(rows)
+            outcomes = self._later(part, identity, method)
+            edits |= zip(
+                rows, self._edits(part, outcomes, self._drawn(part, outcomes, identity, method), drawn), strict=True
+            )
         return [edit for _, edit in sorted(edits.items())]
 
     def task(
@@ -116,7 +140,11 @@ class Edits:
         changes = wanted_changes(self._space, served)
         layers = self._steerer.layers(readings, changes.wanted, style, identity)
         laid = frozenset(name for one in layers for name, layer in one.items() if not layer.over)
-        return Task(readings, constraints, changes, others, layers, laid, preserve, style)
+        shown = [
+            self._steerer.recoloured(reading, changes.wanted) | {name for name, one in on.items() if not one.over}
+            for reading, on in zip(readings, layers, strict=True)
+        ]
+        return Task(readings, constraints, changes, others, layers, laid, shown, preserve, style)
 
     def problem(self, task: Task) -> Problem:
         """What a task asks of latents."""
@@ -125,12 +153,19 @@ class Edits:
         shifts, present = self._steerer.shifts(task.layers, task.laid), self._steerer.present(task.readings)
         return pose(self._space, z, task.constraints, task.preserve, pictures, task.style, shifts, present)
 
-    def finished(self, task: Task, problem: Problem, step: Step, begun: float) -> list[Edit]:
-        """The edits that a task's problem, solved since `begun`, comes to."""
-        outcomes = self._outcomes(task, problem, step, begun)
-        return self._edits(task, Later(lambda: outcomes))
+    def walked(self, task: Task, problem: Problem, step: Step, identity: float, begun: float) -> Edit:
+        """The edit that the problem of a task of one photo, descended since `begun`, comes to."""
+        found: Sequence[Outcome] = self._outcomes(task, problem, step, begun)
+        outcomes = Later(lambda: found)
+        return self._edits(task, outcomes, self._drawn(task, outcomes, identity, "optimise"))[0]
 
-    def _later(self, task: Task, identity: float, method: str) -> Later[Sequence[Outcome]]:
+    def _drawn(self, task: Task, outcomes: _Outcomes, identity: float, method: str) -> _Outcomes:
+        """What the generator draws of a task, of which as much is shown of each photo."""
+        if task.covered or not task.shown[0]:
+            return outcomes
+        return self._later(task.rest(self._space), identity, method)
+
+    def _later(self, task: Task, identity: float, method: str) -> _Outcomes:
         """A task's outcomes, solved when they are asked for, in whatever mode of torch."""
 
         @torch.inference_mode(False)
@@ -154,9 +189,6 @@ class Edits:
         pictures = to_pictures(decode(step.z) if step.pictures is None else step.pictures)
         if problem.empty:  # nothing is wanted: not even a rounding may tell the edit from its reconstruction
             pictures = [reading.reconstruction for reading in task.readings]
-        under: Sequence[Image.Image | None] = [None] * len(pictures)
-        if task.laid and not task.covered(0):
-            under = to_pictures(decode(problem.without_laid(step.z)))
         after = self._space.probabilities(step.z)
         seconds = (time.perf_counter() - begun) / len(pictures)
         return [
@@ -169,17 +201,16 @@ class Edits:
                 steps=int(step.taken[row]),
                 converged=bool(step.done[row]),
                 seconds=seconds,
-                under=under[row],
             )
             for row in range(len(pictures))
         ]
 
-    def _edits(self, task: Task, outcomes: Later[Sequence[Outcome]], drawn: float = 0.0) -> list[Edit]:
-        """The edits of photos of which all or none are covered, with the seconds that each took to be drawn onto."""
+    def _edits(self, task: Task, outcomes: _Outcomes, drawings: _Outcomes, drawn: float = 0.0) -> list[Edit]:
+        """The edits of photos of which as much is shown, with the seconds that each took to be drawn onto."""
         changes, readings = dict(task.changes.wanted), task.readings
         images = None
-        if not task.covered(0):
-            images = to_tensor([one.under or one.edited for one in outcomes()], self._device)
+        if not task.covered:
+            images = to_tensor([one.edited for one in drawings()], self._device)
         begun = time.perf_counter()
         steering = self._steerer.steering(readings, changes, images, task.layers, task.others.values())
         warnings = self._warnings(task)
@@ -189,6 +220,7 @@ class Edits:
                 reading=reading,
                 changes=changes,
                 outcome=one_of(outcomes, row),
+                drawing=one_of(drawings, row),
                 beside=beside,
                 warning=warnings[row],
                 constraints=tuple(for_rows(list(task.others.values()), row, 1, self._device)),

@@ -24,7 +24,7 @@ from lc.faces.detect import detector
 from lc.faces.frames import turn_by_skin
 from lc.faces.layers import LAYERS, Overlay
 from lc.faces.steering import MARGIN
-from lc.finish import finished, without_beard, without_glasses
+from lc.finish import about_hair, finished, without_beard, without_glasses
 from lc.generator import EncodingGenerator
 from lc.later import Later
 from lc.memory import Kept
@@ -164,8 +164,9 @@ class Laid:
         for one in asked:
             some = {row: face for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
             drawn = _drawn(one.overlay, some, style)
-            if (net := self._model.finishers.get("finisher")) and (where := one.overlay.finished):
-                drawn = {row: finished(net, faces[row], x, where(faces[row])) for row, x in drawn.items()}
+            if net := self._model.finishers.get(one.overlay.finisher):
+                beside = about_hair if one.overlay.finisher == "barber" else None
+                drawn = {row: finished(net, faces[row], x, beside) for row, x in drawn.items()}
             if one.over:
                 for row, pixels in drawn.items():
                     found[row][one.name] = Layer(pixels)

@@ -91,7 +91,6 @@ class Outcome:
     steps: int
     converged: bool
     seconds: float
-    under: Image.Image | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +102,7 @@ class Edit:
         changes: what was asked for, by the attribute set's names: True, False or a probability.
         outcome: gives what became of the latent, of all photos that were edited together: solved when the first of
             them is asked for it, where `result` can do without.
+        drawing: the same of what the generator draws of the edit alone, see `covered`.
         beside: seconds per photo that this took beside `outcome`.
         upsampler: gives what is blended into a large face its resolution; None where the weights hold none.
         warning: a sentence when nearly nobody in the training data has the wanted attributes, when such a change was
@@ -116,6 +116,7 @@ class Edit:
     reading: Reading
     changes: dict[str, Strength]
     outcome: Callable[[], Outcome]
+    drawing: Callable[[], Outcome]
     beside: float
     warning: str | None
     constraints: tuple[Constraint, ...] = ()
@@ -172,15 +173,14 @@ class Edit:
 
     @property
     def drawn(self) -> Image.Image:
-        """The edited crop that the blend takes the change from, S x S, without what is laid onto the photo."""
-        outcome = self.outcome()
-        return outcome.edited if outcome.under is None else outcome.under
+        """The edited crop that the blend takes the change from, S x S, without what the photo shows without it."""
+        return self.drawing().edited
 
     @property
     def covered(self) -> bool:
-        """Whether all of the edit is laid onto the photo, and nothing that the generator draws is seen in `result`."""
-        steering = self.steering
-        return steering is not None and steering.alone and 0 < len(self.changes) == len(steering.laid)
+        """Whether nothing that the generator draws is seen in `result`: all of the edit is laid onto the photo, or is
+        another colour of what is in it."""
+        return self.steering is not None and self.steering.alone and not self.steering.shades and bool(self.changes)
 
     @property
     def result(self) -> Image.Image:

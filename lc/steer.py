@@ -29,7 +29,8 @@ __all__ = ["Steerer", "steering_of"]
 
 # Hair colours overlap. How much of its spread is left to one that is asked for, and to one that stands in for another
 # that is not wanted: in between, it would still be taken for that.
-_WANTED, _INSTEAD = 0.4, 0.15
+_WANTED, _INSTEAD = 0.1, 0.15
+_ALREADY = 0.2  # how near a probability is to what is wanted for that to be so already
 _APART = 2.0  # spreads of the next darker colour from its mean
 _UNTOLD = np.float32(4)  # of 255, of hair where neither hair nor background is found
 _BARE = 0.2  # probability of what is worn, below which nothing is
@@ -143,6 +144,19 @@ class Steerer:
                 )
         return None
 
+    def recoloured(self, reading: Reading, changes: Mapping[str, Strength]) -> frozenset[str]:
+        """The changes that are another colour of something that a photo shows, all the way, and nothing else."""
+        if self._parser is None or reading.maps is None:
+            return frozenset()
+        classes = self._parser.config.classes
+
+        def only(name: str) -> bool:
+            entry, part = self._attributes[name], self._attributes[name].recolours
+            there = part in classes and _share(reading.maps, classes.index(part)) >= _SCARCE
+            return there and entry.acts_on == (part,) and entry.colour is not None and changes[name] in (True, False)
+
+        return frozenset(name for name in changes if only(name))
+
     def _veiled(self, reading: Reading) -> bool:
         """Whether something is before the mouth."""
         assert self._parser is not None
@@ -200,7 +214,8 @@ class Steerer:
         Args:
             readings: the photos.
             changes: what was asked for.
-            pictures: the edited crops without what the layers show, (B, 3, S, S) in [0, 1]; None: the layers are all.
+            pictures: the edited crops without what the layers show, (B, 3, S, S) in [0, 1]; None: the layers and
+                other colours are all.
             layers: see `layers`.
             others: what was asked for beyond `changes`.
         """
@@ -219,7 +234,14 @@ class Steerer:
                 reading,
                 changes,
                 steering_of(
-                    self._attributes, classes, changes, (reading.maps, edited, plain), laid, parts, _nose(reading)
+                    self._attributes,
+                    classes,
+                    changes,
+                    (reading.maps, edited, plain),
+                    laid,
+                    parts,
+                    _nose(reading),
+                    pictures is None,
                 ),
             )
             for reading, edited, plain, laid in zip(readings, after, without, layers, strict=True)
@@ -227,6 +249,9 @@ class Steerer:
 
     def _of_photo(self, reading: Reading, changes: Mapping[str, Strength], found: Steering) -> Steering:
         """What steers an edit, with what only the photo says."""
+        colours = [name for name in changes if self._attributes[name].recolours]
+        if colours and all(abs(reading.attributes[name] - changes[name]) < _ALREADY for name in colours):
+            found = replace(found, colour=None)  # it has that colour, or has not, already
         # Who is shaved gets a mouth that the beard hid: what the opposite change would lay on.
         gone = [layer for name, wanted in changes.items() for layer in self._attributes[name].adds[wanted < 0.5]]
         shaved = any(self._laid.has(reading, layer) for layer in gone)
@@ -257,6 +282,7 @@ def steering_of(
     laid: Mapping[str, Layer],
     others: frozenset[str] | None = None,
     nose: tuple[float, float] | None = None,
+    covered: bool = False,
 ) -> Steering:
     """What steers one edit.
 
@@ -268,6 +294,7 @@ def steering_of(
         laid: what is laid onto the photo, by change.
         others: the parts that other constraints are of; empty where one is of all of the person; None without any.
         nose: where it is in the crop, x and y in parts of its side.
+        covered: whether what is laid on and other colours are all of the edit.
     """
     entries = [attributes[name] for name in changes]
     shown = {name for name, layer in laid.items() if not layer.over}  # by what is laid on alone
@@ -288,7 +315,7 @@ def steering_of(
     over = [entry for entry in drawn if entry.shades and changes[entry.name] is True]
     shades = over[0].part if over else None
     pixels = tuple(one.pixels for one in laid.values())
-    alone = len(changes) == len(shown) + len(over) and others is None
+    alone = covered or (len(changes) == len(shown) + len(over) and others is None)
     shapes = [entry for entry in drawn if not entry.recolours] if others is None else []
     begins = min((entry.begins for entry in shapes), default=0.0)
     before, after, without = maps

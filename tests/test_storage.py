@@ -183,7 +183,7 @@ def test_a_session_holds_no_full_size_picture(tmp_path: Path) -> None:
     small = Image.new("RGB", (64, 64))
     reading = Reading(large, [], None, Aligned(small, np.eye(2, 3), 1.0), None, lambda: small, {})  # type: ignore[arg-type]
     outcome = Outcome(small, None, {}, 0.0, None, 0, True, 0.0)  # type: ignore[arg-type]
-    edit = Edit(reading, {}, lambda: outcome, 0.0, None)
+    edit = Edit(reading, {}, lambda: outcome, lambda: outcome, 0.0, None)
     assert edit.result.size == (6000, 6000)
     gc.collect()
     assert not [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,26 @@ def test_what_is_laid_onto_a_photo_takes_two_passes_and_no_more(fast: FaceEditor
     assert passes == {"encode": 1, "parse": 1}
     assert edit.z_distance > 0
     assert passes == {"encode": 3, "parse": 1, "decode": 2}  # with the photo's reconstruction
+
+
+def test_another_colour_of_hair_takes_no_more_either(fast: FaceEditor, passes: Counter[str]) -> None:
+    reading = fast.read(ASTRONAUT)
+    blond, both = fast.edit(reading, {"Blond_Hair": True}), fast.edit(reading, {"Blond_Hair": True, "Eyeglasses": True})
+    for edit in (blond, both):
+        assert edit.covered
+        assert not np.array_equal(np.asarray(edit.result), np.asarray(reading.photo.rgb))
+    assert passes == {"encode": 1, "parse": 1}
+    assert not fast.edit(reading, {"Blond_Hair": 0.7}).covered
+    assert not fast.edit(reading, {"Blond_Hair": True, "Smiling": False}).covered
+
+
+def test_hair_that_has_no_such_colour_stays_when_that_is_taken_off(fast: FaceEditor) -> None:
+    reading = fast.read(ASTRONAUT)
+    read = {**reading.attributes, "Black_Hair": 0.05, "Brown_Hair": 0.9}
+    photo = np.asarray(reading.photo.rgb)
+    for name, changed in (("Black_Hair", False), ("Brown_Hair", True)):
+        result = fast.edit(replace(reading, attributes=read), {name: False}).result
+        assert np.array_equal(np.asarray(result), photo) != changed
 
 
 def test_a_fast_edit_takes_each_pass_once(fast: FaceEditor, passes: Counter[str]) -> None:

@@ -67,4 +67,4 @@ def refuse(folder: Path | str) -> str:
 def with_edited(edit: Edit, picture: Image.Image) -> Edit:
     """The edit, had the generator drawn this crop for it."""
     outcome = dataclasses.replace(edit.outcome(), edited=picture)
-    return dataclasses.replace(edit, outcome=lambda: outcome)
+    return dataclasses.replace(edit, outcome=lambda: outcome, drawing=lambda: outcome)

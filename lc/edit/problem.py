@@ -74,13 +74,6 @@ class Problem:
         of bool."""
         return evaluate(replace(self.attributes, margin=margin), z).met
 
-    def without_laid(self, z: Tensor) -> Tensor:
-        """Edited latents, (B, latent), less what of their move is along that of what is laid onto the photo itself."""
-        for shift in self.laid.values():
-            part = ((z - self.z) * shift).sum(1) / shift.square().sum(1).clamp_min(1e-6)
-            z = z - part.clamp_min(0)[:, None] * shift
-        return z
-
     def constraints(self, space: LatentSpace, identity: float) -> dict[str, Constraint]:
         """All that descent follows, by name: what is wanted and preserved, a realistic latent, a near one.
 

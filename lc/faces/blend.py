@@ -99,7 +99,7 @@ def paste(
     zoom = max(0.125 * SIDE, min(aligned.scale * aligned.crop.width, _FINEST)) / width
     if reconstruction is not None:
         old = np.asarray(reconstruction, dtype=np.float32)
-        if np.array_equal(new, old) and not (steering and steering.laid):
+        if np.array_equal(new, old) and not (steering and (steering.laid or (steering.alone and steering.colour))):
             return result
         reach = round((REACH if steering is None else MARGIN) * width)
         matrix[:, 2] -= reach * matrix[:, :2].sum(1)
@@ -157,9 +157,13 @@ def _layers(
     if steering is None:
         return _blended(place, finished(place, change_of(place, new, old), finish))
     reach, none = place.reach, np.zeros_like(place.canvas)
-    if steering.alone and not steering.shades:
-        return _laid_on(_Layers(none, none[..., :1], place.smooth, tint=tint_of(place.seen)), steering, place)
-    parts = steering.found(place.width, reach)
+    parts = steering.found(place.width, reach) if steering.recolours or steering.shades or not steering.alone else None
+    recoloured = None
+    if steering.recolours is not None and parts is not None:
+        recoloured = recolour(place, new, old, steering, parts)
+    if parts is None or (steering.alone and not steering.shades):
+        untouched = _Layers(none, none[..., :1], place.smooth, recoloured, tint_of(place.seen))
+        return _laid_on(untouched, steering, place)
     new = own_skin(new, old, parts.skin[reach:-reach, reach:-reach])
     change = steered(place, change_of(place, new, old), steering, parts, finish)
     shade = over = None
@@ -178,9 +182,6 @@ def _layers(
         composed = blended.added + (1 - blended.cover) * place.canvas
         lines = creased(place, composed, steering.creases, parts)
         blended = replace(blended, added=single(blended.added + lines))
-    recoloured = None
-    if steering.recolours is not None:
-        recoloured = recolour(place, new, old, steering, parts)
     return _laid_on(replace(blended, transfer=recoloured, tint=tint_of(place.seen)), steering, place)
 
 

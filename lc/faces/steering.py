@@ -99,7 +99,7 @@ class Steering:
         shades: the class that the edit lays over the face and that only darkens it; None: there is none.
         laid: what is laid onto the photo's `wide_crop`, lowest first, (W, W, 4) of any W: RGB of 0..255, and what part
             of the photo it covers; or (W, W, 7), with what is added to the photo's colours besides.
-        alone: whether what is laid on or over is all of the edit.
+        alone: whether what is laid on or over, or has another colour, is all of the edit.
     """
 
     classes: Sequence[str]

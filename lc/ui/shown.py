@@ -53,10 +53,11 @@ class Showing:
     def edited(self, session: Session, asked: float = 0) -> Shown:
         """An edit and the settings that led to it."""
         with session.now.edit.held():
-            return self._pictured(session, asked)._replace(status=self.said(session))
+            shown = self._pictured(session, asked)
+            return shown._replace(stage=self._detailed(shown, session), status=self.said(session))
 
     def answer(self, session: Session, asked: float, latest: Latest, **more: Any) -> Iterator[Shown]:
-        """As `edited`, the picture first: what is read in it comes after, where it is still on show.
+        """As `edited`, the picture first: what is read in it and how it was made come after, where it is still on show.
 
         Args:
             session: the visitor's.
@@ -66,8 +67,10 @@ class Showing:
         """
         with session.now.edit.held():
             shown = self._pictured(session, asked)
-            yield shown._replace(stage={**shown.stage, **more})
+            shown = shown._replace(stage={**shown.stage, **more})
+            yield shown
             yield Shown(status=self.said(session)) if asked >= latest.asked else Shown()
+            yield Shown(stage=self._detailed(shown, session)) if asked >= latest.asked else Shown()
 
     def said(self, session: Session) -> str:
         """The line under the stage."""
@@ -76,16 +79,20 @@ class Showing:
         return views.status(self._attributes, now, wanted, self._wishes.seen(now.edit, now.more, now.taught))
 
     def _pictured(self, session: Session, asked: float) -> Shown:
-        attributes, now = self._attributes, session.now
+        now = session.now
         more = {
             "source": session.source,
             "styles": self._wishes.editor.styles(now.edit),
             # All of the edit is drawn onto the photo, whatever the identity slider says.
             "drawn": now.edit.covered,
             "serial": time.monotonic(),
-            "details": views.details(attributes, now, changes_of(attributes, session.reading, now.boxes)),
         }
         return Shown(session=session, stage={**self._stage.view(session, asked), **more})
+
+    def _detailed(self, shown: Shown, session: Session) -> dict[str, Any]:
+        """The same view of the stage with how its edit was made: what no picture waits for."""
+        wanted = changes_of(self._attributes, session.reading, session.now.boxes)
+        return {**shown.stage, "details": views.details(self._attributes, session.now, wanted)}
 
 
 def failed(error: LatentConstraintsError) -> Shown:

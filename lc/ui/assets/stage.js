@@ -238,6 +238,8 @@ function show() {
     return;
   }
   const old = lc.state, step = "step" in view;
+  if (!step && view.details) find(".lc-details div").innerHTML = view.details;
+  if (!step && view.serial === old.serial && !old.walking) return; // the same, with details
   lc.state = step ? { ...old, ...view, walking: true } : { energies: "", ...view, walking: false };
   if (step) whole = false;
   const fresh = old.face_key !== lc.state.face_key;
@@ -254,7 +256,6 @@ function show() {
     lc.wish = wished(view);
     // A face that nobody has edited yet leaves the sliders and the method where somebody has put them.
     if (fresh && lc.touched && view.at === 0) Object.assign(lc.wish, { identity, strength, method });
-    find(".lc-details div").innerHTML = view.details;
     if (lc.touched) keep(view);
   }
   const boxes = (one) => [...(one.boxes ?? [])].sort().join() + JSON.stringify(one.more ?? {}) + (one.style ?? 0);
