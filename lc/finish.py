@@ -7,8 +7,6 @@ photo what is around that; of glasses all there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
@@ -16,14 +14,12 @@ from lc.faces.beards import Style, beard
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
 from lc.faces.filters import SIDE as FINE
-from lc.faces.heads import hair_of
 from lc.faces.masks import grown, smooth_step, soft
 from lc.upsampler import Upsampler
 
 __all__ = [
     "FINISHERS",
     "SIZE",
-    "about_hair",
     "bearded",
     "finished",
     "painted",
@@ -34,9 +30,8 @@ __all__ = [
 ]
 
 #: What the nets do: finish what is painted, and lift off glasses and beards.
-FINISHERS = ("finisher", "barber", "lifter", "shaver")
+FINISHERS = ("finisher", "lifter", "shaver")
 SIZE = 128  # pixels of the side of a crop that such nets see
-_HAIR, _ABOUT = 0.3, 15  # probability of hair, and the brush about that in whose width strands of it may lie
 _PAINTED = 0.08  # of what covers a photo from which on all of it is replaced
 _WORN = 0.3  # probability of glasses from which on they are lifted, and of eyes behind them
 _EYES = 20  # pixels of eyes below which lenses hide them: what is not seen a generator of faces draws better
@@ -59,20 +54,14 @@ def painted(rgb: Floats, layer: Floats) -> tuple[Floats, Floats]:
     return with_layer(rgb, layer[..., :4]), np.maximum(cover, soft(grown(cover > _PAINTED, 3), 1.0)).clip(0, 1)
 
 
-def about_hair(face: Face) -> Floats:
-    """Where a photo may show hair, or is seen between it, (S, S) in [0, 1]."""
-    return np.asarray(soft(grown(hair_of(face) > _HAIR, _ABOUT), 1.5).clip(0, 1), dtype=np.float32)
-
-
-def finished(net: Upsampler, face: Face, layer: Floats, beside: Callable[[Face], Floats] | None = None) -> Floats:
+def finished(net: Upsampler, face: Face, layer: Floats, where: Floats) -> Floats:
     """A layer as photos show such a thing, within the crop.
 
     Args:
         net: see above.
         face: a photo's wide crop.
         layer: (W, W, 4), what is painted onto it, see `painted`.
-        beside: for a net that sees what is painted, what it looks over besides, (S, S) in [0, 1]; None: it sees half
-            its resolution, and looks over nothing else.
+        where: (S, S) in [0, 1], how far that is finished.
 
     Returns:
         (W, W, 7): besides, what is added to the colours. The layer itself where the crop is of another resolution.
@@ -82,12 +71,9 @@ def finished(net: Upsampler, face: Face, layer: Floats, beside: Callable[[Face],
         return layer
     box = (slice((side - SIZE) // 2, (side + SIZE) // 2),) * 2
     picture, missing = painted(face.rgb, layer)
-    if beside is not None:
-        missing = np.maximum(missing, beside(face))
-    seen = face.rgb if beside is None else picture
-    found = net.completed(picture[box], seen[box], missing[box], hidden=beside is None)
+    found = net.completed(picture[box], face.rgb[box], missing[box])
     line = (SIZE / 2 - np.abs(np.arange(SIZE) + 0.5 - SIZE / 2)).astype(np.float32)
-    within = missing[box] * smooth_step(np.minimum(line, line[:, None]), *_WITHIN)
+    within = (where * missing)[box] * smooth_step(np.minimum(line, line[:, None]), *_WITHIN)
     added = np.zeros((side, side, 3), np.float32)
     added[box] = within[..., None] * (found - picture[box])
     if len(layer) != side:

@@ -24,12 +24,12 @@ from lc.faces.detect import detector
 from lc.faces.frames import turn_by_skin
 from lc.faces.layers import LAYERS, Overlay
 from lc.faces.steering import MARGIN
-from lc.finish import about_hair, finished, without_beard, without_glasses
+from lc.finish import finished, without_beard, without_glasses
 from lc.generator import EncodingGenerator
 from lc.later import Later
 from lc.memory import Kept
 from lc.model import Model
-from lc.redrawn import redrawn
+from lc.redrawn import cleared, redrawn
 from lc.regions import REGIONS, RegionVAE
 from lc.results import Reading
 from lc.threads import each
@@ -164,9 +164,10 @@ class Laid:
         for one in asked:
             some = {row: face for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
             drawn = _drawn(one.overlay, some, style)
-            if net := self._model.finishers.get(one.overlay.finisher):
-                beside = about_hair if one.overlay.finisher == "barber" else None
-                drawn = {row: finished(net, faces[row], x, beside) for row, x in drawn.items()}
+            if (net := self._model.finishers.get("finisher")) and (where := one.overlay.finished):
+                drawn = {row: finished(net, faces[row], x, where(faces[row])) for row, x in drawn.items()}
+            if about := self._model.regions.get(one.overlay.clears):
+                drawn = {row: cleared(about, faces[row], x) for row, x in drawn.items()}
             if one.over:
                 for row, pixels in drawn.items():
                     found[row][one.name] = Layer(pixels)

@@ -11,13 +11,19 @@ import torch
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
 from lc.faces.filters import SIDE, blurred
+from lc.faces.heads import hair_of
+from lc.faces.masks import grown, soft
+from lc.finish import with_layer
 from lc.regions import CROP, PATCH, REGIONS, RegionVAE, hidden
 
-__all__ = ["middle_of", "redrawn"]
+__all__ = ["cleared", "middle_of", "redrawn"]
 
 _LEAST = 0.004  # share of the crop below which something is before a mouth, or it is seen from the side
 _NEAR = 0.2  # parts of the crop's side from where mouths are, beyond which it is a shirt
 _INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
+# Probability of hair, or of glasses, from which on there may be some; in pixels, the brush about hair in whose width
+# strands lie, and how softly that ends.
+_STRANDS, _ABOUT, _SOFT = 0.2, 17, 2.0
 _ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
 
 
@@ -42,6 +48,52 @@ def middle_of(face: Face, region: str) -> tuple[float, float] | None:
     return float(x) + 0.5, float(y) + 0.5
 
 
+def _patch_of(face: Face, region: str) -> tuple[slice, slice] | None:
+    """Where a region's patch is; None where it is not seen, or not at that resolution."""
+    side, middle = len(face.rgb), middle_of(face, region)
+    if middle is None or round(side * face.inner) != CROP:
+        return None
+    down, right = (int(np.clip(round(place - PATCH / 2), 0, side - PATCH)) for place in middle[::-1])
+    return slice(down, down + PATCH), slice(right, right + PATCH)
+
+
+def _inside(region: str) -> Floats:
+    """How much of what is drawn is taken, (64, 64) in [0, 1]: less next to what was seen."""
+    return blurred(hidden(1, region, _INSIDE)[0, 0].numpy(), _FADED)
+
+
+@torch.inference_mode()
+def cleared(net: RegionVAE, face: Face, layer: Floats) -> Floats:
+    """A bald head without what strands of hair have left on the eyes and brows that stay.
+
+    A code of some numbers has no room for strands: from it, and from a forehead that has none, a region is drawn
+    without them. Elsewhere, and on glasses, the photo stays.
+
+    Args:
+        net: the region's.
+        face: a photo's wide crop, in its hair.
+        layer: (S, S, 4 or 7), see `lc.finish`: what is laid onto it.
+
+    Returns:
+        (S, S, 7): the same with more that is added to the colours; as it is where the region is not seen, or hair is
+        not near.
+    """
+    box = _patch_of(face, net.config.region)
+    if box is None or layer.shape[:2] != face.rgb.shape[:2]:
+        return layer
+    strands = grown(hair_of(face) > _STRANDS, _ABOUT) & ~grown(face.maps["glasses"] > _STRANDS, 3)
+    where = (_inside(net.config.region) * soft(strands, _SOFT)[box])[..., None]
+    if not where.any():
+        return layer
+    bald, region = with_layer(face.rgb, layer)[box], net.config.region
+    patch = torch.from_numpy(bald).permute(2, 0, 1)[None].to(net.critics.device) / 255
+    drawn = 255 * net.draw(patch, hidden(1, region).to(patch), net.encode(patch).mean)[0].permute(1, 2, 0).cpu().numpy()
+    result = np.zeros((*face.rgb.shape[:2], 7), np.float32)
+    result[..., : layer.shape[2]] = layer
+    result[box][..., 4:] += where * (drawn - bald)
+    return result
+
+
 @torch.inference_mode()
 def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) -> Floats | None:
     """A region of a face as it would be with some attributes, or without them.
@@ -55,12 +107,9 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
         (S, S, 7): RGB of 0..255, how much of it covers the photo, in [0, 1], and what is added to the photo's colours
         elsewhere: nothing, where it is so already. None where it is not seen, or not at that resolution.
     """
-    side = len(face.rgb)
-    middle = middle_of(face, net.config.region)
-    if middle is None or round(side * face.inner) != CROP:
+    side, box = len(face.rgb), _patch_of(face, net.config.region)
+    if box is None:
         return None
-    corner = [int(np.clip(round(place - PATCH / 2), 0, side - PATCH)) for place in middle[::-1]]
-    box = tuple(slice(start, start + PATCH) for start in corner)
     device = net.critics.device
     patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
     codes, missing = net.encode(patch).mean, hidden(1, net.config.region).to(device)
@@ -73,7 +122,6 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
     if np.abs(new - old).max() < _ALIKE:
         return layer
     kept, replaced = (one[..., None] for one in masks_of(new, old, side * face.inner / SIDE))
-    # Next to what was seen, what is drawn is the photo's more than the code's.
-    inside = blurred(hidden(1, net.config.region, _INSIDE)[0, 0].numpy(), _FADED)[..., None]
+    inside = _inside(net.config.region)[..., None]
     layer[box] = np.concatenate([new, inside * replaced, inside * (kept - replaced) * (new - old)], 2)
     return layer

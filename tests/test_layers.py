@@ -69,6 +69,23 @@ def test_hair_that_hid_ears_and_neck_leaves_some() -> None:
     assert own[46:58, 19:22, 3].max() < 0.5  # ears that are seen are the photo's
 
 
+def test_what_hangs_in_hair_or_down_from_it_goes_as_well() -> None:
+    person = face(150, hair=(6, 4, 90, 74), skin=(28, 34, 68, 84), brows=(32, 38, 64, 40), eyes=(34, 44, 40, 47))
+    taken_for_glasses, earring, curl = (slice(46, 50), slice(82, 87)), (slice(60, 65), slice(76, 81)), (74, 92, 78, 81)
+    for where, name in ((taken_for_glasses, "glasses"), (earring, "cloth")):
+        for kind, values in person.maps.items():
+            values[where] = kind == name
+        person.rgb[where] = 250
+    top, bottom, left, right = curl
+    thin = slice(top, bottom), slice(left, right)
+    person.rgb[thin], person.maps["hair"][thin], person.maps["background"][thin] = 30, 0.4, 0.6
+    layer = scalp(person)
+    assert layer is not None
+    after = person.rgb + layer[..., 3:] * (layer[..., :3] - person.rgb)
+    for where in (taken_for_glasses, earring, thin):
+        assert np.abs(after[where] - 128).mean() < 40  # there may be an ear, and there was 98 or 122
+
+
 def test_where_no_face_is_found_none_is_made_bald() -> None:
     assert scalp(face(150, hair=(4, 4, 92, 60))) is None
 

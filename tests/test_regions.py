@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lc.editor import FaceEditor
 from lc.faces.composites import Face, Floats
 from lc.parser import CLASSES
-from lc.redrawn import middle_of, redrawn
+from lc.redrawn import cleared, middle_of, redrawn
 from lc.regions import PATCH, REGIONS, RegionConfig, RegionVAE, hidden
 from train.attributes import ATTRIBUTES
 from train.regions import accuracy, fitted, middles, patches
@@ -205,3 +205,19 @@ def test_what_nets_draw_is_no_part_of_what_a_hat_stands_for(editor: FaceEditor) 
         for changes in ({"Eyeglasses": True}, {"Eyeglasses": True, "Smiling": False})
     ]
     assert (shifts[0] - shifts[1]).norm() < 0.3 * shifts[0].norm()
+
+
+def test_where_hair_lay_over_eyes_they_are_drawn_anew_and_nowhere_else() -> None:
+    onto, net = person(), small("Smiling", region="eyes")
+    hair = np.zeros(onto.rgb.shape[:2], np.float32)
+    hair[60:90, 60:90] = 1
+    bald = np.zeros((*hair.shape, 4), np.float32)
+    bald[:86, :, 3], bald[:86, :, :3] = 1, 150
+    in_hair = replace(onto, maps={**onto.maps, "hair": hair})
+    change = np.abs(laid_on(onto, cleared(net, in_hair, bald)) - laid_on(onto, np.pad(bald, [(0, 0)] * 2 + [(0, 3)])))
+    assert change[76:88, 72:88].max() > 1
+    assert not change[:, 108:].any()
+    assert not change[112:].any()
+    in_glasses = replace(in_hair, maps={**in_hair.maps, "glasses": np.ones_like(hair)})
+    for face in (onto, in_glasses, replace(in_hair, inner=0.5)):
+        assert cleared(net, face, bald) is bald

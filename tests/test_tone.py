@@ -52,6 +52,15 @@ def test_dark_hair_becomes_blond_and_keeps_the_order_of_its_strands() -> None:
     assert after[..., 0].std() > before[..., 0].std()  # blond hair has more contrast than black
 
 
+def test_light_hair_gets_lighter_to_be_seen_as_blond_and_no_white() -> None:
+    everywhere, none = np.ones((32, 32), np.float32), strands(50, 3)
+    for light, wanted in ((20, 36), (45, 61), (64, 68), (80, 71)):
+        found = transfer(strands(light, 3), none, none, everywhere, BLOND)
+        assert found.target[0] == pytest.approx(wanted, abs=3)
+        nearest = BLOND.nearest(found.source.tolist())
+        assert np.allclose(found.target / found.target[0], np.array(nearest) / nearest[0], atol=1e-3)
+
+
 def test_without_a_known_colour_the_shift_is_the_models() -> None:
     photo = strands(30, 3, seed=1)
     found = transfer(photo, strands(60, 3), strands(20, 3), np.ones((32, 32), np.float32), None)

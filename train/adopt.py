@@ -43,7 +43,6 @@ class AdoptConfig:
     regions: tuple[Path, ...] = ()
     """Folders that `train.regions` wrote."""
     finisher: Path | None = None
-    barber: Path | None = None
     lifter: Path | None = None
     shaver: Path | None = None
     """Folders that `train.finish` wrote."""

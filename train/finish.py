@@ -2,7 +2,6 @@
 what lifts glasses off, see `lc.finish`.
 
     python -m train.finish --weights weights/celeba-64 --celeba data/celebahq --vgg cache/perceptual --out runs/finisher
-    python -m train.finish --what hair --vgg cache/perceptual --out runs/barber
     python -m train.finish --what glasses --alike 0 --vgg cache/perceptual --out runs/lifter
     python -m train.finish --what beards --alike 0 --vgg cache/perceptual --out runs/shaver
 
@@ -29,7 +28,7 @@ from lc.weights import load_parser, load_upsampler, save_upsampler
 from train.data import DataError, load_training
 from train.engine import parse, program, save_grid
 from train.loop import Stage, cosine, follow, train
-from train.painter import HELD_OUT, Painter, Pictures, drawn, without_beards, without_glasses, without_hair
+from train.painter import HELD_OUT, Painter, Pictures, drawn, without_beards, without_glasses
 from train.perceptual import Perceptual
 from train.sharpness import PARTS, CriticTask, DecoderTask, PatchCritic, SharpnessTraining, View, augmented
 from train.upsampler import Completed, shrunk
@@ -37,7 +36,6 @@ from train.upsampler import Completed, shrunk
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_COLUMNS = ("photos", "painted", "wanted", "missing", "asked")  # of `Pictures`
 MARGIN = 8  # pixels around crops, on every side
 
 
@@ -49,12 +47,10 @@ class FinishTraining(SharpnessTraining):
     weights: Path = Path("weights/celeba-64")
     """Weights folder with a parser and an upsampler, which this begins with."""
     out: Path = Path("runs/finisher")
-    what: Literal["painted", "hair", "glasses", "beards"] = "painted"
-    """Painted beards are to be finished; or hair, glasses or beards are to be taken off."""
-    bald: int = 1_200
+    what: Literal["painted", "glasses", "beards"] = "painted"
+    """What is painted is to be finished, or glasses or beards are to be lifted off."""
+    bald: int = 1_800
     """Pictures of bald people in wigs."""
-    short: int = 5_000
-    """Photos looked at for people with short hair to put into wigs."""
     bearded: int = 4_000
     """Pictures of people with a beard over which one is painted, before those whose own is a shade are left out."""
     glasses: int = 4_000
@@ -127,7 +123,7 @@ class Finishing(Stage[FinishTraining]):
                 if finisher is None:
                     raise DataError(f"Beards are painted and finished first: {config.weights} has no finisher.")
                 return without_beards(painter, crops.labels, config, finisher)
-            make = {"painted": drawn, "hair": without_hair, "glasses": without_glasses}[config.what]
+            make = drawn if config.what == "painted" else without_glasses
             return make(painter, crops.labels, config)
 
     @property
@@ -136,28 +132,25 @@ class Finishing(Stage[FinishTraining]):
         return self.config.what == "painted"
 
     def batch(self, pictures: Pictures, chance: torch.Generator) -> list[Tensor]:
-        """Crops of photos, of what is painted, and of what they should become, (B, 3, S, S) in [0, 1]; what is
-        replaced, and what is asked about, (B, 1, S, S)."""
+        """Crops of photos, of what is painted, and of what that should become, (B, 3, S, S) in [0, 1], and what is
+        replaced, (B, 1, S, S)."""
         config = self.config
         rows = torch.randint(len(pictures), (config.batch,), generator=chance).numpy()
         down, right = (2 * torch.randint(0, MARGIN + 1, (2,), generator=chance)).tolist()
-        some = [getattr(pictures, name)[rows] for name in _COLUMNS]
+        some = [getattr(pictures, name)[rows] for name in ("photos", "painted", "wanted", "missing")]
         stacked = torch.from_numpy(np.concatenate([one.reshape(*one.shape[:3], -1) for one in some], 3))
         x = stacked[:, down : down + SIZE, right : right + SIZE].permute(0, 3, 1, 2).float() / 255
         if torch.rand(1, generator=chance) < 0.5:
             x = x.flip(3)
         light = 1 + config.colour * (2 * torch.rand(config.batch, 1, 1, 1, generator=chance) - 1)
         x[:, :9] = (x[:, :9] * light).clamp(0, 1)
-        photos, made, wanted, missing, asked = x.to(self.device, memory_format=torch.channels_last).split(
-            [3, 3, 3, 1, 1], 1
-        )
-        return [photos, made, photos + asked * (wanted - photos), missing, asked]
+        return [one.to(self.device, memory_format=torch.channels_last) for one in x.split([3, 3, 3, 1], 1)]
 
     def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
         sides = [self.batch(pictures, chance) for pictures in (self.known, self.others)]
-        photos, made, _, missing, asked = (torch.cat(pair) for pair in zip(*sides, strict=True))
+        photos, made, _, missing = (torch.cat(pair) for pair in zip(*sides, strict=True))
         wanted, drawn, view = sides[0][2], sides[1][1], View(SIZE, chance)
-        inputs = shrunk(made, SIZE // 2), photos, missing, asked
+        inputs = shrunk(made, SIZE // 2), photos, missing
         with self.engine.autocast(), torch.no_grad():
             pictures = self.completed(inputs)
             # What is to look like a photo is held against bald heads and beards, and against the others' own photos.
@@ -171,12 +164,13 @@ class Finishing(Stage[FinishTraining]):
         edge = slice(MARGIN, MARGIN + SIZE)
         net, found = self.averaged("finisher"), []
         for pictures in (self.held_out, self.others[:: max(1, len(self.others) // (2 * HELD_OUT))]):
-            photos, made, wanted, missing, asked = (
-                torch.from_numpy(one.reshape(*one.shape[:3], -1)[:, edge, edge]).permute(0, 3, 1, 2).float() / 255
-                for one in (getattr(pictures, name) for name in _COLUMNS)
+            photos, made, wanted = (
+                torch.from_numpy(one[:, edge, edge]).permute(0, 3, 1, 2).float() / 255
+                for one in (pictures.photos, pictures.painted, pictures.wanted)
             )
+            missing = torch.from_numpy(pictures.missing[:, None, edge, edge]).float() / 255
             done_so = Completed(net, hidden=self.hidden)((shrunk(made, SIZE // 2), photos, missing))
-            found.append((photos, made, done_so, wanted, asked))
+            found.append((photos, made, done_so, wanted, missing))
         (_, made, finished, wanted, missing), _ = found
         rows = [one[:24] for side in found for one in side[:4]]
         save_grid(torch.cat(rows), self.config.out / "finished.png", columns=24)
@@ -187,7 +181,7 @@ class Finishing(Stage[FinishTraining]):
         return {"painted_psnr": before, "finished_psnr": after}
 
     def finish(self) -> str:
-        name = {"painted": "finisher", "hair": "barber", "glasses": "lifter", "beards": "shaver"}[self.config.what]
+        name = {"painted": "finisher", "glasses": "lifter", "beards": "shaver"}[self.config.what]
         save_upsampler(self.config.out / "weights", self.averaged("finisher"), name)
         found = self.measure(self.steps)
         return f"held-out {found['finished_psnr']:.2f} dB where what is painted has {found['painted_psnr']:.2f}"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +16,9 @@ from lc.faces.beards import STUBBLE, STYLES, beard
 from lc.faces.composites import Face, Floats, glasses
 from lc.faces.frames import STYLES as STYLES_OF_FRAMES
 from lc.faces.frames import frames
-from lc.faces.heads import EYES
-from lc.faces.masks import grown, soft
+from lc.faces.masks import soft
 from lc.faces.scalps import scalp
-from lc.finish import SIZE, about_hair, bearded, finished, painted, with_layer, worn
+from lc.finish import SIZE, bearded, finished, painted, with_layer, worn
 from train.attributes import ATTRIBUTES
 from train.data import DataError
 
@@ -29,12 +27,10 @@ if TYPE_CHECKING:
     from lc.upsampler import Upsampler
     from train.finish import FinishTraining
 
-__all__ = ["HELD_OUT", "Painter", "Pictures", "drawn", "without_beards", "without_glasses", "without_hair"]
+__all__ = ["HELD_OUT", "Painter", "Pictures", "drawn", "without_beards", "without_glasses"]
 
 _HAIRY, _HATLESS = 0.1, 0.01  # shares of a crop that are hair, and a hat: from and below which it may be a wig
 _BEARDS = (*STYLES, STUBBLE)
-_OWN = 0.2  # probability of a person's own hair, which no photo shows without it
-_LOW = 0.003  # share of a crop that is hair below the eyes, up to which it is short
 _BARE = 0.05  # share of a crop that is hair, below which a head is bald
 _AS_DARK = 0.5  # of how much darker than skin a painted beard is, from which on a photo's is one
 _SPECKS, _SEEN = 10, 0.004  # pixels of glasses that are none, and the share of a crop from which on some are seen
@@ -43,31 +39,23 @@ _TRIES = 60  # photos that are looked at for one
 HELD_OUT = 12  # people of either kind who are looked at along the way
 
 
-class _Painted(NamedTuple):
-    """One of `Pictures`, in 0..255 and in [0, 1]."""
-
-    photo: Floats
-    painted: Floats
-    wanted: Floats
-    missing: Floats
-    asked: Floats
+_Painted: TypeAlias = tuple[Floats, Floats, Floats, Floats]
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """Photos, the same with layers on them, and the photos that those should become, (N, S, S, 3) uint8; how much of
-    each pixel is replaced, and of how much of that the photo says what it should become, (N, S, S) uint8."""
+    each pixel is replaced, (N, S, S) uint8."""
 
     photos: npt.NDArray[np.uint8]
     painted: npt.NDArray[np.uint8]
     wanted: npt.NDArray[np.uint8]
     missing: npt.NDArray[np.uint8]
-    asked: npt.NDArray[np.uint8]
 
     @classmethod
     def of(cls, made: Sequence[_Painted]) -> Pictures:
         """From pictures in 0..255 and masks in [0, 1]."""
-        scales = (1, 1, 1, 255, 255)
+        scales = (1, 1, 1, 255)
         columns = zip(*made, strict=True)
         levels = (
             np.stack([(scale * one).round().clip(0, 255).astype(np.uint8) for one in column])
@@ -79,7 +67,7 @@ class Pictures:
         return len(self.photos)
 
     def __getitem__(self, rows: slice) -> Pictures:
-        return Pictures(*(getattr(self, one.name)[rows] for one in fields(self)))
+        return Pictures(self.photos[rows], self.painted[rows], self.wanted[rows], self.missing[rows])
 
 
 class Painter:
@@ -122,33 +110,17 @@ class Painter:
         face = self.face(self.photo(row))
         return bool(face.sure("hair", "hat").mean() < _BARE)
 
-    def short(self, row: int) -> bool:
-        """Whether a head's hair, if it has any, ends above its eyes."""
-        face = self.face(self.photo(row))
-        return bool(face.sure("hair", "hat")[face.row(EYES) :].mean() < _LOW and face.sure("hat").mean() < _HATLESS)
-
     def bald(self, row: int, wig: tuple[Floats, Floats]) -> _Painted | None:
-        """A person in another's hair, painted bald: to become that person again, where they have no hair."""
+        """A bald person in another's hair, painted bald again: photo, painted, what it should become, where."""
         wanted = self.photo(row)
         rgb, hair = wig
-        in_wig = np.asarray(wanted + hair[..., None] * (rgb - wanted), dtype=np.float32)
-        made = self._shorn(self.face(in_wig), wanted)
-        if made is None:
-            return None
-        own = soft(grown(self.face(wanted).maps["hair"] > _OWN, 7), 1.0).clip(0, 1)
-        return made._replace(asked=made.missing * (1 - own))
+        in_wig = wanted + hair[..., None] * (rgb - wanted)
+        return _with(self.face(np.asarray(in_wig, dtype=np.float32)), wanted, scalp)
 
     def made_bald(self, row: int) -> _Painted | None:
         """A person painted bald."""
         rgb = self.photo(row)
-        return self._shorn(self.face(rgb), rgb)
-
-    def _shorn(self, face: Face, wanted: Floats) -> _Painted | None:
-        made = _with(face, wanted, scalp)
-        if made is None:
-            return None
-        missing = np.maximum(made.missing, about_hair(face))
-        return made._replace(photo=made.painted, missing=missing, asked=missing)
+        return _with(self.face(rgb), rgb, scalp)
 
     def in_glasses(self, row: int, style: int, donor: int | None = None) -> _Painted | None:
         """A person with drawn glasses, or another's: to become the person again where those are found."""
@@ -172,14 +144,14 @@ class Painter:
             layer = beard(face, _BEARDS[style])
             if layer is None:
                 return None
-            put = with_layer(rgb, finished(finisher, face, layer))
-        return _Painted(put, put, rgb, there, there) if there.any() else None
+            put = with_layer(rgb, finished(finisher, face, layer, np.ones_like(there)))
+        return (put, put, rgb, there) if there.any() else None
 
     def as_he_is(self, row: int) -> _Painted | None:
         """A person with a beard."""
         rgb = self.photo(row)
         there = bearded(self.face(rgb))
-        return _Painted(rgb, rgb, rgb, there, there) if there.any() else None
+        return (rgb, rgb, rgb, there) if there.any() else None
 
     def wearer(self, row: int) -> _Painted | None:
         """A person who wears glasses."""
@@ -187,7 +159,7 @@ class Painter:
 
     def _wearing(self, rgb: Floats, wanted: Floats) -> _Painted | None:
         there = worn(self.face(rgb))
-        return _Painted(rgb, rgb, wanted, there, there) if there.mean() > _SEEN else None
+        return (rgb, rgb, wanted, there) if there.mean() > _SEEN else None
 
     def bearded(self, row: int, style: int) -> _Painted | None:
         """A person with a beard painted on."""
@@ -199,7 +171,7 @@ class Painter:
         made = self.bearded(row, style)
         if made is None:
             return None
-        photo, picture, missing = made.photo, made.painted, made.missing
+        photo, picture, _, missing = made
         skin = float(np.median(photo[self.face(photo).sure("skin")].mean(1)))
         light, wanted = (float((missing * one.mean(2)).sum() / missing.sum()) for one in (photo, picture))
         return made if skin - light > _AS_DARK * (skin - wanted) else None
@@ -210,7 +182,7 @@ def _with(face: Face, wanted: Floats, make: Callable[[Face], Floats | None]) -> 
     if layer is None:
         return None
     picture, missing = painted(face.rgb, layer)
-    return _Painted(face.rgb, picture, wanted, missing, missing)
+    return face.rgb, picture, wanted, missing
 
 
 def _made(people: str, rows: Sequence[int], count: int, paint: Callable[[int], _Painted | None]) -> list[_Painted]:
@@ -222,37 +194,28 @@ def _made(people: str, rows: Sequence[int], count: int, paint: Callable[[int], _
     return found
 
 
-def without_hair(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pictures, Pictures, Pictures]:
+def drawn(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pictures, Pictures, Pictures]:
     """Pictures whose photos are known, of people held out and of others; and pictures that no photo is known of."""
     chance = np.random.default_rng(config.seed)
-    bald = labels[:, ATTRIBUTES.index("Bald")].numpy() > 0.5
-    people, hairy = (chance.permutation(np.flatnonzero(which)).tolist() for which in (bald, ~bald))
+    bald, shaven = (labels[:, ATTRIBUTES.index(name)].numpy() > 0.5 for name in ("Bald", "No_Beard"))
+    kinds = {"bald": bald, "hairy": ~bald, "bearded": ~shaven, "shaven": shaven & ~bald}
+    rows = {name: chance.permutation(np.flatnonzero(which)).tolist() for name, which in kinds.items()}
 
     def wigged(row: int) -> _Painted | None:
-        return painter.bald(row, painter.wig(hairy, chance))
-
-    bare = [row for row in people if painter.bare(row)]
-    held_out = _made("a bald head", bare[:HELD_OUT], HELD_OUT, wigged)
-    known = _made("a bald head", bare[HELD_OUT:] or bare, config.bald, wigged)
-    short = _made("short hair", hairy, config.short, lambda row: wigged(row) if painter.short(row) else None)
-    long = (row for row in hairy[::-1] if not painter.short(row))
-    others = _made("hair", [*islice(long, config.others)], config.others, painter.made_bald)
-    known += short[HELD_OUT:]
-    return Pictures.of(held_out + short[:HELD_OUT]), Pictures.of(known), Pictures.of(others)
-
-
-def drawn(painter: Painter, labels: Tensor, config: FinishTraining) -> tuple[Pictures, Pictures, Pictures]:
-    """As `without_hair`, of people with beards."""
-    chance = np.random.default_rng(config.seed)
-    shaven = labels[:, ATTRIBUTES.index("No_Beard")].numpy() > 0.5
-    without, with_ = (chance.permutation(np.flatnonzero(which)).tolist() for which in (shaven, ~shaven))
+        return painter.bald(row, painter.wig(rows["hairy"], chance))
 
     def style() -> int:
         return int(chance.integers(len(_BEARDS)))
 
-    beards = _made("a beard", with_, config.bearded, lambda row: painter.as_bearded(row, style()))
-    held_out, known = beards[: 2 * HELD_OUT], beards[2 * HELD_OUT :] or beards
-    others = _made("no beard", without, config.others, lambda row: painter.bearded(row, style()))
+    bare = [row for row in rows["bald"] if painter.bare(row)]
+    beards = _made("a beard", rows["bearded"], config.bearded, lambda row: painter.as_bearded(row, style()))
+    held_out = _made("a bald head", bare[:HELD_OUT], HELD_OUT, wigged) + beards[:HELD_OUT]
+    known = _made("a bald head", bare[HELD_OUT:] or bare, config.bald, wigged)
+    # As many of both: what is painted more often than photos show it is told by that.
+    beards = beards[HELD_OUT:] or beards
+    known += [beards[row % len(beards)] for row in range(len(known))]
+    others = _made("hair", rows["hairy"], config.others, painter.made_bald)
+    others += _made("no beard", rows["shaven"], config.others, lambda row: painter.bearded(row, style()))
     return Pictures.of(held_out), Pictures.of(known), Pictures.of(others)
 
 

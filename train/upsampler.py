@@ -133,12 +133,10 @@ class Completed(nn.Module):
         super().__init__()
         self.net, self.hidden = net, hidden
 
-    def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """What goes in, (B, 3, S, S), photos, (B, 3, 2S, 2S), and where, (B, 1, 2S, 2S) -> (B, 3, 2S, 2S). A fourth of
-        the inputs says where it is put into the photos, if not wherever the net may replace something."""
-        small, photos, missing, *put = inputs
-        where = put[0] if put else missing
-        return photos + where * (self.net(small, surroundings(photos, missing, hidden=self.hidden)) - photos)
+    def forward(self, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """What goes in, (B, 3, S, S), photos, (B, 3, 2S, 2S), and where, (B, 1, 2S, 2S) -> (B, 3, 2S, 2S)."""
+        small, photos, missing = inputs
+        return photos + missing * (self.net(small, surroundings(photos, missing, hidden=self.hidden)) - photos)
 
 
 class Upsampling(Stage[UpsamplerTraining]):

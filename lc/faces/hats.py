@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
 from lc.faces.frames import over, photo_light
-from lc.faces.heads import UPRIGHT, Head, between, face_of, hair_of, head_of, unsure, with_strands
+from lc.faces.heads import UPRIGHT, Head, between, face_of, head_of, unsure, with_strands
 from lc.faces.masks import grown, smooth_step, soft
 
 __all__ = ["COLOURS", "beanie"]
@@ -120,7 +120,7 @@ def _bared(onto: Face, head: Head) -> Floats:
     side = len(onto.rgb)
     down, along = np.mgrid[:side, :side].astype(np.float32)
     aside, up = np.abs(along - head.x) / (_WIDE * head.width), (head.y - down) / (_HIGH * head.crown)
-    hair = grown(with_strands(hair_of(onto)), 5)
+    hair = grown(with_strands(onto), 5)
     # Hair beside it falls outwards from its edge, in locks; over that there is none.
     depth = _BROW - _EAR - up
     fall = 1 + _FALL[0] * np.sqrt(depth.clip(0)) + _FALL[1] * depth + _LOCKS * _noise(side)

@@ -23,6 +23,12 @@ _LEAST = 0.2  # of a chin below the eyes, however little of a face is found
 _CROWN = (0.38, 0.46)  # how far above the eyes it ends
 _STRAND, HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
 _STRANDS = 15  # width of the brush about sure hair that finds its strands: further off, leaves look like them
+_CURL, _CURLS = (
+    0.12,
+    51,
+)  # probability of hair and width of the brush in which what hangs together with sure hair is hair
+_BESIDE_CURLS = 0.2  # probability of anything else of a person from which on none is taken for a curl
+_THIN = 7  # pixels that a curl is not as wide as
 _EDGE = 11  # width of the brush about sure hair that finds its edge
 _BESIDE, _BEHIND = (
     (0.85, 0.99),
@@ -61,9 +67,17 @@ def hair_of(onto: Face) -> Floats:
     return np.asarray(onto.maps["hair"] + onto.maps["hat"] + glasses, dtype=np.float32)
 
 
-def with_strands(hair: Floats) -> Mask:
-    """Where hair is, by its probabilities, and strands of it, (S, S)."""
-    return np.asarray((hair > _STRAND) & grown(hair > HAIR, _STRANDS))
+def with_strands(onto: Face) -> Mask:
+    """Where hair is, and strands of it, (S, S)."""
+    hair = hair_of(onto)
+    sure = hair > HAIR
+    near = (hair > _STRAND) & grown(sure, _STRANDS)
+    # A curl that hangs together with hair goes further, before what is behind a head.
+    _, labels = cv2.connectedComponents(np.asarray((hair > _CURL) | near, np.uint8))
+    curls = np.isin(labels, np.unique(labels[sure])) & (labels > 0) & grown(sure, _CURLS)
+    curls = curls & (onto.maps["cloth"] + onto.maps["skin"] < _BESIDE_CURLS)
+    broad = cv2.morphologyEx(np.asarray(curls & ~near, np.uint8), cv2.MORPH_OPEN, np.ones((_THIN, _THIN), np.uint8))
+    return np.asarray(near | (curls & ~grown(broad > 0, 3)))
 
 
 def unsure(onto: Face) -> Floats:

@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from lc.faces import beards
 from lc.faces.beards import beard
 from lc.faces.composites import Face, Floats
 from lc.faces.frames import STYLES, frames
 from lc.faces.hats import COLOURS, beanie
+from lc.faces.heads import face_of, head_of
+from lc.faces.masks import smooth_step
 from lc.faces.scalps import scalp
 from lc.faces.wrinkles import wrinkles
 
 __all__ = ["LAYERS", "Overlay"]
+
+_RIM = 8.0  # pixels over which a finished head gives way to its painted rim
 
 
 @dataclass(frozen=True)
@@ -27,22 +33,34 @@ class Overlay:
     Attributes:
         make: a face and a style, counted from 0 and going round -> (S, S, 4), or None where it cannot be laid on.
         styles: how many there are.
-        finisher: the net of `lc.finish` that finishes what is painted, where there is one; empty: none does.
+        finished: where what is painted is finished by a net, where there is one, (S, S) in [0, 1], see `lc.finish`.
+        clears: the region of `lc.regions` that hair has lain over where it comes to nothing, see `lc.redrawn.cleared`.
         like: a layer of which it is a weaker form: whoever has that, or is asked about it, gets none of this.
     """
 
     make: Callable[[Face, int], Floats | None]
     styles: int = 1
-    finisher: str = ""
+    finished: Callable[[Face], Floats] | None = None
+    clears: str = ""
     like: str = ""
+
+
+def _on_the_head(onto: Face) -> Floats:
+    """Not behind it: what that is no net has learned."""
+    head = head_of(onto, face_of(onto))
+    return smooth_step(head.depth * head.width, 0.0, _RIM)
+
+
+def _wherever(onto: Face) -> Floats:
+    return np.ones(onto.rgb.shape[:2], np.float32)
 
 
 #: What is laid onto photos, by name, lowest first.
 LAYERS: dict[str, Overlay] = {
-    "scalp": Overlay(lambda onto, _: scalp(onto), finisher="barber"),
+    "scalp": Overlay(lambda onto, _: scalp(onto), finished=_on_the_head, clears="eyes"),
     "wrinkles": Overlay(lambda onto, _: wrinkles(onto)),
-    "beard": Overlay(beard, len(beards.STYLES), finisher="finisher"),
-    "stubble": Overlay(lambda onto, _: beard(onto, beards.STUBBLE), finisher="finisher", like="beard"),
+    "beard": Overlay(beard, len(beards.STYLES), finished=_wherever),
+    "stubble": Overlay(lambda onto, _: beard(onto, beards.STUBBLE), finished=_wherever, like="beard"),
     "beanie": Overlay(beanie, len(COLOURS)),
     "frames": Overlay(frames, len(STYLES)),
 }

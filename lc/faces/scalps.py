@@ -19,6 +19,9 @@ __all__ = ["scalp"]
 _CHEEKS = 0.75  # below, skin is in the chin's shadow, or the neck's
 _STAYS = 0.95  # probability of background from which on what lies between strands stays as it is
 
+_ASIDE = 0.05  # of a head's half width from which on glasses beside it are none
+_NEAR_HAIR = 15  # width of the brush about hair in which they are
+_ENCLOSED = 0.015  # share of the crop up to which what hair encloses goes with it
 _BEYOND = 0.25  # of a head's half width, how far
 _BROW = 0.3  # of the way from the eyes to the crown, where brows end
 _OFF = (10.0, 9.0)  # how far skin above them may be from that below, in L*, and in a* and b*
@@ -34,7 +37,8 @@ _NEAR = 0.09  # parts of the crop's side over which a forehead's own colour give
 # the eyes to the chin; how dark under the chin, and how much darker at its sides.
 _NECK, _SHOULDERS, _SHADED, _TURNED = (0.66, 0.5), (1.3, 2.2), 0.8, 0.2
 # Ears: where they begin and how wide they are, in half widths; how low and how tall, in parts of the way to the chin.
-_EAR_AT, _EAR_WIDE, _EAR_LOW, _EAR_TALL, _EARS_TURNED = 1.0, 0.13, 0.3, 0.34, 0.2
+_EAR_AT, _EAR_WIDE, _EAR_LOW, _EAR_TALL, _EARS_TURNED = 0.94, 0.15, 0.25, 0.3, 0.2
+_EAR_LEAN = 0.9  # of how wide it is, how much further out it is above than in its middle
 _CHEEK = (0.3, 0.75)
 _OWN_EAR = 0.7  # of where one begins, how much skin is an ear that is seen
 _GRAIN = 0.3  # of the skin's texture: a scalp is smoother than a face
@@ -58,13 +62,17 @@ def scalp(onto: Face) -> Floats | None:
     # A forehead that stands out beyond the head was hair, or is not the one that is laid on.
     beyond = onto.sure("skin") & (head.depth <= 0) & (head.depth > -_BEYOND) & (rows < head.y - _BROW * head.crown)
     gone = _gone(onto, face, hair, rows > head.chin) | beyond
+    # So were glasses that are all beside it, in hair.
+    worn = _reaching(onto.sure("glasses"), head.depth > -_ASIDE)
+    aside = grown(onto.sure("glasses") & ~worn & grown(gone, _NEAR_HAIR), 5)
+    gone |= aside
     behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9) & onto.shown)
     behind = _with_neck(onto, behind, skin, head)
     ears = _ears(onto, hair, head)
     shape = np.maximum(head.cover, ears[..., 0])[..., None]
     bald = behind + shape * (_skin(onto, skin, head) - behind)
     bald = bald * (1 + ears[..., :1] * (ears[..., 1:] - 1))
-    own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y)) & forehead
+    own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y)) & forehead & ~aside
     cover = soft(gone, 1.5) * unsure(onto)
     cover = np.maximum(cover, soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - soft(own, 1.2))
     return np.concatenate([bald, cover[..., None].clip(0, 1)], 2).astype(np.float32)
@@ -73,16 +81,22 @@ def scalp(onto: Face) -> Floats | None:
 def _gone(onto: Face, face: Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> Mask:
     """Where hair was, its strands and what shows between them. On shoulders only what is hair for sure."""
     shoulders = low & (onto.maps["cloth"] + onto.maps["skin"] > 0.2)
-    gone = grown(_of_the_head(with_strands(hair) & ((hair > HAIR) | ~shoulders), onto.row(EYES)), 5)
+    above = np.arange(len(hair))[:, None] < onto.row(EYES)
+    gone = grown(_reaching(with_strands(onto) & ((hair > HAIR) | ~shoulders), above), 5)
     closed = cv2.morphologyEx(gone.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8)) > 0
-    return np.asarray(gone | (closed & ~face & ~onto.sure("cloth") & (onto.maps["background"] < _STAYS)))
+    gone = gone | (closed & ~face & ~onto.sure("cloth") & (onto.maps["background"] < _STAYS))
+    # What hair encloses was in it, an earring say.
+    _, labels, found, _ = cv2.connectedComponentsWithStats(np.asarray(~(gone | face), np.uint8))
+    small = found[:, cv2.CC_STAT_AREA] < _ENCLOSED * gone.size
+    small[np.setdiff1d(np.arange(len(small)), labels[grown(gone, 3)])] = False
+    return np.asarray(gone | (small[labels] & (labels > 0) & onto.shown))
 
 
-def _of_the_head(hair: Mask, eyes: int) -> Mask:
-    """What of it hangs together with hair above the eyes: a dark shirt may be taken for hair."""
-    _, labels = cv2.connectedComponents(grown(hair, 3).astype(np.uint8))
-    above = np.unique(labels[:eyes])
-    return hair & np.isin(labels, above[above > 0])
+def _reaching(what: Mask, place: Mask) -> Mask:
+    """The pieces of a mask that reach to a place: hair above the eyes and no dark shirt, glasses before a head."""
+    _, labels = cv2.connectedComponents(grown(what, 3).astype(np.uint8))
+    there = np.unique(labels[np.broadcast_to(place, labels.shape)])
+    return np.asarray(what & np.isin(labels, there[there > 0]))
 
 
 def _of_a_tone(onto: Face, skin: Mask, head: Head) -> Mask:
@@ -151,7 +165,7 @@ def _ears(onto: Face, hair: Floats, head: Head) -> Floats:
         out = sign * (along - head.x) / head.width
         aside = (out - _EAR_AT) / _EAR_WIDE
         up = (head.y + _EAR_LOW * (head.chin - head.y) - down) / tall
-        aside = aside - 0.35 * up  # they lean back
+        aside = aside - _EAR_LEAN * up
         radius = np.hypot(aside * (1 - 0.25 * up), up)
         cover = smooth_step(1 - radius, -0.06, 0.1) * smooth_step(aside, -0.9, -0.5)
         outer, inner = ((radius < 1) & part for part in (aside > 0, aside < 0.3))
