@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -127,14 +128,15 @@ def turn_of(landmarks: npt.NDArray[np.floating]) -> float:
     return float(np.clip(_NOSE * (x * down - y * along) / (length * apart), -1, 1)) if length * apart > 0 else 0.0
 
 
-def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: float = math.inf) -> Image.Image:
+def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: float = math.inf, *, quick: bool = False) -> Image.Image:
     """Sample a size x size crop through a similarity, without aliasing.
 
     Past the photo's border its mirror images go on, for so many pixels of the crop as are to be `mirrored`; then what
     is there goes on.
 
-    Pillow's `transform` interpolates between neighbours and would skip pixels when it shrinks. So turn at about
-    the photo's own resolution, then shrink with `resize`, which averages.
+    Interpolation between neighbours would skip pixels when it shrinks. So turn at about the photo's own resolution,
+    then shrink with `resize`, which averages. To be `quick`, OpenCV turns in Pillow's place: in less than half of the
+    time, and about half a grey level off, which nets would read.
     """
     scale = _scale(matrix)
     corners = np.array([[-_MARGIN, size + _MARGIN, -_MARGIN, size + _MARGIN]])
@@ -146,12 +148,17 @@ def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: float = math.inf)
     if shrink > 1:
         region = region.reduce(shrink)
     steps = max(1, math.ceil(scale / shrink))
-    linear, shift = matrix[:, :2], matrix[:, 2] - low - _MARGIN * matrix[:, :2].sum(1)
-    a, b, d, e = (linear / (steps * shrink)).ravel().tolist()
-    c, f = (shift / shrink).tolist()
-    side = (size + 2 * _MARGIN) * steps
-    canvas = region.transform((side, side), Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BICUBIC)
-    edge = _MARGIN * steps
+    linear = matrix[:, :2] / (steps * shrink)
+    shift = (matrix[:, 2] - low - _MARGIN * matrix[:, :2].sum(1)) / shrink
+    side, edge = (size + 2 * _MARGIN) * steps, _MARGIN * steps
+    if quick:
+        shift += (linear.sum(1) - 1) / 2  # OpenCV's pixels have their middles at whole numbers
+        onto, how = np.column_stack([linear, shift]), cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        turned = cv2.warpAffine(np.asarray(region), onto, (side, side), flags=how, borderMode=cv2.BORDER_REPLICATE)
+        canvas = Image.fromarray(np.asarray(turned, dtype=np.uint8))
+    else:
+        onto = np.column_stack([linear, shift])
+        canvas = region.transform((side, side), Image.Transform.AFFINE, onto.ravel().tolist(), Image.Resampling.BICUBIC)
     return canvas.resize((size, size), Image.Resampling.BICUBIC, box=(edge, edge, side - edge, side - edge))
 
 

@@ -41,6 +41,7 @@ from lc.faces.recolour import recolour
 from lc.faces.steering import MARGIN, Steering
 from lc.faces.tone import Tint, Transfer, tint_of
 from lc.memory import Kept
+from lc.threads import each
 
 __all__ = ["REACH", "paste"]
 
@@ -115,10 +116,13 @@ def paste(
     else:
         cover = fade(side, _FEATHER)[..., None]
         layers = _Layers(enlarged(new, side) * cover, cover)
-    for start in range(top, bottom, _STRIP):
+
+    def strip(start: int) -> None:
         box = (left, start, right, min(bottom, start + _STRIP))
-        strip = _composed(np.array(rgb.crop(box)), layers, to_canvas(matrix, side / width, box))
-        result.paste(Image.fromarray(strip), box)
+        composed = _composed(np.array(rgb.crop(box)), layers, to_canvas(matrix, side / width, box))
+        result.paste(Image.fromarray(composed), box)
+
+    each(strip, range(top, bottom, _STRIP))
     return result
 
 

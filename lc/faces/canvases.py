@@ -92,7 +92,7 @@ def sampled(rgb: Image.Image, matrix: Array, width: int, side: int) -> _Bytes:
     """The photo under a square of `width` crop pixels, (side, side, 3)."""
     finer = matrix.copy()
     finer[:, :2] *= width / side
-    return np.asarray(warp(rgb, finer, side))
+    return np.asarray(warp(rgb, finer, side, quick=True))
 
 
 def to_canvas(matrix: Array, zoom: float, box: tuple[int, int, int, int]) -> Array:

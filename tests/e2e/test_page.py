@@ -134,6 +134,8 @@ def test_a_tile_says_what_is_asked_for_and_a_slider_when_it_moves_nothing(page: 
     act(page, lambda: slider.fill("0.8"))
     assert np.array_equal(picture(page), shown)  # as it says
     act(page, lambda: tile(page, "Black_Hair").click())
+    sync_api.expect(drawn).to_be_visible()  # a colour takes no generator either
+    act(page, lambda: tile(page, "Smiling").click())
     sync_api.expect(drawn).to_be_hidden()
 
 
