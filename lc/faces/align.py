@@ -175,7 +175,9 @@ def _continued(rgb: Image.Image, box: tuple[int, int, int, int], mirrored: float
         _inside(np.arange(first, last), size, mirrored)
         for first, last, size in ((left, right, rgb.width), (top, bottom, rgb.height))
     )
-    return Image.fromarray(np.asarray(rgb).take(columns, 1).take(rows, 0))
+    # All of a large photo takes long to copy.
+    seen = rgb.crop((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    return Image.fromarray(np.asarray(seen).take(columns - columns.min(), 1).take(rows - rows.min(), 0))
 
 
 def _inside(places: npt.NDArray[np.signedinteger], size: int, mirrored: float) -> npt.NDArray[np.signedinteger]:
