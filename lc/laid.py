@@ -6,7 +6,7 @@ latents is that of this very photo: encode(photo with it) - encode(photo).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -80,8 +80,10 @@ class _Asked:
     form: tuple[object, ...] = ()
 
 
-def _redrawn(net: RegionVAE, moves: Mapping[str, float], far: float, onto: Face, style: int) -> Floats | None:
-    return redrawn(net, onto, moves, far)
+def _redrawn(
+    net: RegionVAE, moves: Mapping[str, float], far: float, at_any_rate: Collection[str], onto: Face, style: int
+) -> Floats | None:
+    return redrawn(net, onto, moves, far, at_any_rate)
 
 
 def _lifting(net: Upsampler, lift: Callable[[Upsampler, Face], Floats | None]) -> Overlay:
@@ -141,7 +143,9 @@ class Laid:
                 moves = {name: float(changes[name]) for name in over if name in net.config.attributes}
                 if moves:
                     far = _FAR[0] + _FAR[1] * identity
-                    overlay = Overlay(partial(_redrawn, net, moves, far))
+                    # What the generator makes of these is tones only.
+                    needed = {entry.name for entry in entries if "structure" in entry.spares}
+                    overlay = Overlay(partial(_redrawn, net, moves, far, needed))
                     asked.append(_Asked(f"{over[0]} {layer}", layer, True, overlay, (far, *moves.items())))
             elif self._layers[layer].like not in others:
                 asked += [_Asked(name, layer, False, self._layers[layer]) for name in stands]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
@@ -24,6 +25,8 @@ _INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is
 # Probability of hair, or of glasses, from which on there may be some; in pixels, the brush about hair in whose width
 # strands lie, and how softly that ends.
 _STRANDS, _ABOUT, _SOFT = 0.2, 17, 2.0
+_WORN = 0.5  # probability of glasses from which on they stay
+_UNLIKE = 16.0  # mean difference in grey levels of the net's copy from the photo that one mouth in twenty has
 _ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
 
 
@@ -95,13 +98,17 @@ def cleared(net: RegionVAE, face: Face, layer: Floats) -> Floats:
 
 
 @torch.inference_mode()
-def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) -> Floats | None:
+def redrawn(
+    net: RegionVAE, face: Face, moves: Mapping[str, float], far: float, at_any_rate: Collection[str] = ()
+) -> Floats | None:
     """A region of a face as it would be with some attributes, or without them.
 
     Args:
         net: the region's.
         face: a photo's wide crop.
         moves: by attribute, what is wanted of it, and how `far` to go: see `RegionVAE.moved`.
+        at_any_rate: those that make a change even of a region that the net draws much unlike the photo's own: a mouth
+            wide open, or seen from the side.
 
     Returns:
         (S, S, 7): RGB of 0..255, how much of it covers the photo, in [0, 1], and what is added to the photo's colours
@@ -113,15 +120,25 @@ def redrawn(net: RegionVAE, face: Face, moves: Mapping[str, float], far: float) 
     device = net.critics.device
     patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
     codes, missing = net.encode(patch).mean, hidden(1, net.config.region).to(device)
-    moved = codes
-    for name, wanted in moves.items():
-        moved = net.moved(moved, name, wanted, far)
-    pair = net.draw(patch.expand(2, -1, -1, -1), missing.expand(2, -1, -1, -1), torch.cat([codes, moved]))
-    old, new = (255 * pair).permute(0, 2, 3, 1).cpu().numpy()
+
+    def moved(moves: Mapping[str, float]) -> Tensor:
+        found = codes
+        for name, wanted in moves.items():
+            found = net.moved(found, name, wanted, far)
+        return found
+
+    twice = patch.expand(2, -1, -1, -1), missing.expand(2, -1, -1, -1)
+    copy, drawn = net.draw(*twice, torch.cat([codes, moved(moves)]))
+    away = float((missing * (copy - patch).abs()).sum() / (3 * missing.sum()))
+    if REGIONS[net.config.region].part and away > _UNLIKE / 255:
+        needed = {name: wanted for name, wanted in moves.items() if name in at_any_rate}
+        drawn = net.draw(patch, missing, moved(needed))[0]
+    old, new = (255 * one.permute(1, 2, 0).cpu().numpy() for one in (copy, drawn))
     layer = np.zeros((side, side, 7), np.float32)
     if np.abs(new - old).max() < _ALIKE:
         return layer
     kept, replaced = (one[..., None] for one in masks_of(new, old, side * face.inner / SIDE))
-    inside = _inside(net.config.region)[..., None]
+    worn = soft(grown(face.maps["glasses"] > _WORN, 3), 0.7)[box]
+    inside = (_inside(net.config.region) * (1 - worn))[..., None]
     layer[box] = np.concatenate([new, inside * replaced, inside * (kept - replaced) * (new - old)], 2)
     return layer

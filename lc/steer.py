@@ -30,7 +30,7 @@ __all__ = ["Steerer", "steering_of"]
 # Hair colours overlap. How much of its spread is left to one that is asked for, and to one that stands in for another
 # that is not wanted: in between, it would still be taken for that.
 _WANTED, _INSTEAD = 0.1, 0.15
-_ALREADY = 0.2  # how near a probability is to what is wanted for that to be so already
+_ALREADY = 0.05  # how near a probability is to what is wanted for that to be so already
 _APART = 2.0  # spreads of the next darker colour from its mean
 _UNTOLD = np.float32(4)  # of 255, of hair where neither hair nor background is found
 _BARE = 0.2  # probability of what is worn, below which nothing is

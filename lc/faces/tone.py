@@ -26,6 +26,7 @@ _Floats: TypeAlias = npt.NDArray[np.float32]
 _GAIN = (0.6, 2.0)  # how far a part's own contrast may shrink or grow
 _GRAIN_GAIN = 1.15  # noise and JPEG blocks of dark hair must not grow with it
 _CHROMA_GAIN = 0.6  # of what strands differ by in colour: they take on the new one
+_FURTHER = (1.15, 1.07, 1.07)  # how far to go, in parts of the way: less than all comes out at the edges of hair
 # In L*: what is light hair, how much lighter it gets at least, for that to be seen where it is light already, and up to
 # where.
 _LIGHT, _LIGHTER, _LIGHTEST = 40.0, 16.0, 68.0
@@ -77,6 +78,8 @@ def transfer(
     gain = after[1] / max(before[1], 1.0)
     if colour is not None:
         target = np.array(colour.nearest(target.tolist()), np.float32)
+        target = own[0] + np.array(_FURTHER, np.float32) * (target - own[0])
+        target[0] = max(target[0], 1.0)
         if colour.mean[0] > _LIGHT:
             target *= max(1.0, min(own[0][0] + _LIGHTER, _LIGHTEST) / target[0])
         gain = colour.contrast / max(own[1], 1.0)
