@@ -100,7 +100,7 @@ def paste(
     zoom = max(0.125 * SIDE, min(aligned.scale * aligned.crop.width, _FINEST)) / width
     if reconstruction is not None:
         old = np.asarray(reconstruction, dtype=np.float32)
-        if np.array_equal(new, old) and not (steering and (steering.laid or (steering.alone and steering.colour))):
+        if np.array_equal(new, old) and not (steering and (steering.laid or steering.colour)):
             return result
         reach = round((REACH if steering is None else MARGIN) * width)
         matrix[:, 2] -= reach * matrix[:, :2].sum(1)
