@@ -223,7 +223,7 @@ class Steerer:
             return [None] * len(readings)
         parts = _parts(others)
         classes = self._parser.config.classes
-        after: list[Maps | None] = [one.maps for one in readings]
+        after: list[Maps | None] = [None if one.maps is None else _of_crop(one.maps) for one in readings]
         without: list[Maps | None] = [None] * len(readings)
         if pictures is not None:
             after, without = list(self._parsed(pictures)), list(self._reconstructed(readings))
@@ -377,8 +377,13 @@ def _share(maps: Maps | None, column: int) -> float:
     """The share of a crop that shows a class; 0 without maps. `maps` are of the wide crop."""
     if maps is None:
         return 0.0
+    return float((_of_crop(maps)[column] > 127).mean())
+
+
+def _of_crop(maps: Maps) -> Maps:
+    """What of a wide crop's maps is of the crop."""
     edge = round(maps.shape[-1] * MARGIN / (1 + 2 * MARGIN))
-    return float((maps[column, edge : maps.shape[-1] - edge, edge : maps.shape[-1] - edge] > 127).mean())
+    return maps[:, edge : maps.shape[-1] - edge, edge : maps.shape[-1] - edge]
 
 
 def _nose(reading: Reading) -> tuple[float, float]:

@@ -58,10 +58,9 @@ def test_another_colour_of_hair_takes_no_more_either(fast: FaceEditor, passes: C
         assert edit.covered
         assert not np.array_equal(np.asarray(edit.result), np.asarray(reading.photo.rgb))
     assert passes == {"encode": 1, "parse": 1}
-    worn = fast.read(fast.edit(reading, {"Eyeglasses": True}).result)
-    alone, beside = (fast.edit(worn, {"Blond_Hair": True, **more}) for more in ({}, {"Eyeglasses": True}))
-    photo, blond_alone, blond_beside = (np.asarray(one, int) for one in (worn.photo.rgb, alone.result, beside.result))
-    assert np.abs(blond_alone - blond_beside).mean() < 0.2 * np.abs(blond_alone - photo).mean()
+    assert blond.steering is not None
+    parts = blond.steering.found(64, 8)
+    assert np.abs(parts.kept("hair") - parts.before["hair"])[8:-8, 8:-8].mean() < 0.02  # all hair stays hair
     assert not fast.edit(reading, {"Blond_Hair": 0.7}).covered
     assert not fast.edit(reading, {"Blond_Hair": True, "Smiling": False}).covered
 
