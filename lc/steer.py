@@ -103,11 +103,9 @@ class Steerer:
         if self._parser is None or reading.maps is None or reading.wide is None:
             return None
         skin = reading.maps[self._parser.config.classes.index("skin")] > 127
-        return (
-            float(np.median(to_lab(reading.wide[skin][None].astype(np.float32))[..., 0]))
-            if skin.sum() > _SKIN
-            else None
-        )
+        if skin.sum() <= _SKIN:
+            return None
+        return float(np.median(to_lab(reading.wide[skin][None].astype(np.float32))[..., 0]))
 
     def warning(self, reading: Reading, changes: Mapping[str, Strength], target: Sequence[float]) -> str | None:
         """Why the edit may not look real, or may not show; None where nothing says so.
@@ -241,7 +239,7 @@ class Steerer:
                     laid,
                     parts,
                     _nose(reading),
-                    pictures is None,
+                    covered=pictures is None,
                 ),
             )
             for reading, edited, plain, laid in zip(readings, after, without, layers, strict=True)

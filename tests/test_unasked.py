@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from lc.__main__ import main
+from lc.constraints import Distance
 from lc.edit.actor import propose
 from lc.editor import FaceEditor
 from lc.errors import UnknownAttributeError
@@ -110,6 +111,19 @@ def test_photos_that_something_is_laid_onto_and_others_go_together(fast: FaceEdi
     assert problem.proposed[:, fast.attributes.names.index("Eyeglasses")].tolist() == [False, True, False]
     by_actor = propose(fast.space, problem, fast.model.calibration.for_actor(0.5))[1]
     torch.testing.assert_close(together[1].z_edited, by_actor, atol=1e-3, rtol=1e-3)
+
+
+def test_beside_other_constraints_each_photo_has_its_own(fast: FaceEditor) -> None:
+    bare = fast.read(ASTRONAUT)
+    worn = fast.read(fast.edit(bare, {"Eyeglasses": True}).result)
+    near = Distance(torch.stack([bare.z, worn.z]), fast.space.sigma_bar, weight=3.0)
+    together = fast.edit_many([bare, worn], {"Eyeglasses": True}, constraints=[near])
+    assert [edit.reading for edit in together] == [bare, worn]
+    for edit in together:
+        own = replace(near, origin=edit.reading.z[None])
+        alone = fast.edit(edit.reading, {"Eyeglasses": True}, constraints=[own])
+        torch.testing.assert_close(edit.z_edited, alone.z_edited, atol=1e-3, rtol=1e-3)
+        assert np.array_equal(np.asarray(edit.result), np.asarray(alone.result))
 
 
 def test_a_mistyped_name_is_refused_at_once(fast: FaceEditor) -> None:
