@@ -65,6 +65,22 @@ def test_a_new_colour_of_hair_is_all_that_changes() -> None:
     assert np.abs(change[48:]).max() <= 3
 
 
+def test_a_wall_that_may_be_hair_gets_no_tint_of_it() -> None:
+    picture = np.full((96, 96, 3), (120, 130, 170), np.uint8)
+    picture[20:40, 30:66], picture[40:80, 34:62] = (180, 150, 100), (230, 180, 160)
+    photo = Image.fromarray(picture)
+    aligned = Aligned(photo.crop((16, 16, 80, 80)), MATRIX, 1.0)
+    before = BEFORE.copy()
+    wall = slice(20, 40), slice(68, 90)
+    before[0][wall], before[CLASSES.index("hair")][wall] = 100, 155
+    black = Colour((8.0, 1.0, 2.0), (4.0, 2.0, 2.0), 6.0)
+    steering = Steering(CLASSES, before, before[:, 16:80, 16:80], {"hair"}, "hair", black, alone=True)
+    result = paste(photo, aligned.crop, aligned, aligned.crop, steering)
+    change = np.abs(np.asarray(result, np.int32) - picture)
+    assert change[24:36, 36:60].mean() > 60
+    assert change[24:36, 72:88].mean() < 4
+
+
 def test_glasses_are_laid_over_a_face_that_changes_too() -> None:
     after = maps(SIDE, hair=(14, 4, 50, 24), skin=(18, 24, 46, 64), glasses=(20, 30, 44, 38))
     new = np.asarray(ALIGNED.crop).astype(int)

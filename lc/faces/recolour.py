@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lc.faces.canvases import Place
+from lc.faces.fill import filled
 from lc.faces.filters import LUMA, SIDE, blurred, enlarged, fade, guided
 from lc.faces.masks import smooth_step
 from lc.faces.matte import matted
@@ -22,6 +23,7 @@ _Floats: TypeAlias = npt.NDArray[np.float32]
 _SURE = (0.4, 0.85)  # probabilities of a part at which a new colour is not laid on, and wholly
 _CERTAIN = (0.9, 0.995)  # at which its colours are asked as well, and are not
 _UNLIKE = 30.0  # in Lab, how far skin and hair are apart from which on they are told by their colours
+_LIKE = (0.35, 0.7)  # parts of the way from a part's colour to another's, at which it looks like the other
 _STRANDS = 0.65  # of the contrast that hair of a colour has, what strands make of it, where the photo's are too dark
 _LIGHTER = 15.0  # L* by which hair is lightened from which on that matters in full
 
@@ -47,7 +49,9 @@ def recolour(place: Place, new: _Floats, old: _Floats, steering: Steering, parts
     fine = guided(where[..., None], place.canvas @ LUMA, max(2, round(2.0 * place.side / SIDE)))
     where = fine[..., 0].clip(0, 1) * fade(place.side, place.around / 2)
     unsure = 1 - smooth_step(enlarged(parts.before[part], place.side), *_CERTAIN)
-    where = where * (1 - unsure * _like_skin(place, moved, parts))
+    where = where * (
+        1 - unsure * np.maximum(_like_skin(place, moved, parts), _like_behind(place, moved, steering, parts))
+    )
     return moved, np.dstack([where, _strands(place, steering, moved)])
 
 
@@ -62,7 +66,19 @@ def _like_skin(place: Place, moved: Transfer, parts: Parts) -> _Floats:
         return np.zeros((place.side, place.side), np.float32)
     lab = to_lab(place.smooth)
     to_skin, to_part = (np.linalg.norm(lab - colour, axis=2) for colour in (skin, moved.source))
-    return smooth_step(to_part / (to_part + to_skin + 1e-3), 0.35, 0.7)
+    return smooth_step(to_part / (to_part + to_skin + 1e-3), *_LIKE)
+
+
+def _like_behind(place: Place, moved: Transfer, steering: Steering, parts: Parts) -> _Floats:
+    """The same of what is behind: a wall that is taken for hair would get a tint."""
+    known = parts.before["background"] > 0.9
+    if not known.any():
+        return np.zeros((place.side, place.side), np.float32)
+    behind = to_lab(enlarged(place.found(steering.before, "behind", lambda: filled(place.broad, known)), place.side))
+    lab = to_lab(place.smooth)
+    to_part, to_behind = (np.linalg.norm(lab - colour, axis=2) for colour in (moved.source, behind))
+    apart = smooth_step(np.linalg.norm(behind - moved.source, axis=2), 0.8 * _UNLIKE, 1.2 * _UNLIKE)
+    return apart * smooth_step(to_part / (to_part + to_behind + 1e-3), *_LIKE)
 
 
 def _strands(place: Place, steering: Steering, moved: Transfer) -> _Floats:
