@@ -55,9 +55,12 @@ class Colour:
 
     def nearest(self, lab: Sequence[float]) -> tuple[float, ...]:
         """The colour nearest to `lab`, (3,), on the way to the mean, within one standard deviation of it."""
-        away = [value - mean for value, mean in zip(lab, self.mean, strict=True)]
-        distance = (sum((one / spread) ** 2 for one, spread in zip(away, self.spread, strict=True)) / 3) ** 0.5
-        return tuple(mean + one / max(1.0, distance) for mean, one in zip(self.mean, away, strict=True))
+        part = max(1.0, self.distance(lab))
+        return tuple(mean + (value - mean) / part for mean, value in zip(self.mean, lab, strict=True))
+
+    def distance(self, lab: Sequence[float]) -> float:
+        """How many standard deviations `lab`, (3,), is from the mean: their root mean square."""
+        return (sum(((a - b) / c) ** 2 for a, b, c in zip(lab, self.mean, self.spread, strict=True)) / 3) ** 0.5
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,8 @@ class Attribute:
             values["colour"] = Colour(mean, spread, float(colour["contrast"]))
         without, with_ = map(str, values.get("people", ("", "")))
         deeper, fainter = map(float, values.get("creases", (0.0, 0.0)))
-        off, on = (
-            tuple(filter(None, [side] if isinstance(side, str) else side)) for side in values.get("adds", ((), ()))
-        )
+        adds = values.get("adds", ((), ()))
+        off, on = (tuple(filter(None, [side] if isinstance(side, str) else side)) for side in adds)
         taken, put = ("", lays) if isinstance(lays := values.get("lays", ""), str) else map(str, lays)
         values |= {key: tuple(map(str, values.get(key, ()))) for key in ("acts_on", "spares")}
         values |= {"people": (without, with_), "adds": (off, on), "lays": (taken, put), "creases": (deeper, fainter)}
@@ -137,8 +139,7 @@ class Attribute:
 
     def creased(self, wanted: Strength) -> float:
         """How much deeper a change makes the lines of the skin."""
-        toward = 2 * float(wanted) - 1  # a probability of one half asks for nothing
-        return abs(toward) * self.creases[toward > 0]
+        return abs(2 * float(wanted) - 1) * self.creases[wanted > 0.5]  # a probability of one half asks for nothing
 
 
 @dataclass(frozen=True)
@@ -179,9 +180,9 @@ class AttributeSet:
     def __post_init__(self) -> None:
         if not self.attributes or len(set(self.names)) < len(self.names):
             raise ValueError("an attribute set needs attributes of different names")
-        mentioned = [*self.opening, *(name for group in self.one_of for name in group)]
+        groups = *self.one_of, *(combination.when for combination in self.unlikely)
+        mentioned = [*self.opening, *(name for group in groups for name in group)]
         mentioned += [name for key, others in self.excludes.items() for name in (key, *others)]
-        mentioned += [name for combination in self.unlikely for name in combination.when]
         if unknown := sorted(set(mentioned) - set(self.names)):
             raise ValueError(f"there is no attribute {unknown[0]!r} for a rule to speak of")
 

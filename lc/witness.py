@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lc.attributes import AttributeSet
+from lc.attributes import Attribute, AttributeSet
 from lc.classifier import Classifier
 from lc.faces import Aligned, Photo
 from lc.faces.align import warp
 from lc.faces.steering import MARGIN, wide_crop
+from lc.faces.tone import to_lab
 from lc.parser import Parser
 
 __all__ = ["Look", "Seen", "Witness"]
@@ -23,6 +24,7 @@ __all__ = ["Look", "Seen", "Witness"]
 # Shares of a crop that show a part: of what is taken for it, and of what is it for sure.
 _SHARES = {"glasses": (0.002, 0.01), "hat": (0.03, 0.09), "hair": (0.04, 0.12)}
 _SHARE = (0.01, 0.04)
+_OF_A_COLOUR = 2.0  # standard deviations from a colour's mean within which something has it
 _TURNED = 0.3  # a probability that crosses one half by less than this has not changed to speak of
 
 
@@ -72,8 +74,9 @@ class Seen:
 class Witness:
     """Reads attributes of a face in a photo.
 
-    What is the presence or the absence of a part, as glasses and a bald head are, is looked for in the pixels as well:
-    a classifier of few of them knows the glasses, hats and bald heads that are common, and no others; see `Seen`.
+    What is the presence, the absence or the colour of a part, as glasses, a bald head and blond hair are, is looked for
+    in the pixels as well: a classifier of few of them knows the glasses, hats and bald heads that are common, and no
+    others, and blond men hardly; see `Seen`.
 
     Args:
         classifier: one that was in no loss, guidance or calibration.
@@ -114,21 +117,36 @@ class Witness:
 
     @torch.inference_mode()
     def _shown(self, rgb: Image.Image, aligned: Aligned, names: Collection[str]) -> dict[str, float]:
-        """What the parser finds of those that are the presence or the absence of a part, in [0, 1]."""
+        """What the parser finds of those that are the presence, the absence or the colour of a part, in [0, 1]."""
         entries = [self.attributes[name] for name in names]
         shown = [(entry, entry.part or entry.lacks) for entry in entries if entry.part or entry.lacks]
-        if self._parser is None or not shown:
+        coloured = [entry for entry in entries if entry.colour and entry.recolours]
+        if self._parser is None or not (shown or coloured):
             return {}
         size, classes = self._parser.config.image_size, self._parser.config.classes
         edge = round(MARGIN * size)
-        maps = self._parser.parse(self._tensor(wide_crop(rgb, aligned, size)), resample=False)[0]
-        shares = (maps[:, edge : edge + size, edge : edge + size] > 0.5).float().mean((1, 2)).tolist()
+        wide = wide_crop(rgb, aligned, size)
+        parts = (
+            self._parser.parse(self._tensor(wide), resample=False)[0, :, edge : edge + size, edge : edge + size] > 0.5
+        )
+        shares = parts.float().mean((1, 2)).tolist()
         found = {}
         for entry, part in shown:
             low, high = _SHARES.get(part, _SHARE)
             there = min(max((shares[classes.index(part)] - low) / (high - low), 0.0), 1.0)
             found[entry.name] = 1 - there if entry.lacks else there
+        lab = to_lab(np.asarray(wide, dtype=np.float32)[edge : edge + size, edge : edge + size])
+        for entry in coloured:
+            column = classes.index(entry.recolours)
+            if shares[column] > _SHARES.get(entry.recolours, _SHARE)[0]:
+                found[entry.name] = self._of_a_colour(entry, np.median(lab[parts[column].cpu().numpy()], 0).tolist())
         return found
+
+    def _of_a_colour(self, entry: Attribute, lab: Sequence[float]) -> float:
+        """Whether a colour, L*, a*, b*, is an attribute's rather than any other's of the same part."""
+        others = [one for one in self.attributes.attributes if one.colour and one.recolours == entry.recolours]
+        away = {one.name: one.colour.distance(lab) for one in others if one.colour}
+        return float(away[entry.name] == min(away.values()) and away[entry.name] < _OF_A_COLOUR)
 
     def _tensor(self, picture: Image.Image) -> Tensor:
         place = next(self._classifier.parameters()).device

@@ -47,6 +47,19 @@ def test_what_is_plainly_there_is_seen_though_the_classifier_knows_no_such_thing
     assert name not in edit.also_changed
 
 
+def test_hair_of_another_colour_is_seen_by_its_pixels_too(editor: FaceEditor) -> None:
+    witness = editor.witness
+    assert witness is not None
+    for name, others in (("Black_Hair", ("Brown_Hair", "Blond_Hair")), ("Brown_Hair", ("Black_Hair", "Blond_Hair"))):
+        edit = editor.edit(editor.read(ASTRONAUT), {name: True})
+        photo, aligned = edit.reading.photo, edit.reading.aligned
+        looks = [witness.look(one.convert("RGB"), aligned, (name, *others)) for one in (photo.rgb, edit.result)]
+        assert [look.shown[name] for look in looks] == [0, 1]
+        assert all(looks[1].shown[other] == 0 for other in others)
+        assert edit.seen is not None
+        assert edit.seen.after[name] >= 0.5
+
+
 def test_what_a_change_implies_is_not_also_changed(editor: FaceEditor) -> None:
     edit = editor.edit(editor.read(ASTRONAUT), {"Blond_Hair": True})
     assert not {"Black_Hair", "Brown_Hair", "Blond_Hair"} & set(edit.also_changed)
