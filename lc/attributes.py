@@ -55,8 +55,7 @@ class Colour:
 
     def nearest(self, lab: Sequence[float]) -> tuple[float, ...]:
         """The colour nearest to `lab`, (3,), on the way to the mean, within one standard deviation of it."""
-        part = max(1.0, self.distance(lab))
-        return tuple(mean + (value - mean) / part for mean, value in zip(self.mean, lab, strict=True))
+        return tuple(b + (a - b) / max(1.0, self.distance(lab)) for a, b in zip(lab, self.mean, strict=True))
 
     def distance(self, lab: Sequence[float]) -> float:
         """How many standard deviations `lab`, (3,), is from the mean: their root mean square."""

@@ -125,17 +125,16 @@ class Witness:
             return {}
         size, classes = self._parser.config.image_size, self._parser.config.classes
         edge = round(MARGIN * size)
+        inside = slice(edge, edge + size)
         wide = wide_crop(rgb, aligned, size)
-        parts = (
-            self._parser.parse(self._tensor(wide), resample=False)[0, :, edge : edge + size, edge : edge + size] > 0.5
-        )
+        parts = self._parser.parse(self._tensor(wide), resample=False)[0, :, inside, inside] > 0.5
         shares = parts.float().mean((1, 2)).tolist()
         found = {}
         for entry, part in shown:
             low, high = _SHARES.get(part, _SHARE)
             there = min(max((shares[classes.index(part)] - low) / (high - low), 0.0), 1.0)
             found[entry.name] = 1 - there if entry.lacks else there
-        lab = to_lab(np.asarray(wide, dtype=np.float32)[edge : edge + size, edge : edge + size])
+        lab = to_lab(np.asarray(wide, dtype=np.float32)[inside, inside])
         for entry in coloured:
             column = classes.index(entry.recolours)
             if shares[column] > _SHARES.get(entry.recolours, _SHARE)[0]:

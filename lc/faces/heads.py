@@ -23,10 +23,8 @@ _LEAST = 0.2  # of a chin below the eyes, however little of a face is found
 _CROWN = (0.38, 0.46)  # how far above the eyes it ends
 _STRAND, HAIR = 0.15, 0.5  # probabilities of hair: of single strands around hair, and of what is hair for sure
 _STRANDS = 15  # width of the brush about sure hair that finds its strands: further off, leaves look like them
-_CURL, _CURLS = (
-    0.12,
-    51,
-)  # probability of hair and width of the brush in which what hangs together with sure hair is hair
+_CURL = 0.12  # probability from which on what hangs together with hair is hair
+_CURLS = 51  # width of the brush about sure hair in which it is
 _BESIDE_CURLS = 0.2  # probability of anything else of a person from which on none is taken for a curl
 _THIN = 7  # pixels that a curl is not as wide as
 _EDGE = 11  # width of the brush about sure hair that finds its edge

@@ -22,7 +22,7 @@ _Floats: TypeAlias = npt.NDArray[np.float32]
 
 _SURE = (0.4, 0.85)  # probabilities of a part at which a new colour is not laid on, and wholly
 _CERTAIN = (0.9, 0.995)  # at which its colours are asked as well, and are not
-_UNLIKE = 30.0  # in Lab, how far skin and hair are apart from which on they are told by their colours
+_UNLIKE = 30.0  # in Lab, how far hair is from skin, or from what is behind, from which on colours tell them apart
 _LIKE = (0.35, 0.7)  # parts of the way from a part's colour to another's, at which it looks like the other
 _STRANDS = 0.65  # of the contrast that hair of a colour has, what strands make of it, where the photo's are too dark
 _LIGHTER = 15.0  # L* by which hair is lightened from which on that matters in full
@@ -49,9 +49,8 @@ def recolour(place: Place, new: _Floats, old: _Floats, steering: Steering, parts
     fine = guided(where[..., None], place.canvas @ LUMA, max(2, round(2.0 * place.side / SIDE)))
     where = fine[..., 0].clip(0, 1) * fade(place.side, place.around / 2)
     unsure = 1 - smooth_step(enlarged(parts.before[part], place.side), *_CERTAIN)
-    where = where * (
-        1 - unsure * np.maximum(_like_skin(place, moved, parts), _like_behind(place, moved, steering, parts))
-    )
+    like_other = np.maximum(_like_skin(place, moved, parts), _like_behind(place, moved, steering, parts))
+    where = where * (1 - unsure * like_other)
     return moved, np.dstack([where, _strands(place, steering, moved)])
 
 
