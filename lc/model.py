@@ -13,6 +13,7 @@ from lc.attributes import AttributeSet
 from lc.classifier import Classifier
 from lc.critics import AttributeCritic, Critic, LatentStatistics
 from lc.exemplars import Exemplars
+from lc.flow import Flow
 from lc.generator import Generator
 from lc.identity import Calibration
 from lc.learned import LearnedRule
@@ -44,6 +45,7 @@ class Model:
             `perceptual` where it is the only one.
         witness: a classifier that takes no part in edits and reads what has come of them, where there is one.
         parser: the face parser, which steers the blend, where there is one.
+        flow: where generated faces come from, where there is one; else the actor leads there from the prior.
         upsampler: gives what is decoded twice the resolution where it is shown, where there is one.
         finishers: what makes layers look like photos, by what it does, see `lc.finish`.
         regions: nets that draw one region of a face at that resolution, by region.
@@ -70,6 +72,7 @@ class Model:
     guidance: Classifier | None = None
     witness: Classifier | None = None
     parser: Parser | None = None
+    flow: Flow | None = None
     upsampler: Upsampler | None = None
     finishers: Mapping[str, Upsampler] = field(default_factory=dict)
     regions: Mapping[str, RegionVAE] = field(default_factory=dict)

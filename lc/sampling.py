@@ -1,4 +1,4 @@
-"""Generated faces that meet constraints: drawn, moved by the actor, refined by the optimiser."""
+"""Generated faces that meet constraints: drawn from the flow, or moved by the actor, and refined by the optimiser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lc.generator import from_prior
 from lc.numbers import MAX_COUNT, whole_number
 from lc.results import Sample
 
-__all__ = ["generated", "samples"]
+__all__ = ["generated", "realistic", "samples"]
 
 
 def generated(
@@ -58,11 +58,18 @@ def generated(
     draws, device = Draws(space.model, changes, seed), space.sigma_bar.device
     for first in range(0, n, batch):
         noise, y = (values.to(device) for values in draws(first, min(n, first + batch)))
-        z = from_prior(space.model.generator, noise)
-        if realism:
-            z = generate(space, z, y)
+        z = realistic(space, noise, y) if realism else from_prior(space.model.generator, noise)
         rest = dict(zip(others, for_rows(list(others.values()), first, len(z), device), strict=True))
         yield refine_samples(space, z, y, changes, rest, realism), y
+
+
+@torch.inference_mode()
+def realistic(space: LatentSpace, noise: Tensor, y: Tensor) -> Tensor:
+    """Noise (B, latent) from N(0, I) and label vectors (B, A) in {0, 1} -> latents (B, latent) of realistic faces: by
+    the flow, or where the weights hold none by one jump of the actor, from the prior."""
+    if space.model.flow is not None:
+        return space.model.flow.draw(noise, y)
+    return generate(space, from_prior(space.model.generator, noise), y)
 
 
 def samples(

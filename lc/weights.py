@@ -27,6 +27,7 @@ from lc.critics import AttributeCritic, Critic, LatentStatistics, NetConfig
 from lc.errors import WeightsError
 from lc.exemplars import Exemplars, ExemplarsConfig
 from lc.finish import FINISHERS
+from lc.flow import Flow, FlowConfig
 from lc.generator import name_of, registered
 from lc.identity import load_calibration
 from lc.learned import load_rules
@@ -44,6 +45,7 @@ __all__ = [
     "load_attributes",
     "load_classifier",
     "load_config",
+    "load_flow",
     "load_generator",
     "load_model",
     "load_module",
@@ -56,6 +58,7 @@ __all__ = [
     "save_classifier",
     "save_config",
     "save_editing_nets",
+    "save_flow",
     "save_generator",
     "save_module",
     "save_region",
@@ -231,6 +234,16 @@ def load_upsampler(folder: Path, name: str = "upsampler") -> Upsampler | None:
     return _optional(folder, Upsampler, name, UpsamplerConfig)
 
 
+def save_flow(folder: Path, flow: Flow) -> None:
+    """Write a flow and its section of config.json."""
+    save_modules(folder, {"flow": flow}, flow=dataclasses.asdict(flow.config))
+
+
+def load_flow(folder: Path) -> Flow | None:
+    """The flow of a weights folder, or None where it has none. Raises as `load_classifier` does."""
+    return _optional(folder, Flow, "flow", FlowConfig)
+
+
 def load_exemplars(folder: Path) -> Exemplars | None:
     """The moves learned from pairs of a weights folder, or None where it has none. Raises as `load_classifier` does."""
     return _optional(folder, Exemplars, "exemplars", ExemplarsConfig)
@@ -324,6 +337,9 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     if sizes != {(generator.latent, len(attributes))} or {len(value) for value in statistics} != {generator.latent}:
         raise WeightsError(f"The networks in {folder} do not belong together: fetch the folder again.")
     parser, exemplars = load_parser(folder), load_exemplars(folder)
+    flow = load_flow(folder)
+    if flow is not None and (flow.config.latent, flow.config.attributes) != (generator.latent, len(attributes)):
+        raise WeightsError(f"The flow in {folder} was made for another generator: fetch the folder again.")
     upsampler, finishers = load_upsampler(folder), {name: load_upsampler(folder, name) for name in FINISHERS}
     contrast = load_contrast(folder, statistics)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
@@ -347,6 +363,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         guidance=guidance or perceptual,
         witness=witness,
         parser=parser.to(place) if parser else None,
+        flow=flow.to(place) if flow else None,
         upsampler=upsampler.to(place) if upsampler else None,
         finishers={name: net.to(place) for name, net in finishers.items() if net},
         regions={name: net.to(place) for name, net in load_regions(folder).items()},

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lc.classifier import Classifier, ClassifierConfig
+from lc.flow import Flow, FlowConfig
 from lc.parser import Parser, ParserConfig
 from lc.ui.layout import model_card
-from lc.weights import load_tuning, save_classifier, save_config, save_module, save_tuning
+from lc.weights import load_tuning, save_classifier, save_config, save_flow, save_module, save_tuning
 from train.attributes import ATTRIBUTE_SET, ATTRIBUTES
 from train.evaluate import report
 from train.evaluate.__main__ import EvaluateConfig, main, measure, write
@@ -27,7 +28,6 @@ from train.evaluate.plots import write_plots
 from train.evaluate.reach import _slider_reach
 from train.evaluate.tables import finished_tables
 from train.identity import FaceEmbedding, MissingEmbeddingError
-from train.mixture import Density, DensityConfig, save_density
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,10 @@ def evaluators(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model, with a density. Untrained critics are never met: three steps show as much as three hundred."""
+    """The tiny model, with a flow. Untrained critics are never met: three steps show as much as three hundred."""
     folder = tmp_path_factory.mktemp("evaluated") / "weights"
     shutil.copytree(tiny_weights, folder)
-    save_density(folder, Density(DensityConfig(latent=24, components=2, leading=4)))
+    save_flow(folder, Flow(FlowConfig(latent=24, axes=8, width=16, blocks=1, condition=8, steps=2)))
     save_tuning(folder, dataclasses.replace(load_tuning(folder), optimiser_steps=3))
     return folder
 
@@ -182,7 +182,7 @@ def test_several_changes_do_not_contradict_each_other(seed: int, seen: list[bool
 
 
 def test_seeds_are_other_faces(figures: dict[str, Any]) -> None:
-    for row in (figures["actor"], figures["density_actor"], figures["samples"]["1.0"]):
+    for row in (figures["actor"], figures["flow"], figures["samples"]["1.0"]):
         assert row["z_distance_spread"] > 0
     assert figures["optimiser"]["z_distance_spread"] == 0  # the first seed alone
 
@@ -198,9 +198,10 @@ def test_the_same_decoder_gives_the_same_rows(figures: dict[str, Any]) -> None:
     assert figures["reach"]["plain_psnr"] == pytest.approx(figures["reach"]["psnr"], rel=1e-4)
 
 
-def test_the_density_starts_elsewhere_than_the_prior(figures: dict[str, Any]) -> None:
-    assert figures["density"]["frechet"] != figures["prior"]["frechet"]
-    assert figures["density_actor"]["z_distance"] != figures["actor"]["z_distance"]
+def test_faces_of_the_flow_are_what_samples_are_judged_by(figures: dict[str, Any]) -> None:
+    assert figures["flow"]["frechet"] != figures["actor"]["frechet"]
+    assert figures["reach"]["samples_frechet"] == figures["flow"]["frechet"]
+    assert figures["reach"]["samples_diversity_ratio"] == figures["flow"]["diversity"]
 
 
 def test_means_are_over_the_directions(figures: dict[str, Any]) -> None:

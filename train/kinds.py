@@ -58,7 +58,7 @@ KINDS: dict[str, Kind] = {
     "classifier": Kind("train.classifier", "ClassifierTraining", copies="weights"),
     "sharpen": Kind("train.sharpen", "SharpenTraining", copies="weights"),
     "critics": Kind("train.critics", "CriticsTraining", copies="vae"),
-    "density": Kind("train.density", "DensityTraining", out="", copies="vae"),
+    "flow": Kind("train.flow", "FlowTraining", copies="weights"),
     "distil": Kind("train.distil", "DistilTraining", copies="weights"),
     "scenes": Kind("train.scenes", "ScenesMaking", file="scenes.safetensors", result="scenes.safetensors"),
     "matching": Kind("train.matching", "MatchingTraining", copies="weights"),

@@ -37,13 +37,12 @@ from lc.weights import load_generator, load_parser
 from train.data import PARTS, find
 from train.engine import parse, program
 from train.evaluate import finished, report
-from train.evaluate.crops import Evaluation, Source, Walk, spread
+from train.evaluate.crops import Evaluation, Walk, spread
 from train.evaluate.edits import read_framed, read_photos
 from train.evaluate.finished import learn_ranges
 from train.evaluate.reach import reach
 from train.evaluate.readers import Evaluators, load_roles
 from train.identity import pairs, separate
-from train.mixture import load_density
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class EvaluateConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the generated faces; mean and spread are given."""
     thorough: bool = False
-    """Faces of the optimiser and from the density too; all seeds, not one, for the actor's along the slider."""
+    """Faces of the optimiser too; all seeds, not one, for the actor's along the slider."""
     edits: int = 40
     """Photos per edit direction for the actor."""
     optimised: int = 10
@@ -139,22 +138,21 @@ def photos_and_copies(config: EvaluateConfig, evaluation: Evaluation) -> dict[st
 def generated(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
     """The rows of generated faces, each the mean over the seeds."""
 
-    def over_seeds(name: str, walk: Walk, identity: float = 0.0, source: Source = "prior", **other: Any) -> Any:
+    def over_seeds(name: str, walk: Walk, identity: float = 0.0, **other: Any) -> Any:
         every = walk != "optimise" and (config.thorough or not identity)
         chosen = config.seeds if every else config.seeds[:1]
         seeds = tqdm(chosen, desc=f"generated faces, {name}", leave=False)
-        return spread([evaluation.generated(seed, walk, identity, source, **other) for seed in seeds])
+        return spread([evaluation.generated(seed, walk, identity, **other) for seed in seeds])
 
     rows = {"prior": over_seeds("prior", "none"), "actor": over_seeds("actor", "actor")}
+    if evaluation.editor.model.flow is not None:
+        rows["flow"] = over_seeds("flow", "flow")
     if config.thorough:
         rows["optimiser"] = over_seeds("optimiser", "optimise")
     rows["samples"] = {
         str(place): over_seeds(f"actor, identity {place:g}", "actor", place) if place else rows["actor"]
         for place in config.sweep
     }
-    if config.thorough and evaluation.density is not None:
-        rows["density"] = over_seeds("density", "none", source="density")
-        rows["density_actor"] = over_seeds("density and actor", "actor", source="density")
     if config.plain:
         decoder = load_generator(config.plain).to(evaluation.editor.device)
         rows["plain_reconstruction"] = evaluation.reconstructions(decoder)
@@ -183,9 +181,8 @@ def edits(config: EvaluateConfig, evaluation: Evaluation) -> dict[str, Any]:
 
 def measure_crops(config: EvaluateConfig, editor: FaceEditor, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Every figure of the model's crops, as in evaluation.json. The readers' own come first, and are said at once."""
-    density = load_density(config.weights, editor.model.generator.latent)
-    photos = config.celeba, config.part, config.limit
-    evaluation = Evaluation(editor, Evaluators.load(config.evaluators), *photos, density=density)
+    evaluators = Evaluators.load(config.evaluators)
+    evaluation = Evaluation(editor, evaluators, config.celeba, config.part, config.limit)
     figures = photos_and_copies(config, evaluation)
     say(report.evaluators_table(figures))
     figures |= generated(config, evaluation) | edits(config, evaluation)

@@ -30,12 +30,10 @@ from train.evaluate.readers import Evaluators
 from train.identity import SAME
 from train.latents import DIRECTIONS
 from train.metrics import attribute_scores, diversity, frechet_distance, gradient_energy, psnr
-from train.mixture import Density
 
-__all__ = ["SAME_PERSON_DIRECTIONS", "Evaluation", "Source", "Walk", "spread"]
+__all__ = ["SAME_PERSON_DIRECTIONS", "Evaluation", "Walk", "spread"]
 
-Source = Literal["prior", "density"]
-Walk = Literal["none", "actor", "optimise"]
+Walk = Literal["none", "flow", "actor", "optimise"]
 Columns = Mapping[str, Tensor]
 
 _BATCH = 64  # pictures at once: many more take longer for each on a CPU
@@ -60,19 +58,10 @@ class Evaluation:
         editor: what is measured.
         evaluators: what measures it.
         celeba, part, limit: the photos; see `train.data.load_celeba`.
-        density: of encodings, where one was fitted.
     """
 
-    def __init__(
-        self,
-        editor: FaceEditor,
-        evaluators: Evaluators,
-        celeba: Path,
-        part: str,
-        limit: int | None,
-        density: Density | None = None,
-    ) -> None:
-        self.editor, self.evaluators, self.density = editor, evaluators, density
+    def __init__(self, editor: FaceEditor, evaluators: Evaluators, celeba: Path, part: str, limit: int | None) -> None:
+        self.editor, self.evaluators = editor, evaluators
         self.image_size = editor.model.generator.image_size
         crops = load_celeba(celeba, part, limit, image_size=self.image_size, margin=0)
         assert crops.labels is not None
@@ -111,24 +100,18 @@ class Evaluation:
         return frechet_distance(self.evaluators.features(centre(crops.images, self.image_size)), self.real)
 
     def generated(
-        self, seed: int, walk: Walk, identity: float = 0.0, source: Source = "prior", decoder: Generator | None = None
+        self, seed: int, walk: Walk, identity: float = 0.0, decoder: Generator | None = None
     ) -> dict[str, Any]:
         """A face for each held-out photo's label vector.
 
         Args:
             seed: of the latents.
-            walk: what brings a latent to its label vector, if anything does.
+            walk: what brings a draw from N(0, I) to its label vector, if anything does.
             identity: place of the identity slider on that way.
-            source: where the latent comes from: N(0, I), or the density of encodings that was fitted.
             decoder: another decoder for the same latents.
         """
         model, generator = self.editor.model, torch.Generator().manual_seed(seed)
-        if source == "density":
-            assert self.density is not None
-            z = self.density.sample(len(self.labels), generator)
-        else:
-            z = torch.randn(len(self.labels), model.generator.latent, generator=generator)
-        z = z.to(self.editor.device)
+        z = torch.randn(len(self.labels), model.generator.latent, generator=generator).to(self.editor.device)
         begun = time.perf_counter()
         moved = z if walk == "none" else self._walk(z, walk, identity)
         images = self._decode(decoder or model.generator, moved)
@@ -141,10 +124,13 @@ class Evaluation:
 
     @torch.no_grad()
     def _walk(self, z: Tensor, walk: Walk, identity: float) -> Tensor:
-        """All attributes edited: by the actor as FaceEditor.sample does it, by the optimiser as an edit does it."""
+        """All attributes wanted: by flow and actor as of FaceEditor.sample, by the optimiser as of an edit."""
         space, y, moved = self.editor.space, self.labels.float().to(z.device), []
         for rows, wanted in zip(z.split(_BATCH), y.split(_BATCH), strict=True):
-            if walk == "actor":
+            if walk == "flow":
+                assert space.model.flow is not None
+                moved.append(space.model.flow.draw(rows, wanted))
+            elif walk == "actor":
                 moved.append(generate(space, rows, wanted, identity))
             else:
                 problem = pose(space, rows, constraints_of(space, dict.fromkeys(ATTRIBUTES, True)))

@@ -24,30 +24,30 @@ SWEEPS = {"sweep": "actor", "sweep_optimise": "optimiser"}
 
 def reach(figures: Figures) -> dict[str, Any]:
     """The few figures that say how far it reaches, by name; those of identity only where it was measured."""
-    real, copies, actor = figures["real"], figures["reconstruction"], figures["actor"]
+    real, copies, samples = figures["real"], figures["reconstruction"], figures.get("flow", figures["actor"])
     result: dict[str, Any] = {
-        "samples_accuracy_ratio": ratio(actor["accuracy"], real["accuracy"]),
-        "samples_f1_ratio": ratio(actor["f1"], real["f1"]),
+        "samples_accuracy_ratio": ratio(samples["accuracy"], real["accuracy"]),
+        "samples_f1_ratio": ratio(samples["f1"], real["f1"]),
     }
-    ratios = {n: ratio(actor["per_attribute"][n]["f1"], real["per_attribute"][n]["f1"]) for n in ATTRIBUTES}
+    ratios = {n: ratio(samples["per_attribute"][n]["f1"], real["per_attribute"][n]["f1"]) for n in ATTRIBUTES}
     known: dict[str, float | None] = {name: value for name, value in ratios.items() if value is not None}
     known = known or {"": None}
     worst = min(known, key=lambda name: known[name] or 0)
     result |= {"samples_attribute_f1_ratio_min": known[worst], "samples_attribute_f1_ratio_min_attribute": worst}
     result |= {
-        "samples_frechet_ratio_to_prior": ratio(actor["frechet"], figures["prior"]["frechet"]),
-        "samples_diversity_ratio": actor["diversity"],
+        "samples_frechet_ratio_to_prior": ratio(samples["frechet"], figures["prior"]["frechet"]),
+        "samples_diversity_ratio": samples["diversity"],
     }
     for key, method in METHODS.items():
         result |= {f"{method}_{name}": value for name, value in _edits_reach(figures[key]).items()}
     for key, method in SWEEPS.items():
         result |= {f"{method}_{name}": value for name, value in _slider_reach(figures[key]).items()}
-    for prefix, row, samples in (
-        ("", copies, actor),
+    for prefix, row, made in (
+        ("", copies, samples),
         ("plain_", figures.get("plain_reconstruction"), figures.get("plain_actor")),
     ):
-        if row and samples:
-            result |= {f"{prefix}{name}": value for name, value in _decoder_reach(real, row, samples).items()}
+        if row and made:
+            result |= {f"{prefix}{name}": value for name, value in _decoder_reach(real, row, made).items()}
     return result
 
 

@@ -29,7 +29,7 @@ from lc.weights import Model, load_classifier
 from train.attributes import ATTRIBUTES
 from train.classifier import load_guidance
 from train.identity import FaceEmbedding, MissingEmbeddingError
-from train.readers import FOLDER, AgeSex, Descriptor, Expression, load_readers
+from train.readers import FOLDER, AgeSex, Descriptor, Expression, Mobile, load_readers
 
 __all__ = [
     "ROLES",
@@ -193,11 +193,12 @@ def load_embedding() -> FaceEmbedding | None:
 
 @dataclass(frozen=True)
 class Outside:
-    """face-api's readers: years, sex, smile, and a descriptor of the person."""
+    """face-api's readers: years, sex, smile, and a descriptor of the person; and MobileNetV2's features."""
 
     age_sex: AgeSex
     expression: Expression
     descriptor: Descriptor
+    mobile: Mobile
 
     def years(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) in [0, 1] -> (N,), the age in years."""
@@ -223,7 +224,7 @@ def load_outside(folder: Path = FOLDER) -> Outside | None:
     except WeightsError as error:
         tqdm.write(f"Outside readers are left out. {error}")
         return None
-    return Outside(found.age_sex, found.expression, found.descriptor)
+    return Outside(found.age_sex, found.expression, found.descriptor, found.mobile)
 
 
 # --- all of them -----------------------------------------------------------------------------------------------------

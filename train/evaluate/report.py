@@ -32,11 +32,10 @@ ROWS = {
     "reconstruction": "their reconstructions",
     "plain_reconstruction": "plain decoder: reconstructions",
     "prior": "raw prior, z ~ N(0, I)",
+    "flow": "flow, their label vectors",
     "actor": "prior + actor, their label vectors",
     "optimiser": "prior + optimiser",
     "plain_actor": "plain decoder: actor samples",
-    "density": "density, z ~ fitted to encodings",
-    "density_actor": "density + actor",
 }
 MORE = "All tables: [evaluation.md](evaluation.md)."
 
@@ -230,7 +229,10 @@ def _slider_table(figures: Figures) -> list[str]:
 def _attributes_table(figures: Figures) -> list[str]:
     rows = []
     for name in ATTRIBUTES:
-        real, made = figures["real"]["per_attribute"][name], figures["actor"]["per_attribute"][name]
+        real, made = (
+            figures["real"]["per_attribute"][name],
+            figures.get("flow", figures["actor"])["per_attribute"][name],
+        )
         better = _number(ratio(made["f1"], real["f1"]), 2)
         rows.append([name, *(_cell(row, key) for row in (real, made) for key in ("precision", "recall", "f1")), better])
     head = ["per attribute", *(f"{kind}: {key}" for kind in ("photos", "samples") for key in ("precision", "recall"))]

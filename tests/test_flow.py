@@ -1,0 +1,105 @@
+"""A flow of latents: what it learned from comes out again, by the label that was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from processes import finish_here
+from safetensors.torch import save_file
+from tiny import write_tiny_weights
+from torch import Tensor
+
+from lc.editor import FaceEditor
+from lc.errors import WeightsError
+from lc.flow import Flow, FlowConfig
+from lc.weights import load_model, save_flow
+from train.attributes import ATTRIBUTES
+from train.flow import principal_axes
+
+SMILING = ATTRIBUTES.index("Smiling")
+AWAY = torch.tensor([3.0, -2.0, *[0.0] * 22])  # where those who smile lie in the toy latents, from the others
+
+
+def drawn(flow: Flow, smiling: int, count: int = 400) -> Tensor:
+    noise = torch.randn(count, flow.config.latent, generator=torch.Generator().manual_seed(1))
+    y = torch.zeros(count, len(ATTRIBUTES))
+    y[:, SMILING] = smiling
+    return flow.draw(noise, y)
+
+
+def toy_latents(path: Path, count: int = 2_000) -> Path:
+    """Encodings as train.critics keeps them: two groups around +-AWAY, told apart by a label."""
+    chance = torch.Generator().manual_seed(0)
+    labels = (torch.rand(count, len(ATTRIBUTES), generator=chance) < 0.3).float()
+    mean = 1 + (2 * labels[:, SMILING, None] - 1) * AWAY + 0.3 * torch.randn(count, 24, generator=chance)
+    std = torch.full((count, 1, 24), 0.1)
+    save_file({"mean": mean[:, None].contiguous(), "std": std, "labels": labels}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder whose flow learned from the toy latents."""
+    place = tmp_path_factory.mktemp("flow")
+    weights, latents = write_tiny_weights(place / "weights"), toy_latents(place / "latents.safetensors")
+    sizes = ["--model.axes", "6", "--model.width", "48", "--model.blocks", "2", "--model.condition", "16"]
+    how = ["--steps", "400", "--batch", "128", "--lr", "4e-3", "--warmup", "10", "--ema", "0.98", "--device", "cpu"]
+    paths = ["--weights", str(weights), "--latents", str(latents), "--out", str(place / "run")]
+    finish_here(["train.flow", *paths, *sizes, *how, "--model.guidance", "1", "--no-bf16", "--seed", "3"])
+    return weights
+
+
+def test_draws_lie_where_encodings_of_that_label_do(learned: Path) -> None:
+    flow = load_model(learned, "cpu").flow
+    assert flow is not None
+    for smiling in (0, 1):
+        wanted = 1 + (2 * smiling - 1) * AWAY
+        z = drawn(flow, smiling)
+        assert ((z - wanted).norm(dim=1) < 0.5 * AWAY.norm()).float().mean() > 0.97
+        torch.testing.assert_close(z.mean(0), wanted, atol=0.35, rtol=0)
+
+
+def test_nobody_is_drawn_twice(learned: Path) -> None:
+    flow = load_model(learned, "cpu").flow
+    assert flow is not None
+    apart = torch.cdist(drawn(flow, 1), drawn(flow, 1)).fill_diagonal_(9.0)
+    assert apart.min() > 0.01
+
+
+def test_generated_faces_come_from_the_flow(learned: Path) -> None:
+    editor = FaceEditor.load(learned, device="cpu")
+    faces = {wanted: torch.stack([s.z for s in editor.sample(8, {"Smiling": wanted}, seed=2)]) for wanted in (0, 1)}
+    for wanted, z in faces.items():
+        assert ((z - 1) @ AWAY).sign().eq(2 * wanted - 1).all()
+    (alone,) = editor.sample(1, {"Smiling": 1}, seed=2)
+    torch.testing.assert_close(alone.z, faces[1][0], atol=1e-4, rtol=1e-4)
+
+
+@given(rows=st.integers(1, 9), guidance=st.floats(0, 4))
+def test_a_face_does_not_depend_on_the_others(rows: int, guidance: float) -> None:
+    torch.manual_seed(0)
+    flow = Flow(FlowConfig(latent=6, axes=3, attributes=2, width=8, blocks=2, condition=4, steps=3, guidance=guidance))
+    for parameter in flow.parameters():  # some begin at 0, and a velocity of 0 mixes nothing
+        torch.nn.init.normal_(parameter, std=0.3)
+    noise, y = torch.randn(rows, 6), (torch.rand(rows, 2) < 0.5).float()
+    together = flow.draw(noise, y)
+    torch.testing.assert_close(together[-1:], flow.draw(noise[-1:], y[-1:]), atol=1e-4, rtol=1e-4)
+
+
+@given(scale=st.floats(0.1, 10), shift=st.floats(-5, 5))
+def test_axes_give_encodings_a_mean_square_of_one(scale: float, shift: float) -> None:
+    mean = shift + scale * torch.randn(200, 5, generator=torch.Generator().manual_seed(0)) @ torch.eye(5, 9)
+    centre, axes = principal_axes(mean, 5)
+    along = (mean - centre) @ torch.linalg.pinv(axes)
+    assert float(along.square().mean()) == pytest.approx(1, rel=1e-3)
+    torch.testing.assert_close(centre + along @ axes, mean, atol=1e-3 * scale, rtol=1e-3)
+
+
+def test_a_flow_of_another_generator_is_refused(weights_copy: Path) -> None:
+    save_flow(weights_copy, Flow(FlowConfig(latent=6, axes=3, width=8, blocks=1)))
+    with pytest.raises(WeightsError, match="another generator"):
+        load_model(weights_copy, "cpu")
