@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,15 @@ class Latest:
     asked: float = 0.0
     stopped: threading.Event = field(default_factory=threading.Event)  # keep the face as it is
     reading: Reading | None = None  # whose tiles are being made
+
+    def rests(self, asked: float, seconds: float = 0.1) -> bool:
+        """Whether nothing newer than `asked` is wanted for so long. Who taps on waits for no word of the last edit."""
+        end = time.monotonic() + seconds
+        while asked >= self.asked:
+            if time.monotonic() >= end:
+                return True
+            time.sleep(0.01)
+        return False
 
 
 class Running:

@@ -69,7 +69,7 @@ class Showing:
             shown = self._pictured(session, asked)
             shown = shown._replace(stage={**shown.stage, **more})
             yield shown
-            yield Shown(status=self.said(session)) if asked >= latest.asked else Shown()
+            yield Shown(status=self.said(session)) if latest.rests(asked) else Shown()
             yield Shown(stage=self._detailed(shown, session)) if asked >= latest.asked else Shown()
 
     def said(self, session: Session) -> str:
