@@ -304,9 +304,9 @@ class FaceEditor:
             n: how many, 1 to 100,000.
             set: short for an `attribute` constraint each: attribute name -> wanted or not.
             seed: source of chance, 0 to 2^63 - 1.
-            constraints: see `lc.constraints`; what is no attribute is optimised from the actor's faces.
+            constraints: see `lc.constraints`; what is no attribute is optimised from the flow's faces, or the actor's.
             realism: False shows what the realism constraint does: latents from the prior, optimised to meet the
-                constraints, with neither actor nor realism critic.
+                constraints, with neither flow nor actor nor realism critic.
 
         Raises:
             UnknownAttributeError: a name in `set` is not an attribute.

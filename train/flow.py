@@ -104,8 +104,8 @@ class FlowStage(Stage[FlowTraining]):
         )
         count = len(everyone.labels)  # the first ones; those without a label are no part of it
         mean, std = everyone.mean[:count], everyone.std[:count]
-        model = replace(config.model, latent=mean.shape[2], attributes=everyone.labels.shape[1])
-        model = replace(model, axes=min(model.axes, model.latent, count - 1))
+        axes = min(config.model.axes, mean.shape[2], count - 1)
+        model = replace(config.model, latent=mean.shape[2], axes=axes, attributes=everyone.labels.shape[1])
         torch.manual_seed(self.seed)
         flow = Flow(model)
         flow.centre, flow.directions = principal_axes(mean[:, 0].float(), model.axes)
