@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +55,19 @@ def test_a_wish_that_a_newer_one_has_overtaken_is_left_out(handlers: EditHandler
     assert all(map(is_skip, shown))
     shown = merged(start(handlers, session, set(), "actor", asked=200))
     assert not is_skip(shown.session)
+
+
+def test_who_taps_on_is_told_nothing_of_the_edit_before(handlers: EditHandlers, session: Session) -> None:
+    wish = set(session.now.boxes) ^ {"Young"}
+    answers = start(handlers, session, wish, "actor", asked=100)
+    assert not is_skip(next(answers).stage)
+    soon = Timer(0.02, handlers.running.cancel, (120, VISITOR))  # while the picture has just come
+    soon.start()
+    assert all(is_skip(field) for shown in answers for field in shown)
+    soon.join()
+    _, words, details = start(handlers, session, wish, "actor", asked=140)
+    assert not is_skip(words.status)
+    assert "details" in details.stage
 
 
 def test_another_tab_and_closing_end_the_tiles(handlers: EditHandlers, session: Session) -> None:
