@@ -28,10 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lc.attributes import AttributeSet
-from lc.edit.actor import generate
+from lc.edit.actor import realistic
 from lc.edit.space import LatentSpace
 from lc.errors import LatentConstraintsError
-from lc.generator import EncodingGenerator, Posterior, from_prior
+from lc.generator import EncodingGenerator, Posterior
 from lc.invert import invert
 from lc.taught import TaughtAttribute, TeachingReport, checked_name, generator_digest
 
@@ -72,9 +72,8 @@ def contrast_of(space: LatentSpace, seed: int = 0) -> Tensor:
     chance = torch.Generator().manual_seed(seed)
     noise = torch.randn(_DRAWN, model.generator.latent, generator=chance)
     rows = torch.multinomial(model.label_counts, _DRAWN, replacement=True, generator=chance)
-    z, y = from_prior(model.generator, noise.to(space.sigma_bar.device)), model.label_vectors[rows]
-    chunks = zip(z.split(_BATCH), y.to(z.device).split(_BATCH), strict=True)
-    return torch.cat([generate(space, *chunk) for chunk in chunks]).clone()
+    noise, y = (values.to(space.sigma_bar.device) for values in (noise, model.label_vectors[rows]))
+    return torch.cat([realistic(space, *chunk) for chunk in zip(noise.split(_BATCH), y.split(_BATCH), strict=True)])
 
 
 # --- the fit -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from lc.attributes import Strength
 from lc.constraints import Constraint, for_rows
 from lc.crops import to_pictures
 from lc.draw import Draws
-from lc.edit.actor import generate
+from lc.edit.actor import realistic
 from lc.edit.problem import changes_of, constraints_of, wanted_changes
 from lc.edit.solve import refine_samples
 from lc.edit.space import LatentSpace
@@ -20,7 +20,7 @@ from lc.generator import from_prior
 from lc.numbers import MAX_COUNT, whole_number
 from lc.results import Sample
 
-__all__ = ["generated", "realistic", "samples"]
+__all__ = ["generated", "samples"]
 
 
 def generated(
@@ -61,15 +61,6 @@ def generated(
         z = realistic(space, noise, y) if realism else from_prior(space.model.generator, noise)
         rest = dict(zip(others, for_rows(list(others.values()), first, len(z), device), strict=True))
         yield refine_samples(space, z, y, changes, rest, realism), y
-
-
-@torch.inference_mode()
-def realistic(space: LatentSpace, noise: Tensor, y: Tensor) -> Tensor:
-    """Noise (B, latent) from N(0, I) and label vectors (B, A) in {0, 1} -> latents (B, latent) of realistic faces: by
-    the flow, or where the weights hold none by one jump of the actor, from the prior."""
-    if space.model.flow is not None:
-        return space.model.flow.draw(noise, y)
-    return generate(space, from_prior(space.model.generator, noise), y)
 
 
 def samples(

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lc.edit.actor import generate, propose_corrected
+from lc.edit.actor import propose_corrected, realistic
 from lc.edit.problem import constraints_of, pose
 from lc.edit.space import LatentSpace
 from lc.invert import invert
@@ -126,8 +126,8 @@ def imagine(space: LatentSpace, photos: Tensor, seed: int, rows: int = 250) -> T
         scale = model.calibration.for_actor(identity)
         edits, _ = propose_corrected(space, problem, scale, space.tuning.correction_steps)
         y = model.label_vectors[torch.multinomial(often, len(part), replacement=True, generator=generator)].to(device)
-        prior = torch.randn(part.shape, generator=generator).to(device)
-        found += [edits, generate(space, prior, y, identity)]
+        noise = torch.randn(part.shape, generator=generator).to(device)
+        found += [edits, realistic(space, noise, y)]
     return torch.cat(found)
 
 

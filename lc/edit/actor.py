@@ -14,9 +14,9 @@ from lc.constraints import Taught
 from lc.edit.correct import correct
 from lc.edit.problem import Problem
 from lc.edit.space import LatentSpace
-from lc.generator import EncodingGenerator
+from lc.generator import EncodingGenerator, from_prior
 
-__all__ = ["generate", "propose", "propose_corrected"]
+__all__ = ["generate", "propose", "propose_corrected", "realistic"]
 
 
 def propose_corrected(space: LatentSpace, problem: Problem, scale: float, steps: int) -> tuple[Tensor, Tensor]:
@@ -122,3 +122,12 @@ def generate(space: LatentSpace, z: Tensor, y: Tensor, identity: float = 0.0) ->
     if isinstance(generator, EncodingGenerator):
         moved = generator.encode(generator.decode(moved)).mean
     return space.truncated(moved, radius)
+
+
+@torch.inference_mode()
+def realistic(space: LatentSpace, noise: Tensor, y: Tensor) -> Tensor:
+    """Noise (B, latent) from N(0, I) and label vectors (B, A) in {0, 1} -> latents (B, latent) of realistic faces: by
+    the flow, or where the weights hold none by one jump of the actor, from the prior."""
+    if space.model.flow is not None:
+        return space.model.flow.draw(noise, y)
+    return generate(space, from_prior(space.model.generator, noise), y)
