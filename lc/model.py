@@ -46,7 +46,8 @@ class Model:
         witness: a classifier that takes no part in edits and reads what has come of them, where there is one.
         parser: the face parser, which steers the blend, where there is one.
         flow: where generated faces come from, where there is one; else the actor leads there from the prior.
-        upsampler: gives what is decoded twice the resolution where it is shown, where there is one.
+        upsampler: gives what goes into photos twice the resolution, where there is one.
+        enlarger: gives whole pictures twice the resolution, where there is one; `upsampler` where it is the only one.
         finishers: what makes layers look like photos, by what it does, see `lc.finish`.
         regions: nets that draw one region of a face at that resolution, by region.
         contrast: (K, latent), latents of a sample of the training photos, where there is one: what an attribute that is
@@ -74,6 +75,7 @@ class Model:
     parser: Parser | None = None
     flow: Flow | None = None
     upsampler: Upsampler | None = None
+    enlarger: Upsampler | None = None
     finishers: Mapping[str, Upsampler] = field(default_factory=dict)
     regions: Mapping[str, RegionVAE] = field(default_factory=dict)
     contrast: Tensor | None = None

@@ -267,7 +267,7 @@ class Sample:
     """A generated face.
 
     Attributes:
-        image: as it is shown, S x S, or 2S x 2S where the weights hold an upsampler.
+        image: as it is shown, S x S, or 2S x 2S where the weights hold what enlarges it.
         decoded: decode(z), S x S.
         z: (latent,), on the CPU.
         wanted: the label vector it was made for.

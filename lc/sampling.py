@@ -82,6 +82,6 @@ def _shown(space: LatentSpace, z: Tensor, y: Tensor) -> list[Sample]:
     """What is made of latents (B, latent), for label vectors (B, A) in {0, 1}."""
     model = space.model
     pictures, read = to_pictures(model.generator.decode(z)), space.probabilities(z)
-    shown = model.upsampler.enlarged(pictures) if model.upsampler else pictures
+    shown = model.enlarger.enlarged(pictures) if model.enlarger else pictures
     wanted = [{name: v >= 0.5 for name, v in space.attributes.named(row).items()} for row in y.tolist()]
     return [Sample(shown[row], pictures[row], z[row].cpu().clone(), wanted[row], read[row]) for row in range(len(z))]

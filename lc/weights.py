@@ -341,6 +341,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     if flow is not None and (flow.config.latent, flow.config.attributes) != (generator.latent, len(attributes)):
         raise WeightsError(f"The flow in {folder} was made for another generator: fetch the folder again.")
     upsampler, finishers = load_upsampler(folder), {name: load_upsampler(folder, name) for name in FINISHERS}
+    enlarger = load_upsampler(folder, "enlarger") or upsampler
     contrast = load_contrast(folder, statistics)
     vectors, counts, lambda_dist = _facts(folder, config, len(attributes))
     perceptual, guidance, witness = (
@@ -365,6 +366,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         parser=parser.to(place) if parser else None,
         flow=flow.to(place) if flow else None,
         upsampler=upsampler.to(place) if upsampler else None,
+        enlarger=enlarger.to(place) if enlarger else None,
         finishers={name: net.to(place) for name, net in finishers.items() if net},
         regions={name: net.to(place) for name, net in load_regions(folder).items()},
         contrast=None if contrast is None else contrast.to(place),

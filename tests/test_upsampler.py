@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from lc.editor import FaceEditor
 from lc.upsampler import Upsampler, UpsamplerConfig, surroundings
+from lc.weights import save_upsampler
 from train.sharpness import VIEW, View
 from train.upsampler import Completed, drawn_place, holes
 
@@ -77,3 +82,18 @@ def test_a_completed_photo_changes_only_where_something_is_missing() -> None:
     found = Completed(small())((torch.rand(2, 3, 16, 16), photos, missing))
     torch.testing.assert_close(found * (1 - missing), photos * (1 - missing))
     assert (found - photos)[..., 10:20, 10:20].abs().mean() > 0.05
+
+
+def test_generated_faces_are_enlarged_by_a_net_of_their_own(weights_copy: Path) -> None:
+    def shown() -> tuple[Image.Image, Image.Image]:
+        (sample,) = FaceEditor.load(weights_copy, device="cpu").sample(1)
+        return sample.image, sample.decoded
+
+    image, picture = shown()
+    assert image is picture  # nothing to enlarge it
+    for name, seed in (("upsampler", 1), ("enlarger", 2)):  # of two the latter
+        net = small(seed)
+        save_upsampler(weights_copy, net, name)
+        image, picture = shown()
+        enlarged = np.asarray(net.enlarged([picture])[0])
+        np.testing.assert_allclose(np.asarray(image, int), enlarged.astype(int), atol=2)  # weights are kept in fp16

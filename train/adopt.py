@@ -40,6 +40,8 @@ class AdoptConfig:
     """Folder that `train.parser` wrote."""
     upsampler: Path | None = None
     """Folder that `train.upsampler` wrote."""
+    enlarger: Path | None = None
+    """Another such, for whole pictures (--alone 1 --edited 0)."""
     regions: tuple[Path, ...] = ()
     """Folders that `train.regions` wrote."""
     finisher: Path | None = None
@@ -86,10 +88,10 @@ def main() -> None:
         save_config(config.weights, parser={**vars(parser.config), "classes": list(parser.config.classes)})
         save_module(config.weights, "parser", parser)
         save_config(config.weights, attributes=steered(attributes).as_json())
-    for name in ("upsampler", *FINISHERS):
+    for name in ("upsampler", "enlarger", *FINISHERS):
         folder = getattr(config, name)
         if folder is not None:
-            net = load_upsampler(folder, name)
+            net = load_upsampler(folder, "upsampler" if name == "enlarger" else name)
             if net is None:
                 raise LatentConstraintsError(f"{folder} holds no {name}: see train.upsampler and train.finish.")
             save_upsampler(config.weights, net, name)

@@ -85,24 +85,24 @@ def _faces(space: LatentSpace, labels: Tensor, seed: int) -> dict[str, Tensor]:
     return {name: torch.cat(parts) for name, parts in made.items()}
 
 
-def _shown(upsampler: Upsampler | None, images: Tensor) -> Tensor:
+def _shown(enlarger: Upsampler | None, images: Tensor) -> Tensor:
     """Decoded pictures (N, 3, S, S) as `FaceEditor.sample` shows them, (N, 3, S, S) or (N, 3, 2S, 2S)."""
-    if upsampler is None:
+    if enlarger is None:
         return images
-    return torch.cat([tensor(upsampler.enlarged(to_pictures(part))) for part in images.split(_BATCH)])
+    return torch.cat([tensor(enlarger.enlarged(to_pictures(part))) for part in images.split(_BATCH)])
 
 
 def measure(config: GeneratedConfig) -> dict[str, Any]:
     """Every figure: of the photos, of faces made for their labels, of the prior's own, over the seeds."""
     space, judge = LatentSpace(load_model(config.weights, config.device)), Evaluators.load(config.evaluators)
-    upsampler, size = space.model.upsampler, space.model.generator.image_size
+    enlarger, size = space.model.enlarger, space.model.generator.image_size
     crops = load_celeba(config.celeba, config.part, config.limit, image_size=size)
     assert crops.labels is not None
     labels, photos = crops.labels, centre(crops.images, size)
     real, outside = judge.features(photos), load_outside() if config.outside else None
     half = len(photos) // 2
     if outside is not None:
-        large = size if upsampler is None else 2 * size
+        large = size if enlarger is None else 2 * size
         crops = load_celeba(config.celeba, config.part, config.limit, image_size=large)
         seen = outside.mobile.features(centre(crops.images, large))
 
@@ -114,7 +114,7 @@ def measure(config: GeneratedConfig) -> dict[str, Any]:
             "diversity": diversity(features) / diversity(real),
         }
         if outside is not None:
-            shown = outside.mobile.features(_shown(upsampler, images[:half])) if images is not photos else seen
+            shown = outside.mobile.features(_shown(enlarger, images[:half])) if images is not photos else seen
             found["outside"] = frechet_distance(shown[:half], seen[half:])
         return found
 
