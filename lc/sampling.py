@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lc.attributes import Strength
-from lc.constraints import Constraint, for_rows
+from lc.constraints import And, Constraint, Point, for_rows
 from lc.crops import to_pictures
 from lc.draw import Draws
 from lc.edit.actor import realistic
@@ -60,7 +60,29 @@ def generated(
         noise, y = (values.to(device) for values in draws(first, min(n, first + batch)))
         z = realistic(space, noise, y) if realism else from_prior(space.model.generator, noise)
         rest = dict(zip(others, for_rows(list(others.values()), first, len(z), device), strict=True))
+        if rest and realism and space.model.flow is not None:
+            z = _nearest(space, noise, y, rest, z)
         yield refine_samples(space, z, y, changes, rest, realism), y
+
+
+@torch.inference_mode()
+def _nearest(
+    space: LatentSpace, noise: Tensor, y: Tensor, constraints: Mapping[str, Constraint], first: Tensor
+) -> Tensor:
+    """Of several draws for each face the one that constraints ask least more of, (B, latent): who begins where the
+    picture has a bright background need not be led there, out of where faces lie.
+
+    Args:
+        space: of a model with a flow.
+        noise: (B, latent); turned round and mirrored it gives the other draws, so that they depend on nothing else.
+        y: (B, A) in {0, 1}, the label vectors that they are made for.
+        constraints: by name.
+        first: (B, latent), the draw that `noise` itself gives.
+    """
+    drawn = [first, *(realistic(space, other, y) for other in (-noise, noise.flip(1), -noise.flip(1)))]
+    every = And(tuple(constraints.values()))
+    lacking = torch.stack([every.evaluate(Point(z)).energy for z in drawn])  # (4, B)
+    return torch.stack(drawn)[lacking.argmin(0), torch.arange(len(y), device=y.device)]
 
 
 def samples(
