@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lc.blur import binomial_blur
 from lc.generator import register
 
 __all__ = ["GAN", "GANConfig"]
@@ -93,15 +94,7 @@ class Synthesis(nn.Module):
         x = self.start(z).unflatten(1, (self.width, 4, 4)).contiguous(memory_format=torch.channels_last)
         for doubling in self.doublings:
             x = doubling(x, z)
-        return _smooth(torch.sigmoid(F.pixel_shuffle(self.out(self.style(x, z)), self.patch).float()))
-
-
-def _smooth(images: Tensor) -> Tensor:
-    """(B, 3, S, S) with a binomial filter of three pixels, in which depth to space leaves no pattern of every second
-    pixel (Odena et al. 2016 show such patterns)."""
-    taps = images.new_tensor([1.0, 2.0, 1.0]) / 4
-    kernel = (taps[:, None] * taps).expand(images.shape[1], 1, 3, 3)
-    return F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=images.shape[1])
+        return binomial_blur(torch.sigmoid(F.pixel_shuffle(self.out(self.style(x, z)), self.patch).float()))
 
 
 @register("GAN", GANConfig, parts=("synthesis",))

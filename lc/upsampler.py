@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from lc.blur import binomial_blur
 from lc.crops import to_pictures, to_tensor
 
 __all__ = ["Upsampler", "UpsamplerConfig", "surroundings"]
@@ -34,6 +35,7 @@ class UpsamplerConfig:
     width: int = 64  # channels at half the picture's size
     blocks: int = 4  # residual blocks at a quarter of it, where they see far, with half as many channels again
     fine: int = 24  # channels at the picture's size
+    smooth: bool = False  # what it adds has no pattern of every second pixel
 
     def __post_init__(self) -> None:
         if min(self.width, self.blocks, self.fine) < 1:
@@ -99,7 +101,8 @@ class Upsampler(nn.Module):
         x = F.leaky_relu(F.pixel_shuffle(self.up(x), 2), 0.2)
         x = F.leaky_relu(self.fine(torch.cat([x, images * 2 - 1, F.pixel_unshuffle(around, 2)], 1)), 0.2)
         smooth = F.interpolate(images, scale_factor=2, mode="bicubic", align_corners=False)
-        found = smooth + F.pixel_shuffle(self.last(self.finer(x)), 2)
+        added = F.pixel_shuffle(self.last(self.finer(x)), 2)
+        found = smooth + (binomial_blur(added) if self.config.smooth else added)
         # While it learns, what is out of range costs something: held within it, it would have no slope back.
         return found if self.training else found.clamp(0, 1)
 
