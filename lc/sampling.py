@@ -20,7 +20,7 @@ from lc.generator import from_prior
 from lc.numbers import MAX_COUNT, whole_number
 from lc.results import Sample
 
-__all__ = ["generated", "samples"]
+__all__ = ["generated", "nearest", "samples"]
 
 
 def generated(
@@ -58,30 +58,32 @@ def generated(
     draws, device = Draws(space.model, changes, seed), space.sigma_bar.device
     for first in range(0, n, batch):
         noise, y = (values.to(device) for values in draws(first, min(n, first + batch)))
-        z = realistic(space, noise, y) if realism else from_prior(space.model.generator, noise)
-        rest = dict(zip(others, for_rows(list(others.values()), first, len(z), device), strict=True))
-        if rest and realism and space.model.flow is not None:
-            z = _nearest(space, noise, y, rest, z)
+        rest = dict(zip(others, for_rows(list(others.values()), first, len(y), device), strict=True))
+        if not realism:
+            z = from_prior(space.model.generator, noise)
+        elif rest and space.model.flow is not None:
+            z = nearest(space, noise, y, rest)
+        else:
+            z = realistic(space, noise, y)
         yield refine_samples(space, z, y, changes, rest, realism), y
 
 
 @torch.inference_mode()
-def _nearest(
-    space: LatentSpace, noise: Tensor, y: Tensor, constraints: Mapping[str, Constraint], first: Tensor
-) -> Tensor:
-    """Of several draws for each face the one that constraints ask least more of, (B, latent): who begins where the
-    picture has a bright background need not be led there, out of where faces lie.
+def nearest(space: LatentSpace, noise: Tensor, y: Tensor, constraints: Mapping[str, Constraint]) -> Tensor:
+    """Of eight draws of the flow for each face the one that constraints ask least of, (B, latent): who begins where
+    the background is bright need not be led there, out of where faces lie.
 
     Args:
-        space: of a model with a flow.
-        noise: (B, latent); turned round and mirrored it gives the other draws, so that they depend on nothing else.
+        space: of the model.
+        noise: (B, latent) from N(0, I); shifted, turned round and mirrored it gives the other draws, which so depend on
+            nothing else.
         y: (B, A) in {0, 1}, the label vectors that they are made for.
         constraints: by name.
-        first: (B, latent), the draw that `noise` itself gives.
     """
-    drawn = [first, *(realistic(space, other, y) for other in (-noise, noise.flip(1), -noise.flip(1)))]
-    every = And(tuple(constraints.values()))
-    lacking = torch.stack([every.evaluate(Point(z)).energy for z in drawn])  # (4, B)
+    half = noise.roll(noise.shape[1] // 2, 1)
+    turned = [sign * one for one in (noise, noise.flip(1), half, half.flip(1)) for sign in (1, -1)]
+    drawn, every = [realistic(space, one, y) for one in turned], And(tuple(constraints.values()))
+    lacking = torch.stack([every.evaluate(Point(z)).energy for z in drawn])  # (8, B)
     return torch.stack(drawn)[lacking.argmin(0), torch.arange(len(y), device=y.device)]
 
 
