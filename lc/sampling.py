@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -83,8 +84,11 @@ def nearest(space: LatentSpace, noise: Tensor, y: Tensor, constraints: Mapping[s
     half = noise.roll(noise.shape[1] // 2, 1)
     turned = [sign * one for one in (noise, noise.flip(1), half, half.flip(1)) for sign in (1, -1)]
     drawn, every = [realistic(space, one, y) for one in turned], And(tuple(constraints.values()))
-    lacking = torch.stack([every.evaluate(Point(z)).energy for z in drawn])  # (8, B)
-    return torch.stack(drawn)[lacking.argmin(0), torch.arange(len(y), device=y.device)]
+    found = [every.evaluate(Point(z)) for z in drawn]
+    lacking, met = torch.stack([one.energy for one in found]), torch.stack([one.met for one in found])  # (8, B)
+    # A critic that stands in for a rule does not know all of it: where the rule itself says yes, that counts.
+    best = lacking.masked_fill(met.any(0) & ~met, math.inf).argmin(0)
+    return torch.stack(drawn)[best, torch.arange(len(y), device=y.device)]
 
 
 def samples(

@@ -118,7 +118,7 @@ class Far:
 
     def evaluate(self, at: Point) -> Evaluation:
         energy = -at.z[:, 2]
-        return Evaluation(energy, energy < -2, energy > 0)
+        return Evaluation(energy, energy < -2, energy > 0)  # what is met lacks least, too
 
     def rows(self, index: Tensor) -> Far:
         return self
