@@ -35,10 +35,10 @@ class UpsamplerConfig:
     width: int = 64  # channels at half the picture's size
     blocks: int = 4  # residual blocks at a quarter of it, where they see far, with half as many channels again
     fine: int = 24  # channels at the picture's size
-    smooth: bool = False  # what it adds has no pattern of every second pixel
+    smooth: int = 0  # how often what it adds is smoothed: once leaves no pattern of every second pixel
 
     def __post_init__(self) -> None:
-        if min(self.width, self.blocks, self.fine) < 1:
+        if min(self.width, self.blocks, self.fine) < 1 or self.smooth < 0:
             raise ValueError(f"sizes of an upsampler must be positive: {self}")
 
 
@@ -102,7 +102,9 @@ class Upsampler(nn.Module):
         x = F.leaky_relu(self.fine(torch.cat([x, images * 2 - 1, F.pixel_unshuffle(around, 2)], 1)), 0.2)
         smooth = F.interpolate(images, scale_factor=2, mode="bicubic", align_corners=False)
         added = F.pixel_shuffle(self.last(self.finer(x)), 2)
-        found = smooth + (binomial_blur(added) if self.config.smooth else added)
+        for _ in range(self.config.smooth):
+            added = binomial_blur(added)
+        found = smooth + added
         # While it learns, what is out of range costs something: held within it, it would have no slope back.
         return found if self.training else found.clamp(0, 1)
 
