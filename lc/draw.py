@@ -27,22 +27,23 @@ class Draws:
         self._seed, self._latent = seed, model.generator.latent
         self._vectors, self._counts = _agreeing(model, changes)
 
-    def __call__(self, first: int, end: int) -> tuple[Tensor, Tensor]:
-        """Faces `first` up to `end`: noise (B, latent), and label vectors (B, A) in {0, 1}, on the CPU."""
-        drawn, rows = zip(*(self._draw(i) for i in range(first, end)), strict=True)
+    def __call__(self, first: int, end: int, attempt: int = 0) -> tuple[Tensor, Tensor]:
+        """Faces `first` up to `end`: noise (B, latent), and label vectors (B, A) in {0, 1}, on the CPU. Of further
+        attempts at the same faces each gives others."""
+        drawn, rows = zip(*(self._draw(i, attempt) for i in range(first, end)), strict=True)
         return torch.stack(drawn), self._vectors[list(rows)]
 
-    def _draw(self, i: int) -> tuple[Tensor, int]:
+    def _draw(self, i: int, attempt: int) -> tuple[Tensor, int]:
         """A latent of the prior, (latent,), and a row of the label vectors.
 
         Torch's generator takes 32 bits of a seed. Those that fit into them beside i keep the faces they were published
-        with; the others are numpy's, which hashes all of seed and i.
+        with; the others are numpy's, which hashes all of seed, i and attempt.
         """
-        if self._seed < _SEEDS_OF_TORCH:
+        if self._seed < _SEEDS_OF_TORCH and not attempt:
             generator = torch.Generator().manual_seed((self._seed << 20) + i)
             z = torch.randn(self._latent, generator=generator)
             return z, int(torch.multinomial(self._counts, 1, generator=generator))
-        chance = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(i,)))
+        chance = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(i, attempt) if attempt else (i,)))
         shares = self._counts.double().numpy()
         z = torch.from_numpy(chance.standard_normal(self._latent, dtype=np.float32))
         return z, int(chance.choice(len(shares), p=shares / shares.sum()))
