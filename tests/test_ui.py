@@ -390,8 +390,7 @@ def test_every_event_is_named_and_documented(tiny_editor: FaceEditor, tiny_weigh
     assert len(functions) > 15
     assert all(isinstance(function.api_name, str) for function in functions)
     assert all(function.fn.__doc__ for function in functions)
-    public = {function.api_name for function in functions if function.api_visibility == "public"}
-    assert public == {"describe", "edit", "sample"}
+    assert {one.api_name for one in functions if one.api_visibility == "public"} == {"describe", "edit", "sample"}
     assert not any(function.preprocess for function in functions)  # Gradio's own checks open files
 
 

@@ -99,31 +99,31 @@ def measure(config: GeneratedConfig) -> dict[str, Any]:
     crops = load_celeba(config.celeba, config.part, config.limit, image_size=size)
     assert crops.labels is not None
     labels, photos = crops.labels, centre(crops.images, size)
-    real, outside = judge.features(photos), load_outside() if config.outside else None
-    half = len(photos) // 2
-    if outside is not None:
-        large = size if enlarger is None else 2 * size
-        crops = load_celeba(config.celeba, config.part, config.limit, image_size=large)
-        seen = outside.mobile.features(centre(crops.images, large))
+    real, half = judge.features(photos), len(photos) // 2
+    side = size if enlarger is None else 2 * size
+    large = centre(load_celeba(config.celeba, config.part, config.limit, image_size=side).images, side)
+    outside = load_outside() if config.outside else None
+    rest = outside.mobile.features(large[half:]) if outside else None
 
-    def row(images: Tensor) -> dict[str, Any]:
+    def row(images: Tensor, shown: Tensor) -> dict[str, Any]:
+        """Of pictures (N, 3, S, S), and as many as are half of the photos as they are shown."""
         features, scores = judge.features(images), attribute_scores(judge.read(images), labels.bool(), ATTRIBUTES)
-        found = {
+        far = {}
+        if outside is not None and rest is not None:
+            far["outside"] = frechet_distance(outside.mobile.features(shown), rest)
+        return {
             **scores,
             "frechet": frechet_distance(features, real),
             "diversity": diversity(features) / diversity(real),
+            **far,
         }
-        if outside is not None:
-            shown = outside.mobile.features(_shown(enlarger, images[:half])) if images is not photos else seen
-            found["outside"] = frechet_distance(shown[:half], seen[half:])
-        return found
 
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for seed in tqdm(config.seeds, desc="generated faces", leave=False):
         for name, images in _faces(space, labels, seed).items():
-            rows[name].append(row(images))
-    settings = dataclasses.asdict(config)
-    return {"settings": settings, "photos": row(photos), **{name: spread(found) for name, found in rows.items()}}
+            rows[name].append(row(images, _shown(enlarger, images[:half])))
+    found = {"photos": row(photos, large[:half]), **{name: spread(each) for name, each in rows.items()}}
+    return {"settings": dataclasses.asdict(config), **found}
 
 
 def tables(figures: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from train.attributes import ATTRIBUTES
 
-__all__ = ["METHODS", "PERSON", "SWEEPS", "ratio", "reach"]
+__all__ = ["METHODS", "PERSON", "SWEEPS", "ratio", "reach", "samples_row"]
 
 Figures = Mapping[str, Any]
 
@@ -22,9 +22,14 @@ PERSON = {
 SWEEPS = {"sweep": "actor", "sweep_optimise": "optimiser"}
 
 
+def samples_row(figures: Figures) -> str:
+    """Which row is of faces as `FaceEditor.sample` makes them."""
+    return "flow" if "flow" in figures else "actor"
+
+
 def reach(figures: Figures) -> dict[str, Any]:
     """The few figures that say how far it reaches, by name; those of identity only where it was measured."""
-    real, copies, samples = figures["real"], figures["reconstruction"], figures.get("flow", figures["actor"])
+    real, copies, samples = figures["real"], figures["reconstruction"], figures[samples_row(figures)]
     result: dict[str, Any] = {
         "samples_accuracy_ratio": ratio(samples["accuracy"], real["accuracy"]),
         "samples_f1_ratio": ratio(samples["f1"], real["f1"]),

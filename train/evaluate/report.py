@@ -18,7 +18,7 @@ from lc.files import write_json, write_text
 from train.attributes import ATTRIBUTES
 from train.engine import parse, program
 from train.evaluate.plots import write_plots
-from train.evaluate.reach import METHODS, PERSON, SWEEPS, ratio
+from train.evaluate.reach import METHODS, PERSON, SWEEPS, ratio, samples_row
 from train.evaluate.tables import card_table, finished_tables, table
 from train.identity import SAME
 from train.latents import DIRECTIONS
@@ -229,10 +229,7 @@ def _slider_table(figures: Figures) -> list[str]:
 def _attributes_table(figures: Figures) -> list[str]:
     rows = []
     for name in ATTRIBUTES:
-        real, made = (
-            figures["real"]["per_attribute"][name],
-            figures.get("flow", figures["actor"])["per_attribute"][name],
-        )
+        real, made = (figures[row]["per_attribute"][name] for row in ("real", samples_row(figures)))
         better = _number(ratio(made["f1"], real["f1"]), 2)
         rows.append([name, *(_cell(row, key) for row in (real, made) for key in ("precision", "recall", "f1")), better])
     head = ["per attribute", *(f"{kind}: {key}" for kind in ("photos", "samples") for key in ("precision", "recall"))]
