@@ -376,7 +376,8 @@ def test_help_does_not_wait_for_torch() -> None:
 
 
 def test_an_interrupt_is_quiet(tiny_weights: Path, astronaut: Path, tmp_path: Path) -> None:
-    arguments = ["edit", *[str(astronaut)] * 200, "--weights", str(tiny_weights), "--out", str(tmp_path / "out")]
+    # So many that they are not done while an interrupt that got lost is waited for.
+    arguments = ["edit", *[str(astronaut)] * 3_000, "--weights", str(tiny_weights), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=ROOT,
