@@ -10,11 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from processes import finish, kill_in_the_middle, logged, reached, same
+from torch import nn
 
 from lc.classifier import Classifier, ClassifierConfig
 from lc.vae import VAE, VAEConfig
 from lc.weights import load_generator, load_statistics
-from train.vae import Trainee, focus_map, grow
+from train.vae import Trainee, VAETraining, focus_map, grow
 
 STEPS, BATCH = 60, 4
 MODEL = VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8)
@@ -90,11 +91,21 @@ def test_a_vae_grows_to_more_pixels_and_channels() -> None:
     torch.testing.assert_close(large.decode(z), F.interpolate(small.decode(z), scale_factor=2.0))
 
 
-def test_a_classifier_teaches_the_encoder_and_learns_nothing() -> None:
+class Darkness(nn.Module):
+    """What stands for VGG: how far pictures differ in their darkest colour."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        assert x.shape == y.shape == (2, 3, 64, 64)
+        return (x.amin((1, 2, 3)) - y.amin((1, 2, 3))).abs()
+
+
+@pytest.mark.parametrize("beside", ["classifier", "vgg"])
+def test_a_learned_similarity_teaches_the_encoder_and_learns_nothing(beside: str) -> None:
     torch.manual_seed(0)
     vae, classifier = VAE(MODEL), Classifier(ClassifierConfig((8, 8, 8, 8))).eval().requires_grad_(False)
     images = torch.rand(4, 3, 64, 64)
-    trainee = Trainee(vae, 0.1, 0.0, classifier, 7.0)
+    nets = (classifier, None) if beside == "classifier" else (None, Darkness())
+    trainee = Trainee(vae, VAETraining(lpips=7.0, vgg_weight=7.0), *nets)
     _, unlike, _ = trainee.losses(images)
     assert unlike[:2].eq(0).all()
     assert unlike[2:].gt(0).all()
@@ -102,7 +113,7 @@ def test_a_classifier_teaches_the_encoder_and_learns_nothing() -> None:
     unlike.sum().backward()
     gradients = [p.grad for p in vae.encoder.parameters() if p.grad is not None]
     assert sum(float(g.abs().sum()) for g in gradients) > 0
-    assert Trainee(vae, 0.1).losses(images)[1].eq(0).all()
+    assert Trainee(vae, VAETraining()).losses(images)[1].eq(0).all()
 
 
 def test_the_focus_favours_the_face_and_keeps_the_total() -> None:

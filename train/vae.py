@@ -7,7 +7,8 @@
 
 L = E_q[ sum_pixels (x - decode(z))^2 / (2 sigma_x^2) ] + beta KL(q(z|x) || N(0, I)), Kingma and Welling 2014.
 With --perceptual, plus the distance between a classifier's features of photo and copy (as VAE/GAN adds a learned
-similarity, Larsen et al. 2016), so that the latent has room for what a few pixels decide: thin frames, stubble.
+similarity, Larsen et al. 2016), so that the latent has room for what a few pixels decide: thin frames, stubble. With
+--vgg, plus that between VGG16's features, which were learned on other photos, and tell people apart.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from train.engine import RunConfig, parse, program, save_grid
 from train.inputs import load_vae
 from train.loop import Stage, cosine, train
 from train.metrics import psnr
+from train.perceptual import Perceptual
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -58,6 +60,11 @@ class VAETraining(RunConfig):
     """Folder of a "perceptual" classifier."""
     lpips: float = 1_500.0
     """Weight of the distance between its features, in nats per unit: the pixels of a photo cost about 2,500."""
+    vgg: Path | None = None
+    """Folder of what `python -m train.perceptual fetch` puts there."""
+    vgg_weight: float = 25_000.0
+    """Weight of the distance between those features, in nats per unit; at 128 pixels and sigma_x .07 the pixels of a
+    photo cost about 18,000."""
     margin: int = MARGIN
     """Pixels around a crop, on every side, that training may shift it by."""
     decoder_first: int = 0
@@ -115,6 +122,9 @@ PRESETS = {
 
 
 HELD_OUT = 1_000  # validation photos that reconstructions are measured on along the way
+_LOOK = (
+    64  # side of the part of a picture that VGG sees, another one in each step: all of it would take four times as long
+)
 
 
 class Trainee(nn.Module):
@@ -123,12 +133,16 @@ class Trainee(nn.Module):
     weight: Tensor
 
     def __init__(
-        self, vae: VAE, sigma_x: float, focus: float = 0.0, classifier: Classifier | None = None, lpips: float = 0.0
+        self,
+        vae: VAE,
+        config: VAETraining,
+        classifier: Classifier | None = None,
+        vgg: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.vae, self.sigma_x, self.lpips = vae, sigma_x, lpips
-        self._perceptual = [classifier]  # in a list, so that it becomes no part of this module
-        self.register_buffer("weight", focus_map(focus, vae.image_size), persistent=False)
+        self.vae, self.config = vae, config
+        self._beside = classifier, vgg  # in a tuple, so that they become no part of this module
+        self.register_buffer("weight", focus_map(config.focus, vae.image_size), persistent=False)
 
     def forward(self, images: Tensor, beta: float) -> Tensor:
         """(B, 3, S, S) and the weight of the KL -> the loss, and its three parts as `losses` gives them: (4,) means."""
@@ -140,14 +154,20 @@ class Trainee(nn.Module):
         posterior = self.vae.encode(images)
         reconstruction = self.vae.decode(posterior.sample())
         root = self.weight.sqrt()
-        nll = pixel_nll(images * root, reconstruction * root, self.sigma_x)
-        (classifier,) = self._perceptual
+        nll = pixel_nll(images * root, reconstruction * root, self.config.sigma_x)
+        classifier, vgg = self._beside
         perceptual = torch.zeros_like(nll)
+        half = -(-len(images) // 2)  # of the photos, which costs half: either net takes longer than the VAE
+        photos, copies = images[-half:], reconstruction[-half:]
         if classifier:
-            half = -(-len(images) // 2)  # of the photos, which costs half: the classifier takes longer than the VAE
             with torch.no_grad():
-                wanted = classifier.maps(images[-half:])
-            perceptual[-half:] = 2 * self.lpips * feature_distance(classifier.maps(reconstruction[-half:]), wanted)
+                wanted = classifier.maps(photos)
+            perceptual[-half:] = 2 * self.config.lpips * feature_distance(classifier.maps(copies), wanted)
+        if vgg:
+            size = self.vae.image_size
+            down, right = torch.randint(max(size - _LOOK, 0) + 1, (2,)).tolist()
+            part = ..., slice(down, down + _LOOK), slice(right, right + _LOOK)
+            perceptual[-half:] += 2 * self.config.vgg_weight * vgg(photos[part], copies[part])
         return nll, perceptual, kl_divergence(posterior)
 
 
@@ -260,13 +280,14 @@ class VAEStage(Stage[VAETraining]):
         self.vae = grow(load_vae(config.init, self.device), config.model) if config.init else VAE(config.model)
         self.vae.to(memory_format=torch.channels_last)
         classifier = load_perceptual(config.perceptual, self.device, size)
+        vgg = Perceptual(config.vgg, 3).to(self.device) if config.vgg else None
         self.steps = config.images // self.rows
         self.add(
             "vae",
             self.vae,
             torch.optim.Adam(self.vae.parameters(), lr=config.lr, fused=True),
             cosine(self.steps, config.lr, config.lr_final, config.warmup),
-            task=Trainee(self.vae, config.sigma_x, config.focus, classifier, config.lpips),
+            task=Trainee(self.vae, config, classifier, vgg),
         )
 
     def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
