@@ -14,10 +14,10 @@ from tiny import LATENT, write_tiny_weights
 from lc.classifier import Classifier, ClassifierConfig
 from lc.critics import NetConfig
 from lc.parser import Parser, ParserConfig
-from lc.regions import RegionConfig, RegionVAE
+from lc.regions import RegionConfig
 from lc.upsampler import UpsamplerConfig
 from lc.vae import VAEConfig
-from lc.weights import load_classifier, save_classifier, save_config, save_module, save_region
+from lc.weights import load_classifier, save_classifier, save_config, save_module
 from train.attributes import ATTRIBUTES
 from train.classifier import ClassifierStage, ClassifierTraining
 from train.critics import CriticsStage, CriticsTraining
@@ -98,13 +98,6 @@ def region(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path
     return RegionStage, config, place / "run" / "weights"
 
 
-def region_again(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
-    """From a net that knows moves."""
-    stage, config, out = region(celeba, place, classifiers)
-    save_region(place / "begun", RegionVAE(replace(config.model, attributes=config.edits)))
-    return stage, replace(config, init=place / "begun"), out
-
-
 class Repainting(Finishing):
     """Of pictures by chance: no face is found in toys."""
 
@@ -174,18 +167,4 @@ def matching(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Pa
 
 
 #: Each gives a kind of stage, a configuration of it, and the weights folder that it writes.
-ALL = [
-    vae,
-    classifier,
-    taught,
-    sharpen,
-    upsampler,
-    region,
-    region_again,
-    finisher,
-    critics,
-    distil,
-    parser,
-    half_masked,
-    matching,
-]
+ALL = [vae, classifier, taught, sharpen, upsampler, region, finisher, critics, distil, parser, half_masked, matching]

@@ -37,26 +37,31 @@ def drawn(flow: Flow, smiling: int, count: int = 400) -> Tensor:
     return flow.draw(noise, y)
 
 
-def toy_latents(path: Path, count: int = 2_000) -> Path:
-    """Encodings as train.critics keeps them: two groups around +-AWAY, told apart by a label."""
+def toy_latents(path: Path, count: int = 2_000, std: float = 0.1) -> Path:
+    """Encodings as train.critics keeps them: two groups around +-AWAY, told apart by a label; std is the encoder's."""
     chance = torch.Generator().manual_seed(0)
     labels = (torch.rand(count, len(ATTRIBUTES), generator=chance) < 0.3).float()
     mean = 1 + (2 * labels[:, SMILING, None] - 1) * AWAY + 0.3 * torch.randn(count, 24, generator=chance)
-    std = torch.full((count, 1, 24), 0.1)
-    save_file({"mean": mean[:, None].contiguous(), "std": std, "labels": labels}, path)
+    noise = torch.full((count, 1, 24), std)
+    save_file({"mean": mean[:, None].contiguous(), "std": noise, "labels": labels}, path)
     return path
+
+
+def learn(place: Path, latents: Path, *options: str) -> Path:
+    """A weights folder whose flow learned from latents."""
+    weights = write_tiny_weights(place / "weights")
+    sizes = ["--model.axes", "6", "--model.width", "48", "--model.blocks", "2", "--model.condition", "16"]
+    how = ["--steps", "400", "--batch", "128", "--lr", "4e-3", "--warmup", "10", "--ema", "0.98", "--device", "cpu"]
+    paths = ["--weights", str(weights), "--latents", str(latents), "--out", str(place / "run")]
+    finish_here(["train.flow", *paths, *sizes, *how, "--model.guidance", "1", "--no-bf16", "--seed", "3", *options])
+    return weights
 
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights folder whose flow learned from the toy latents."""
     place = tmp_path_factory.mktemp("flow")
-    weights, latents = write_tiny_weights(place / "weights"), toy_latents(place / "latents.safetensors")
-    sizes = ["--model.axes", "6", "--model.width", "48", "--model.blocks", "2", "--model.condition", "16"]
-    how = ["--steps", "400", "--batch", "128", "--lr", "4e-3", "--warmup", "10", "--ema", "0.98", "--device", "cpu"]
-    paths = ["--weights", str(weights), "--latents", str(latents), "--out", str(place / "run")]
-    finish_here(["train.flow", *paths, *sizes, *how, "--model.guidance", "1", "--no-bf16", "--seed", "3"])
-    return weights
+    return learn(place, toy_latents(place / "latents.safetensors"))
 
 
 def test_draws_lie_where_encodings_of_that_label_do(learned: Path) -> None:
@@ -67,6 +72,18 @@ def test_draws_lie_where_encodings_of_that_label_do(learned: Path) -> None:
         z = drawn(flow, smiling)
         assert ((z - wanted).norm(dim=1) < 0.5 * AWAY.norm()).float().mean() > 0.97
         torch.testing.assert_close(z.mean(0), wanted, atol=0.35, rtol=0)
+
+
+@pytest.mark.parametrize(("spread", "low", "high"), [(0, 0.2, 0.6), (1, 1.2, 2.0)])
+def test_it_learns_as_much_of_the_encoders_noise_as_it_is_told(
+    tmp_path: Path, spread: int, low: float, high: float
+) -> None:
+    noisy = toy_latents(tmp_path / "latents.safetensors", std=1.5)  # the means differ by .3
+    flow = load_model(learn(tmp_path, noisy, "--spread", str(spread)), "cpu").flow
+    assert flow is not None
+    axes = flow.directions[1:]  # on the first one the two groups lie apart
+    away = drawn(flow, 1) - drawn(flow, 1).mean(0)
+    assert low < float((away @ torch.linalg.pinv(axes) * axes.norm(dim=1)).std()) < high
 
 
 def test_nobody_is_drawn_twice(learned: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +15,8 @@ from lc.faces.composites import Face, Floats
 from lc.parser import CLASSES
 from lc.redrawn import cleared, middle_of, redrawn
 from lc.regions import PATCH, REGIONS, RegionConfig, RegionVAE, hidden
-from lc.weights import save_region
 from train.attributes import ATTRIBUTES
-from train.data import DataError
-from train.regions import RegionTraining, accuracy, asked, begun, fitted, middles, patches
+from train.regions import accuracy, fitted, middles, patches
 
 SIDE, INNER = 192, 2 / 3  # of a photo's wide crop, whose middle is the crop of 128
 
@@ -120,26 +117,6 @@ def test_codes_of_people_with_it_are_told_from_those_without_and_moved_along_it_
     assert move[0] > 0.99
     moved = net.moved(codes[smiles == 0], "Smiling", 1.0)
     assert (moved @ net.critics[0] + net.biases[0] > 0).all()
-
-
-def test_edits_are_asked_for_that_turn_round_what_codes_say() -> None:
-    net, codes = small("Male", "Young", "Smiling"), torch.randn(64, 4)
-    found = asked(net, ("Male", "Smiling"), codes, torch.Generator().manual_seed(0))
-    turned = (found[:, :3] > 0) != (codes[:, :3] > 0)  # the critics of the small net read its first dimensions
-    assert turned.sum(1).eq(1).all()
-    assert turned.any(0).tolist() == [True, False, True]
-    assert torch.equal(found[:, 3], codes[:, 3])
-
-
-def test_a_net_draws_on_with_the_encoder_that_its_moves_were_fitted_to(tmp_path: Path) -> None:
-    save_region(tmp_path, small("Male", "Smiling"))
-    net = begun(RegionTraining(init=tmp_path))
-    assert not any(p.requires_grad for p in net.encoder.parameters())
-    assert all(p.requires_grad for p in net.decoder.parameters())
-    with pytest.raises(DataError, match="no net of eyes with moves of Male, Smiling"):
-        begun(RegionTraining(init=tmp_path, model=RegionConfig("eyes")))
-    with pytest.raises(DataError, match="no net of mouth with moves of Young"):
-        begun(RegionTraining(init=tmp_path, edits=("Young",)))
 
 
 def test_a_mouth_is_drawn_where_it_is_and_nothing_else_changes() -> None:

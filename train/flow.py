@@ -52,6 +52,9 @@ class FlowTraining(RunConfig):
     """Encodings per step and process."""
     lr: float = 1e-3
     warmup: int = 300
+    spread: float = 0.0
+    """Standard deviations of the encoder's noise in what it learns from: 1 draws from q(z|x), 0 takes its mean, from
+    which clearer pictures are decoded."""
     unlabelled: float = 0.15
     """Share of encodings whose label is left out."""
     ema: float = 0.999
@@ -123,7 +126,7 @@ class FlowStage(Stage[FlowTraining]):
 
     def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
         rows = self.rows_of[torch.randint(len(self.rows_of), (self.config.batch,), generator=chance)]
-        x, y = self.latents.draw(rows, 1.0).to(self.device), self.latents.labels[rows].to(self.device)
+        x, y = self.latents.draw(rows, self.config.spread).to(self.device), self.latents.labels[rows].to(self.device)
         return {"loss": self.update("flow", x, y, chance)}
 
     @torch.no_grad()

@@ -22,14 +22,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lc.blur import binomial_blur
 from lc.faces.composites import Face
 from lc.losses import kl_divergence
 from lc.redrawn import middle_of
 from lc.regions import CROP, PATCH, REGIONS, RegionConfig, RegionVAE, hidden
-from lc.weights import load_model, load_regions, save_region
+from lc.weights import load_model, save_region
 from train.attributes import ATTRIBUTES
-from train.data import DataError, centre, load_celeba, load_training
+from train.data import centre, load_celeba, load_training
 from train.engine import RunConfig, parse, program, save_grid
 from train.loop import Stage, cosine, follow, train
 from train.perceptual import Perceptual
@@ -60,11 +59,6 @@ class RegionTraining(RunConfig):
     far beyond it no mouth looks like one."""
     vgg: Path | None = None
     """Folder of what `python -m train.perceptual fetch` puts there, for features that were learned on other photos."""
-    init: Path | None = None
-    """Weights folder whose net of the region draws on, its encoder as it is. Half of what it draws besides copies is
-    then what edits ask for, and not others' regions."""
-    edits: tuple[str, ...] = ("Male", "Smiling")
-    """The attributes that those edits turn round."""
     model: RegionConfig = field(default_factory=RegionConfig)
     width: int = 40
     """Channels of the discriminator's first layer."""
@@ -167,36 +161,6 @@ def accuracy(net: RegionVAE, codes: Tensor, labels: Tensor) -> list[float]:
     return found
 
 
-def begun(config: RegionTraining) -> RegionVAE:
-    """The net to train: a new one, or that of `config.init`.
-
-    Raises:
-        DataError: that folder has none of this region, or one that knows no move of an edit.
-    """
-    if config.init is None:
-        return RegionVAE(config.model)
-    region = config.model.region
-    net = load_regions(config.init).get(region)
-    if net is None or not set(config.edits) <= set(net.config.attributes):
-        raise DataError(f"{config.init} has no net of {region} with moves of {', '.join(config.edits)}.")
-    net.train().requires_grad_().encoder.requires_grad_(False)
-    return net
-
-
-@torch.no_grad()
-def asked(net: RegionVAE, names: Sequence[str], codes: Tensor, chance: torch.Generator) -> Tensor:
-    """Codes (B, code) as edits make them: in each row one of the named attributes, by chance, is turned round."""
-    found = codes.clone()
-    chosen = torch.randint(len(names), (len(codes),), generator=chance).to(codes.device)
-    for number, name in enumerate(names):
-        row = net.config.attributes.index(name)
-        has = codes @ net.critics[row] + net.biases[row] > 0
-        for wanted in (0, 1):
-            there = (chosen == number) & (has != bool(wanted))
-            found[there] = net.moved(codes[there], name, wanted)
-    return found
-
-
 class Trainee(nn.Module):
     """One pass from patches to losses."""
 
@@ -208,16 +172,11 @@ class Trainee(nn.Module):
     def forward(self, x: Tensor, missing: Tensor, order: Tensor, chance: torch.Generator) -> Tensor:
         """(B, 3, 64, 64), what is hidden of them, and whose code each is drawn from besides -> total and parts."""
         critic, vgg, config = self._beside
-        learns, half = config.init is None, len(x) // 2  # whether the encoder does
-        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            posterior = self.net.encode(x)
-            codes = posterior.sample()
-        if learns:
-            others, goals = codes[order[:half]], posterior.mean[order[:half]].detach()
-        else:
-            others = goals = asked(self.net, config.edits, posterior.mean[:half], chance)
+        posterior = self.net.encode(x)
+        codes, half = posterior.sample(), len(x) // 2
+        order = order[:half]
         photos, holes = torch.cat([x, x[:half]]), torch.cat([missing, missing[:half]])
-        drawn = self.net.draw(photos, holes, torch.cat([codes, others]))
+        drawn = self.net.draw(photos, holes, torch.cat([codes, codes[order]]))
         self.drawn = drawn.detach()
         copies, swapped = drawn.split([len(x), half])
         pixel = (missing * (copies - x).abs()).sum() / (3 * missing.sum())
@@ -228,11 +187,10 @@ class Trainee(nn.Module):
         doubt = -opinion(logits.float().chunk(2)[1])
         pairs = [[side[: len(x)] for side in layer.float().chunk(2)] for layer in features]
         matching = torch.stack([(fake - real.detach()).abs().mean() for real, fake in pairs]).mean()
-        # Only what draws is to make codes come out right, for the encoder could hide them instead; and not by patterns
-        # from pixel to pixel, which only an encoder reads.
+        # Only what draws is to make codes come out right: the encoder could hide them instead.
         self.net.encoder.requires_grad_(False)
-        cycle = (self.net.encode(binomial_blur(swapped)).mean - goals).square().mean()
-        self.net.encoder.requires_grad_(learns)
+        cycle = (self.net.encode(swapped).mean - posterior.mean[order].detach()).square().mean()
+        self.net.encoder.requires_grad_(True)
         kl = kl_divergence(posterior).mean()
         parts = torch.stack([pixel, seen, matching, doubt, cycle, kl])
         weights = parts.new_tensor(
@@ -259,7 +217,7 @@ class RegionStage(Stage[RegionTraining]):
         self.places = middles(parser, self.images, region)
         self.held_out = patches(held_out.images, middles(parser, held_out.images, region))
         torch.manual_seed(self.seed)
-        net = begun(config).to(memory_format=torch.channels_last)
+        net = RegionVAE(config.model).to(memory_format=torch.channels_last)
         critic = PatchCritic(config.width).to(memory_format=torch.channels_last)
         vgg = Perceptual(config.vgg, 3).to(self.device) if config.vgg else None
         self.steps = config.images // self.rows
