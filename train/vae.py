@@ -122,9 +122,7 @@ PRESETS = {
 
 
 HELD_OUT = 1_000  # validation photos that reconstructions are measured on along the way
-_LOOK = (
-    64  # side of the part of a picture that VGG sees, another one in each step: all of it would take four times as long
-)
+_LOOK = 64  # side of the part of a picture that VGG sees, another one in each step; all of it takes too long
 
 
 class Trainee(nn.Module):
