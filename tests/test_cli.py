@@ -376,10 +376,9 @@ def test_help_does_not_wait_for_torch() -> None:
 
 
 def test_an_interrupt_is_quiet(tiny_weights: Path, astronaut: Path, tmp_path: Path) -> None:
-    # So many that they are not done while an interrupt that got lost is waited for.
-    arguments = ["edit", *[str(astronaut)] * 3_000, "--weights", str(tiny_weights), "--out", str(tmp_path / "out")]
+    photos = [str(astronaut)] * 3_000  # not done while an interrupt that got lost is waited for
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*COMMAND, "edit", *photos, "--weights", str(tiny_weights), "--out", str(tmp_path / "out")],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

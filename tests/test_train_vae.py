@@ -99,12 +99,13 @@ class Darkness(nn.Module):
         return (x.amin((1, 2, 3)) - y.amin((1, 2, 3))).abs()
 
 
-@pytest.mark.parametrize("beside", ["classifier", "vgg"])
-def test_a_learned_similarity_teaches_the_encoder_and_learns_nothing(beside: str) -> None:
+@pytest.mark.parametrize(("beside", "patch"), [("classifier", 2), ("vgg", 4)])  # VGG sees a part of larger pictures
+def test_a_learned_similarity_teaches_the_encoder_and_learns_nothing(beside: str, patch: int) -> None:
     torch.manual_seed(0)
-    vae, classifier = VAE(MODEL), Classifier(ClassifierConfig((8, 8, 8, 8))).eval().requires_grad_(False)
-    images = torch.rand(4, 3, 64, 64)
+    classifier = Classifier(ClassifierConfig((8, 8, 8, 8))).eval().requires_grad_(False)
     nets = (classifier, None) if beside == "classifier" else (None, Darkness())
+    vae = VAE(replace(MODEL, patch=patch))
+    images = torch.rand(4, 3, vae.image_size, vae.image_size)
     trainee = Trainee(vae, VAETraining(lpips=7.0, vgg_weight=7.0), *nets)
     _, unlike, _ = trainee.losses(images)
     assert unlike[:2].eq(0).all()

@@ -8,7 +8,7 @@
 L = E_q[ sum_pixels (x - decode(z))^2 / (2 sigma_x^2) ] + beta KL(q(z|x) || N(0, I)), Kingma and Welling 2014.
 With --perceptual, plus the distance between a classifier's features of photo and copy (as VAE/GAN adds a learned
 similarity, Larsen et al. 2016), so that the latent has room for what a few pixels decide: thin frames, stubble. With
---vgg, plus that between VGG16's features, which were learned on other photos, and tell people apart.
+--vgg, plus that between VGG16's features, which were learned on other photos.
 """
 
 from __future__ import annotations
