@@ -37,7 +37,7 @@ __all__ = ["run"]
 # Photos are taken through the networks together, and read ahead of them, so many at a time as memory certainly holds; a
 # larger one goes alone.
 _BATCH, _BATCH_PIXELS = 64, 50_000_000
-_READERS, _HELD_PIXELS = 4, 100_000_000
+_READERS, _HELD_PIXELS = 2, 100_000_000
 
 # What is wrong with one name, and not with the disk.
 _NAME_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR})

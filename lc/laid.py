@@ -156,40 +156,45 @@ class Laid:
     def _made(self, readings: Sequence[Reading], asked: Sequence[_Asked], style: int) -> list[dict[str, Layer]]:
         """Layers of each photo, by name, made anew."""
         found: list[dict[str, Layer]] = [{} for _ in readings]
-        faces = {row: self._onto(reading) for row, reading in enumerate(readings) if reading.maps is not None}
-        crops: list[Tensor] = []
-        places: dict[int, int] = {}  # of the photos as they are so far, among the crops
-        latents = Later(lambda: self._encoded(crops))
+        faces = {row: Later(partial(self._onto, one)) for row, one in enumerate(readings) if one.maps is not None}
+        seen: list[Later[Face]] = []
+        places: dict[int, int] = {}  # of the photos as they are so far, among those
+        latents = Later(lambda: self._encoded(seen))
         hair = any(one.layer in _ABOUT_MOUTHS for one in asked)
 
         def shifted(before: int, after: int) -> Callable[[], Tensor]:
             return lambda: latents()[after] - latents()[before]
 
         for one in asked:
-            some = {row: face for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
-            drawn = _drawn(one.overlay, some, style)
+            onto = {row: face() for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
+            drawn = _drawn(one.overlay, onto, style)
             if (net := self._model.finishers.get("finisher")) and (where := one.overlay.finished):
-                drawn = {row: finished(net, faces[row], x, where(faces[row])) for row, x in drawn.items()}
+                drawn = {row: finished(net, onto[row], x, where(onto[row])) for row, x in drawn.items()}
             if about := self._model.regions.get(one.overlay.clears):
-                drawn = {row: cleared(about, faces[row], x) for row, x in drawn.items()}
+                drawn = {row: cleared(about, onto[row], x) for row, x in drawn.items()}
             if one.over:
                 for row, pixels in drawn.items():
                     found[row][one.name] = Layer(pixels)
                     region = REGIONS.get(one.layer)
                     if region or one.layer in _LIFTS:
-                        face = _under(faces[row], pixels)
-                        faces[row] = self._with_mouth(face) if region and region.part and hair else face
+                        mouth = hair and region is not None and bool(region.part)
+                        faces[row] = Later(partial(self._beneath, onto[row], pixels, mouth=mouth))
                         places.pop(row, None)  # what comes next is not to stand for this
                 continue
-            after = {row: _under(faces[row], pixels) for row, pixels in drawn.items()}
+            after = {row: Later(partial(_under, onto[row], pixels)) for row, pixels in drawn.items()}
             fresh = [row for row in drawn if row not in places]
-            places.update(zip(fresh, range(len(crops), len(crops) + len(fresh)), strict=True))
-            crops += self._crops([faces[row].rgb for row in fresh] + [face.rgb for face in after.values()])
-            for place, (row, pixels) in enumerate(drawn.items(), len(crops) - len(drawn)):
+            places.update(zip(fresh, range(len(seen), len(seen) + len(fresh)), strict=True))
+            seen += [faces[row] for row in fresh] + [*after.values()]
+            for place, (row, pixels) in enumerate(drawn.items(), len(seen) - len(drawn)):
                 found[row][one.name] = Layer(pixels, shifted(places[row], place))
                 places[row] = place
-            faces.update(after)
+            faces |= after
         return found
+
+    def _beneath(self, face: Face, pixels: Floats, *, mouth: bool) -> Face:
+        """The face under a layer, with its `mouth` where it is then."""
+        face = _under(face, pixels)
+        return self._with_mouth(face) if mouth else face
 
     def _with_mouth(self, face: Face) -> Face:
         """The face with its mouth where it is now."""
@@ -223,26 +228,18 @@ class Laid:
         return self._model.parser is not None and isinstance(self._model.generator, EncodingGenerator)
 
     @torch.inference_mode()
-    def _encoded(self, crops: Sequence[Tensor]) -> Tensor:
-        """The means of crops' posteriors, (B, latent)."""
-        generator = self._model.generator
+    def _encoded(self, faces: Sequence[Later[Face]]) -> Tensor:
+        """The means of faces' posteriors, (B, latent)."""
+        generator, parser = self._model.generator, self._model.parser
         assert isinstance(generator, EncodingGenerator)
-        return generator.encode(torch.stack(list(crops)).to(self._model.statistics.mean.device)).mean
-
-    def _crops(self, pictures: Sequence[Floats]) -> list[Tensor]:
-        """Wide crops, floats of 0..255 -> their crops as the generator takes them, (3, S, S) each."""
-        if not pictures:
-            return []
-        assert self._model.parser is not None
-        inner, side = self._model.parser.config.image_size, self._model.generator.image_size
-        edge = (pictures[0].shape[0] - inner) // 2
-        x = (
-            torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)[..., edge : edge + inner, edge : edge + inner]
-            / 255
-        )
+        assert parser is not None
+        pictures = np.stack([face().rgb for face in faces])
+        inner, side = parser.config.image_size, generator.image_size
+        edge = (pictures.shape[1] - inner) // 2
+        x = torch.from_numpy(pictures).permute(0, 3, 1, 2)[..., edge : edge + inner, edge : edge + inner] / 255
         if side != inner:
             x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
-        return list(x.clamp(0, 1))
+        return generator.encode(x.clamp(0, 1).to(self._model.statistics.mean.device)).mean
 
     def _onto(self, reading: Reading) -> Face:
         """The photo's face and what is around it, as they were found when it was read."""
@@ -252,7 +249,8 @@ class Laid:
         maps = reading.maps.astype(np.float32) / 255
         classes = self._model.parser.config.classes
         inner = 1 / (1 + 2 * MARGIN)
-        face = Face(reading.wide.astype(np.float32), dict(zip(classes, maps, strict=True)), inner)
+        detail = reading.aligned.scale * reading.aligned.crop.width / self._model.parser.config.image_size
+        face = Face(reading.wide.astype(np.float32), dict(zip(classes, maps, strict=True)), inner, detail=detail)
         return replace(face, turn=_turn(reading, face))
 
 

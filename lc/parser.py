@@ -10,11 +10,13 @@ space, so that the work is done at half the crop's resolution and below.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 __all__ = ["CLASSES", "Parser", "ParserConfig"]
 
@@ -40,6 +42,24 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )
+
+
+def _joined(convolution: nn.Module, x: Tensor, finer: Tensor) -> Tensor:
+    """What a convolution makes of x enlarged to twice its size, by nearest neighbours, beside what is finer.
+
+    To enlarge and to convolve by 3x3 is one transposed convolution by 4x4, which takes half of the time.
+    """
+    assert isinstance(convolution, nn.Sequential)
+    first, *rest = convolution
+    assert isinstance(first, nn.Conv2d)
+    weight = first.weight
+    enlarging, beside = weight.split([x.shape[1], weight.shape[1] - x.shape[1]], dim=1)
+    kernel = 4 * F.avg_pool2d(F.pad(enlarging.flip(2, 3), (1, 1, 1, 1)), 2, 1).transpose(0, 1)
+    kernel, beside = (one.contiguous(memory_format=torch.channels_last) for one in (kernel, beside))
+    joined = F.conv_transpose2d(x, kernel, stride=2, padding=1) + F.conv2d(finer, beside, first.bias, padding=1)
+    for layer in rest:
+        joined = layer(joined)
+    return joined
 
 
 class Parser(nn.Module):
@@ -69,9 +89,20 @@ class Parser(nn.Module):
         x = maps.pop()
         x = self.deep(torch.cat([x, self.context(x).expand_as(x)], dim=1))
         for up in self.up:
-            x = up(torch.cat([F.interpolate(x, scale_factor=2.0), maps.pop()], dim=1))
+            x = _joined(up, x, maps.pop())
         logits: Tensor = self.head(x)
         return logits.float()
+
+    @torch.no_grad()
+    def fused(self) -> Parser:
+        """The same for use alone, a tenth faster: batch normalisation goes into the weights of its convolutions."""
+        found = copy.deepcopy(self).eval()
+        for block in [one for one in found.modules() if isinstance(one, nn.Sequential)]:
+            for place in range(len(block) - 1):
+                first, second = block[place : place + 2]
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    block[place], block[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+        return found.requires_grad_(False)
 
     @torch.inference_mode()
     def parse(self, images: Tensor, *, resample: bool = True) -> Tensor:

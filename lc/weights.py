@@ -17,6 +17,7 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lc.actor import Actor
 from lc.attributes import AttributeSet
@@ -136,10 +137,23 @@ def section(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
         raise WeightsError(f"The section {name!r} of config.json does not fit this program: {error}.") from error
 
 
+class _Unfilled(TorchFunctionMode):
+    """Nets that are built under it draw no random weights: a file has them, and drawing takes a third of loading."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 def _build(net: Callable[[Any], _Net], config: Mapping[str, Any], name: str, sizes: type[Any]) -> _Net:
-    """An untrained net of the sizes that config.json gives."""
+    """A net of the sizes that config.json gives, whose weights are to be loaded."""
     try:
-        return net(section(config, name, sizes))
+        with _Unfilled():
+            return net(section(config, name, sizes))
     except (TypeError, RuntimeError) as error:  # a size that is no whole number, or more than memory holds
         raise WeightsError(f"The sizes in section {name!r} of config.json cannot be built: fetch it again.") from error
 
@@ -363,7 +377,7 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
         perceptual=perceptual,
         guidance=guidance or perceptual,
         witness=witness,
-        parser=parser.to(place) if parser else None,
+        parser=parser.fused().to(place) if parser else None,
         flow=flow.to(place) if flow else None,
         upsampler=upsampler.to(place) if upsampler else None,
         enlarger=enlarger.to(place) if enlarger else None,

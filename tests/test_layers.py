@@ -130,6 +130,15 @@ def test_glasses_have_rims_about_both_eyes_and_nothing_else_changes(style: int) 
     assert change[:34].max() < 1
 
 
+def test_glasses_are_drawn_no_finer_than_the_photo_shows() -> None:
+    """A small photo's take a fraction of the time, and look the same."""
+    fine, coarse = (frames(dataclasses.replace(LOOKING, detail=detail)) for detail in (8.0, 1.1))
+    assert fine is not None
+    assert coarse is not None
+    assert (len(fine), len(coarse)) == (4 * SIDE, 2 * SIDE)
+    assert np.abs(with_layer(LOOKING, fine) - with_layer(LOOKING, coarse)).mean() < 0.1
+
+
 def test_glasses_follow_the_eyes_and_the_turn_of_the_head() -> None:
     moved = Face(np.roll(LOOKING.rgb, 4, 0), {name: np.roll(one, 4, 0) for name, one in LOOKING.maps.items()})
     first, second = frames(LOOKING), frames(moved)

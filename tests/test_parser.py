@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from processes import finish
 from safetensors.torch import save_file
+from torch import nn
 
-from lc.parser import CLASSES, Parser, ParserConfig
+from lc.parser import CLASSES, Parser, ParserConfig, _joined
 from lc.weights import load_config, load_module, section
 from train.parser import UNKNOWN, Batches, Faces, ParserTraining, intersection_over_union, parser_loss, paste_worn
 
@@ -36,6 +38,27 @@ def test_probabilities_sum_to_one_at_any_size() -> None:
         found = parser.parse(torch.rand(2, 3, size, size))
         assert found.shape == (2, len(CLASSES), size, size)
         torch.testing.assert_close(found.sum(1), torch.ones(2, size, size))
+
+
+def test_a_fused_parser_finds_the_same() -> None:
+    """Batch normalisation in the weights of convolutions, and enlarging in a transposed one, are the same sums."""
+    torch.manual_seed(0)
+    parser = Parser(SMALL)
+    images = torch.rand(4, 3, 48, 64)
+    for _ in range(20):  # statistics that are not those of the beginning
+        parser(images)
+    parser.eval()
+    torch.testing.assert_close(parser.fused()(images), parser(images))
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in parser.fused().modules())
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in parser.modules())
+
+
+def test_joining_is_to_enlarge_and_to_convolve_both() -> None:
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Conv2d(5, 4, 3, padding=1), nn.ReLU())
+    coarse, fine = torch.randn(2, 3, 5, 7), torch.randn(2, 2, 10, 14)
+    plain = layer(torch.cat([F.interpolate(coarse, scale_factor=2.0), fine], dim=1))
+    torch.testing.assert_close(_joined(layer, coarse, fine), plain, rtol=1e-4, atol=1e-5)
 
 
 def test_sizes_that_cannot_be_are_refused() -> None:

@@ -93,6 +93,13 @@ def test_a_whole_model_is_frozen_and_ready(tiny_weights: Path) -> None:
     assert model.lambda_dist == (0.01, 1.0)
 
 
+def test_loading_draws_no_random_weights(tiny_weights: Path) -> None:
+    """They take a third of loading's time, only to be replaced; and whoever set a seed keeps its numbers."""
+    state = torch.get_rng_state()
+    load_model(tiny_weights, "cpu")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_config_keeps_other_sections(tmp_path: Path) -> None:
     save_config(tmp_path, one={"a": 1})
     save_config(tmp_path, two=[2])

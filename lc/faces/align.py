@@ -139,6 +139,8 @@ def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: float = math.inf,
     time, and about half a grey level off, which nets would read.
     """
     scale = _scale(matrix)
+    if not quick and matrix[0, 0] > 0 and not matrix[0, 1] and not matrix[1, 0]:
+        return _resized(rgb, matrix, size, mirrored * scale)
     corners = np.array([[-_MARGIN, size + _MARGIN, -_MARGIN, size + _MARGIN]])
     corners = matrix @ np.vstack([corners, corners[:, [0, 2, 1, 3]], np.ones((1, 4))])  # (2, 4)
     low, high = np.floor(corners.min(1)).astype(int) - 2, np.ceil(corners.max(1)).astype(int) + 2
@@ -160,6 +162,16 @@ def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: float = math.inf,
         onto = np.column_stack([linear, shift])
         canvas = region.transform((side, side), Image.Transform.AFFINE, onto.ravel().tolist(), Image.Resampling.BICUBIC)
     return canvas.resize((size, size), Image.Resampling.BICUBIC, box=(edge, edge, side - edge, side - edge))
+
+
+def _resized(rgb: Image.Image, matrix: Array, size: int, mirrored: float) -> Image.Image:
+    """`warp` for a similarity that does not turn, whose crop is a box of the photo."""
+    scale, corner = matrix[0, 0], matrix[:, 2]
+    around = math.ceil(2 * max(scale, 1))  # as far as its filter reaches
+    low, high = np.floor(corner).astype(int) - around, np.ceil(corner + size * scale).astype(int) + around
+    region = _continued(rgb, (low[0], low[1], high[0], high[1]), mirrored)
+    (left, top), (right, bottom) = corner - low, corner - low + size * scale
+    return region.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, right, bottom), reducing_gap=3.0)
 
 
 def _scale(matrix: Array) -> float:

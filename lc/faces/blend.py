@@ -10,6 +10,7 @@ resolution; of the photo itself, only the pixels under the crop are touched.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -57,6 +58,7 @@ _FEATHER = 0.15  # part of the crop's side over which a whole crop fades in from
 _DARK = 6.0  # grey levels at which light is too little to be compared
 _SHADE = (0.06, 0.2)  # parts of the light that are lost by chance, and for sure
 _EDGED = 2.5  # sharpening of what is laid over a face: frames have edges
+_BLURRED = 5.0  # deviations of a blur beyond which nothing comes of it
 _NEAR = 8  # pixels around what is touched that are looked at: as far as the grain's blur reaches
 _DEEPER = 1.4  # power of the light that is left: frames of a few pixels come out too faint
 
@@ -210,21 +212,25 @@ def _blended(place: Place, change: Change, over: _Floats | None = None) -> _Laye
 
 def _laid_on(layers: _Layers, steering: Steering, place: Place) -> _Layers:
     """What is laid on, lowest first, over an edit, and as far out of focus as the photo."""
-    side, added, cover, laid = place.side, layers.added, layers.cover, steering.laid
-    if not laid:
+    if not steering.laid:
         return layers
-    for one in laid:
+    side, added, cover = place.side, layers.added.copy(), layers.cover.copy()
+    inside, around = fade(side, place.around / 2)[..., None], math.ceil(_BLURRED * place.softness)
+    for one in steering.laid:
         over = resized(one[..., :4], side)
-        for channel in range(3):  # colours count by how much of them there is
-            over[..., channel] *= over[..., 3]
-        over = softened(over, place.softness)
-        faded = fade(side, place.around / 2)[..., None]
-        part = over[..., 3:].clip(0, 1) * faded
-        added, cover = (1 - part) * added + faded * over[..., :3], (1 - part) * cover + part
+        box = box_of(over[..., 3] != 0, around)  # glasses take a fifth of what is seen
+        over, faded = over[box], inside[box]
+        if over.size:
+            for channel in range(3):  # colours count by how much of them there is
+                over[..., channel] *= over[..., 3]
+            over = softened(over, place.softness)
+            part = over[..., 3:].clip(0, 1) * faded
+            added[box] = (1 - part) * added[box] + faded * over[..., :3]
+            cover[box] = (1 - part) * cover[box] + part
         if one.shape[2] > 4:
-            added = added + faded * resized(one[..., 4:], side)
+            added += inside * resized(one[..., 4:], side)
     # The grain of hair that is gone is none.
-    return replace(layers, added=single(added), cover=single(cover), grain=False)
+    return replace(layers, added=added, cover=cover, grain=False)
 
 
 def _shade(new: _Floats, old: _Floats, side: int, reach: int) -> _Floats:

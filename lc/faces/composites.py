@@ -7,6 +7,7 @@ What is laid on takes the skin tone and the light of whom it is laid onto: means
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -34,12 +35,14 @@ class Face:
         inner: the part of the side that is the model's crop; the rest is a margin.
         turn: sine of the head's turn to the picture's right, see `lc.faces.align.turn_of`; None where only the skin
             tells.
+        detail: pixels of the photo to one of the crop's; what is drawn finer does not show.
     """
 
     rgb: Floats
     maps: Mapping[str, Floats]
     inner: float = 1.0
     turn: float | None = None
+    detail: float = math.inf
 
     @property
     def shown(self) -> npt.NDArray[np.bool_]:

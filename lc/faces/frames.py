@@ -6,6 +6,7 @@ projects; so it is crisp at any resolution, where a generator of few pixels only
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -54,7 +55,8 @@ STYLES: tuple[Style, ...] = (
     Style(0.42, 0.235, 3.6, 0.04, 0.02, (0.06, 0.05, 0.045), (40, 42, 56)),
 )
 
-_FINE = 4  # times as many pixels as the crop that is laid onto
+_FINE = 4  # times as many pixels as the crop that is laid onto, at most
+_FINER = 1.5  # times as many as the photo, at least, or edges look cut
 _APART = float(TEMPLATE[1, 0] - TEMPLATE[0, 0]) / (FRAME_BOX[2] - FRAME_BOX[0])  # of eyes, in parts of the crop's side
 _EYES = (TEMPLATE[:2] - FRAME_BOX[:2]) / (FRAME_BOX[2] - FRAME_BOX[0])
 _NEAR = 0.07  # parts of the crop's side: an eye is looked for so far from there
@@ -73,6 +75,7 @@ _SHADOW, _CAST = 0.2, 0.07  # how dark a shadow the frame throws on skin, and ho
 _GLOSS, _DULL = 70.0, 25.0  # grey levels by which edges are lighter that look up, and darker that look down
 _SKY = (0.1, 0.05)  # of it that is seen in clear lenses, and in dark ones
 _SKY_COLOUR, _GLASS_COLOUR = np.array([235, 240, 245], np.float32), np.array([22, 22, 26], np.float32)
+_MEAN = np.full((1, 3), 1 / 3, np.float32)  # of a pixel's channels
 _BRIGHT = 215.0  # grey levels of what is light in a photo of full light
 
 
@@ -90,7 +93,8 @@ def frames(onto: Face, style: int = 0) -> Floats | None:
     pose = pose_of(onto)
     if abs(pose.turn) > _TURNED or _worn(onto, pose):
         return None
-    form, side = STYLES[style % len(STYLES)], _FINE * onto.rgb.shape[0]
+    form, fine = STYLES[style % len(STYLES)], math.ceil(min(_FINER * onto.detail, _FINE))
+    side = fine * onto.rgb.shape[0]
     view = _view(pose, side)
     maps = {name: view.of(onto.maps[name]) for name in ("hair", "hat", "skin", "background")}
     covered = maps["hair"] + maps["hat"]
@@ -117,7 +121,7 @@ def frames(onto: Face, style: int = 0) -> Floats | None:
 
 def photo_light(onto: Face) -> float:
     """How much of full light there is in a photo, in [0, 1]."""
-    return min(float(np.percentile(onto.rgb.mean(2), 95)) / _BRIGHT, 1.0)
+    return min(float(np.percentile(cv2.transform(onto.rgb, _MEAN), 95)) / _BRIGHT, 1.0)
 
 
 @dataclass(frozen=True)
@@ -190,11 +194,12 @@ def _view(pose: Pose, side: int) -> _View:
 
 
 def pose_of(onto: Face) -> Pose:
-    side, edge = onto.rgb.shape[0], (1 - onto.inner) / 2
-    down, along = (np.mgrid[:side, :side] + 0.5) / side
+    side, edge, near = onto.rgb.shape[0], (1 - onto.inner) / 2, _NEAR * onto.inner
     eyes = []
     for x, y in edge + onto.inner * _EYES:
-        weight = onto.maps["eyes"] * (np.hypot(along - x, down - y) < _NEAR * onto.inner)
+        rows, columns = (slice(int((at - near) * side), int((at + near) * side) + 1) for at in (y, x))
+        down, along = (np.mgrid[rows, columns] + 0.5) / side
+        weight = onto.maps["eyes"][rows, columns] * (np.hypot(along - x, down - y) < near)
         total = float(weight.sum()) + 1e-6
         found = np.array([(weight * along).sum(), (weight * down).sum()]) / total
         eyes.append((x, y) + total / (total + _FEW) * (found - (x, y)))
