@@ -39,7 +39,6 @@ _WEIGHTS: Array = np.array([1.0, 1.0, 0.0, 0.5, 0.5])
 _NOSE = 1.5  # sine of a turn, by how far the nose moves beside the middle of the face, in parts of the eyes' distance
 
 _MARGIN = 2  # crop pixels that the bicubic kernel reaches past the crop's edge
-_OVERSAMPLING = 4  # finest step of the rotation, in parts of a crop pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,15 +127,28 @@ def turn_of(landmarks: npt.NDArray[np.floating]) -> float:
     return float(np.clip(_NOSE * (x * down - y * along) / (length * apart), -1, 1)) if length * apart > 0 else 0.0
 
 
-def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: float = math.inf, *, quick: bool = False) -> Image.Image:
+def warp(
+    rgb: Image.Image,
+    matrix: Array,
+    size: int,
+    mirrored: float = math.inf,
+    *,
+    oversampling: int = 4,
+    quick: bool = False,
+) -> Image.Image:
     """Sample a size x size crop through a similarity, without aliasing.
 
     Past the photo's border its mirror images go on, for so many pixels of the crop as are to be `mirrored`; then what
     is there goes on.
 
     Interpolation between neighbours would skip pixels when it shrinks. So turn at about the photo's own resolution,
-    then shrink with `resize`, which averages. To be `quick`, OpenCV turns in Pillow's place: in less than half of the
-    time, and about half a grey level off, which nets would read.
+    then shrink with `resize`, which averages.
+
+    Args:
+        rgb, matrix, size, mirrored: see above.
+        oversampling: steps of the turn to a pixel of the crop, at most; a larger face is shrunk by whole pixels first.
+        quick: let OpenCV turn in Pillow's place: in less than half of the time, and about half a grey level off, which
+            nets would read.
     """
     scale = _scale(matrix)
     if not quick and matrix[0, 0] > 0 and not matrix[0, 1] and not matrix[1, 0]:
@@ -145,11 +157,12 @@ def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: float = math.inf,
     corners = matrix @ np.vstack([corners, corners[:, [0, 2, 1, 3]], np.ones((1, 4))])  # (2, 4)
     low, high = np.floor(corners.min(1)).astype(int) - 2, np.ceil(corners.max(1)).astype(int) + 2
     region = _continued(rgb, (low[0], low[1], high[0], high[1]), mirrored * scale)
-    # A large face is first shrunk by whole pixels, the cheapest way, to no less than the finest step wanted.
-    shrink = max(1, int(scale / _OVERSAMPLING))
+    # To shrink by whole pixels is the cheapest way.
+    shrink = max(1, int(scale / oversampling))
     if shrink > 1:
         region = region.reduce(shrink)
-    steps = max(1, math.ceil(scale / shrink))
+    # What is averaged afterwards may skip a few pixels where that is to be quick.
+    steps = max(1, (round if quick else math.ceil)(scale / shrink))
     linear = matrix[:, :2] / (steps * shrink)
     shift = (matrix[:, 2] - low - _MARGIN * matrix[:, :2].sum(1)) / shrink
     side, edge = (size + 2 * _MARGIN) * steps, _MARGIN * steps
@@ -157,10 +170,11 @@ def warp(rgb: Image.Image, matrix: Array, size: int, mirrored: float = math.inf,
         shift += (linear.sum(1) - 1) / 2  # OpenCV's pixels have their middles at whole numbers
         onto, how = np.column_stack([linear, shift]), cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         turned = cv2.warpAffine(np.asarray(region), onto, (side, side), flags=how, borderMode=cv2.BORDER_REPLICATE)
-        canvas = Image.fromarray(np.asarray(turned, dtype=np.uint8))
-    else:
-        onto = np.column_stack([linear, shift])
-        canvas = region.transform((side, side), Image.Transform.AFFINE, onto.ravel().tolist(), Image.Resampling.BICUBIC)
+        inner = turned[edge : side - edge, edge : side - edge]
+        averaged = cv2.resize(inner, (size, size), interpolation=cv2.INTER_AREA) if steps > 1 else inner
+        return Image.fromarray(np.asarray(averaged, dtype=np.uint8))
+    onto = np.column_stack([linear, shift])
+    canvas = region.transform((side, side), Image.Transform.AFFINE, onto.ravel().tolist(), Image.Resampling.BICUBIC)
     return canvas.resize((size, size), Image.Resampling.BICUBIC, box=(edge, edge, side - edge, side - edge))
 
 

@@ -60,7 +60,7 @@ def wide_crop(rgb: Image.Image, aligned: Aligned, size: int) -> Image.Image:
     wide = aligned.matrix.copy()
     wide[:, :2] *= aligned.crop.width / size
     wide[:, 2] -= margin * wide[:, :2].sum(1)
-    return warp(rgb, wide, size + 2 * margin, mirrored=_MIRRORED * size)
+    return warp(rgb, wide, size + 2 * margin, mirrored=_MIRRORED * size, oversampling=2)
 
 
 def beyond(photo: tuple[int, int], aligned: Aligned, size: int) -> npt.NDArray[np.bool_]:
