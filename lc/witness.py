@@ -34,11 +34,14 @@ class Look:
 
     Attributes:
         read: attribute name -> probability, by the classifier.
-        shown: of those that are the presence or the absence of a part: 1 where it is seen in the pixels, 0 where not.
+        shown: of those that are the presence, the absence or the colour of a part: 1 where it is seen in the pixels, 0
+            where not.
+        coloured: those of them that are a colour.
     """
 
     read: dict[str, float]
     shown: dict[str, float]
+    coloured: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,11 @@ class Seen:
 
     @classmethod
     def between(cls, before: Look, after: Look) -> Seen:
-        """What two looks say: where a part has come or gone in the pixels, that counts as much as the classifier."""
+        """What two looks say: where a part has come or gone in the pixels, that counts as much as the classifier, and
+        so does a colour that is there, and was before."""
         both = before.shown.keys() & after.shown.keys()
-        turned = [name for name in both if abs(after.shown[name] - before.shown[name]) > 0.5]
+        there = {name for name in both & after.coloured if after.shown[name] > 0.5}
+        turned = there | {name for name in both if abs(after.shown[name] - before.shown[name]) > 0.5}
         return cls(
             *(
                 look.read | {name: (look.read[name] + look.shown[name]) / 2 for name in turned}
@@ -103,7 +108,8 @@ class Witness:
             aligned: the face's place in it.
             names: attributes whose parts are looked for, too.
         """
-        return Look(self._read(rgb, aligned), self._shown(rgb, aligned, names))
+        coloured = frozenset(name for name in names if self.attributes[name].colour)
+        return Look(self._read(rgb, aligned), self._shown(rgb, aligned, names), coloured)
 
     @torch.inference_mode()
     def _read(self, rgb: Image.Image, aligned: Aligned) -> dict[str, float]:

@@ -9,7 +9,7 @@ import torch
 
 from lc.editor import FaceEditor
 from lc.weights import load_classifier
-from lc.witness import Seen
+from lc.witness import Look, Seen
 
 ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
 
@@ -58,6 +58,21 @@ def test_hair_of_another_colour_is_seen_by_its_pixels_too(editor: FaceEditor) ->
         assert all(looks[1].shown[other] == 0 for other in others)
         assert edit.seen is not None
         assert edit.seen.after[name] >= 0.5
+
+
+def test_a_colour_that_was_there_before_is_seen_beside_other_changes(editor: FaceEditor) -> None:
+    """The classifier knows blond women, and reads the same hair on a man otherwise."""
+    edit = editor.edit(editor.read(ASTRONAUT), {"Blond_Hair": True, "Male": True})
+    assert edit.seen is not None
+    assert edit.seen.after["Blond_Hair"] >= 0.5
+
+
+def test_pixels_say_that_a_colour_is_there_and_never_that_it_is_not() -> None:
+    for before, after, seen in ((1.0, 1.0, True), (0.0, 1.0, True), (0.0, 0.0, False)):
+        looks = (Look({"A": 0.2}, {"A": shown}, frozenset({"A"})) for shown in (before, after))
+        assert (Seen.between(*looks).after["A"] >= 0.5) == seen
+    plain = (Look({"A": 0.2}, {"A": 1.0}) for _ in range(2))
+    assert Seen.between(*plain).after["A"] == 0.2
 
 
 def test_what_a_change_implies_is_not_also_changed(editor: FaceEditor) -> None:
