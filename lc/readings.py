@@ -14,10 +14,11 @@ from lc.invert import guess, invert
 from lc.later import Later, one_of
 from lc.results import Located, Reading
 from lc.steer import Steerer
+from lc.threads import each
 
 __all__ = ["Reader"]
 
-_BATCH = 64
+_BATCH = 32
 
 
 class Reader:
@@ -34,8 +35,8 @@ class Reader:
 
     def __call__(self, located: Sequence[Located]) -> list[Reading]:
         """A reading of each, in their order."""
-        batches = (located[first : first + _BATCH] for first in range(0, len(located), _BATCH))
-        return [reading for batch in batches for reading in self._read(batch)]
+        batches = [located[first : first + _BATCH] for first in range(0, len(located), _BATCH)]
+        return [reading for some in each(self._read, batches) for reading in some]
 
     @torch.inference_mode()
     def _read(self, located: Sequence[Located]) -> list[Reading]:
