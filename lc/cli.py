@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ __all__ = ["run"]
 # Photos are taken through the networks together, and read ahead of them, so many at a time as memory certainly holds; a
 # larger one goes alone.
 _BATCH, _BATCH_PIXELS = 64, 50_000_000
-_READERS, _HELD_PIXELS = 2, 100_000_000
+_READERS, _HELD_PIXELS = min(4, os.cpu_count() or 1), 100_000_000
 
 # What is wrong with one name, and not with the disk.
 _NAME_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR})

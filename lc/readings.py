@@ -36,6 +36,7 @@ class Reader:
     def __call__(self, located: Sequence[Located]) -> list[Reading]:
         """A reading of each, in their order."""
         batches = [located[first : first + _BATCH] for first in range(0, len(located), _BATCH)]
+        # One computes where another waits for Python or for memory.
         return [reading for some in each(self._read, batches) for reading in some]
 
     @torch.inference_mode()
