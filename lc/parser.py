@@ -47,7 +47,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 def _joined(convolution: nn.Module, x: Tensor, finer: Tensor) -> Tensor:
     """What a convolution makes of x enlarged to twice its size, by nearest neighbours, beside what is finer.
 
-    To enlarge and to convolve by 3x3 is one transposed convolution by 4x4, which takes half of the time.
+    To enlarge and to convolve by 3x3 is one transposed convolution by 4x4, which takes two thirds of the time.
     """
     assert isinstance(convolution, nn.Sequential)
     first, *rest = convolution

@@ -16,11 +16,12 @@ import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lc.checksums import is_listed, parse_json, read_file, save_files
 from lc.errors import WeightsError
 
-__all__ = ["check_finite", "load_module", "parse_tensors", "save_module", "save_modules"]
+__all__ = ["Unfilled", "check_finite", "load_module", "parse_tensors", "save_module", "save_modules"]
 
 
 def save_module(folder: Path, name: str, module: nn.Module) -> None:
@@ -103,6 +104,18 @@ def parse_tensors(data: bytes, path: str | Path) -> dict[str, Tensor]:
         return safetensors.torch.load(data)
     except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} is damaged: fetch it again.") from error
+
+
+class Unfilled(TorchFunctionMode):
+    """Nets that are built under it draw no random weights: a file has them, and drawing takes a third of loading."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def check_finite(tensor: Tensor, name: str) -> None:

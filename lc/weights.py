@@ -17,7 +17,6 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from lc.actor import Actor
 from lc.attributes import AttributeSet
@@ -36,7 +35,7 @@ from lc.model import Model
 from lc.parser import Parser, ParserConfig
 from lc.regions import REGIONS, RegionConfig, RegionVAE
 from lc.reliability import load_reliability
-from lc.tensors import check_finite, load_module, parse_tensors, save_module, save_modules
+from lc.tensors import Unfilled, check_finite, load_module, parse_tensors, save_module, save_modules
 from lc.tuning import Tuning
 from lc.upsampler import Upsampler, UpsamplerConfig
 
@@ -137,22 +136,10 @@ def section(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
         raise WeightsError(f"The section {name!r} of config.json does not fit this program: {error}.") from error
 
 
-class _Unfilled(TorchFunctionMode):
-    """Nets that are built under it draw no random weights: a file has them, and drawing takes a third of loading."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == nn.init.__name__:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
-
-
 def _build(net: Callable[[Any], _Net], config: Mapping[str, Any], name: str, sizes: type[Any]) -> _Net:
     """A net of the sizes that config.json gives, whose weights are to be loaded."""
     try:
-        with _Unfilled():
+        with Unfilled():
             return net(section(config, name, sizes))
     except (TypeError, RuntimeError) as error:  # a size that is no whole number, or more than memory holds
         raise WeightsError(f"The sizes in section {name!r} of config.json cannot be built: fetch it again.") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-import math
 import struct
 import sys
 import zlib
@@ -15,16 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from astronauts import ASTRONAUT, EYES, gray, turned_back
 from PIL import Image, ImageCms
 
 from lc.errors import PhotoError, WeightsError
-from lc.faces import Face, FaceDetector, align, detector, frame_crop, iter_photos, read_photo, refusal
-from lc.faces.align import FRAME_BOX, TEMPLATE, fit, warp
+from lc.faces import Face, FaceDetector, align, detector, iter_photos, read_photo, refusal
 
-ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
-EYES = np.array([[204.4, 100.9], [246.8, 103.5]])  # the astronaut's, in her own 512x512 photo
 BICUBIC, Flip = Image.Resampling.BICUBIC, Image.Transpose
 
 
@@ -36,10 +31,6 @@ def astronaut() -> Image.Image:
 @pytest.fixture(scope="module")
 def face(astronaut: Image.Image) -> Face:
     return detector().detect(astronaut)[0]
-
-
-def gray(image: Image.Image) -> np.ndarray:
-    return np.asarray(image, dtype=np.float64)
 
 
 def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
@@ -225,13 +216,6 @@ def test_the_astronaut_is_found(face: Face) -> None:
     assert not {"mtcnn", "tensorflow"} & set(sys.modules)  # the wheel is read, its code never run
 
 
-def turned_back(points: np.ndarray, turned: Image.Image, upright: Image.Image, degrees: float) -> np.ndarray:
-    """Coordinates in `upright.rotate(degrees, expand=True)` as coordinates in `upright`."""
-    angle = math.radians(degrees)
-    back = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return (points - np.array(turned.size) / 2) @ back.T + np.array(upright.size) / 2
-
-
 @pytest.mark.parametrize("degrees", [-90, -45, -30, 30, 45, 90])
 def test_turned_faces_are_found(astronaut: Image.Image, degrees: int) -> None:
     turned = astronaut.rotate(degrees, BICUBIC, expand=True)
@@ -296,99 +280,6 @@ def test_missing_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, spec=spec: spec)
         with pytest.raises(WeightsError, match=command):
             FaceDetector()
-
-
-def similarity(scale: float, degrees: float, x: float, y: float) -> np.ndarray:
-    a, b = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
-    return np.array([[a, -b, x], [b, a, y]])
-
-
-def similarities(low: float, high: float, reach: float) -> st.SearchStrategy[np.ndarray]:
-    shift = st.floats(-reach, reach)
-    return st.builds(similarity, st.floats(low, high), st.floats(-180, 180), shift, shift)
-
-
-@given(matrix=similarities(0.3, 60, 3000), noise_seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=100)
-def test_landmarks_round_trip_through_the_matrix(matrix: np.ndarray, noise_seed: int) -> None:
-    crop = (TEMPLATE - FRAME_BOX[:2]) * 64 / 148
-    landmarks = crop @ matrix[:, :2].T + matrix[:, 2]
-    assert np.allclose(fit(landmarks, 64), matrix, atol=1e-6)
-    # Half a crop pixel of noise on each landmark moves none of them a pixel.
-    noise = np.random.default_rng(noise_seed).uniform(-0.5, 0.5, (5, 2))
-    found = fit(landmarks + noise @ matrix[:, :2].T, 64)
-    back = np.linalg.solve(found[:, :2], (landmarks - found[:, 2]).T).T
-    assert np.abs(back - crop).max() < 1
-
-
-@pytest.mark.parametrize("zoom", [0.5, 1.0, 2.7, 9.0])
-def test_an_unrotated_face_is_cropped_as_pillow_would(astronaut: Image.Image, zoom: float) -> None:
-    photo = astronaut.crop((130, 0, 308, 218))
-    photo = photo.resize((round(178 * zoom), round(218 * zoom)), BICUBIC)
-    zooms = np.array(photo.size) / (178, 218)
-    box = tuple((np.reshape(FRAME_BOX, (2, 2)) * zooms).ravel())
-    expected = photo.resize((64, 64), BICUBIC, box=box)
-    aligned = align(photo, TEMPLATE * zooms, 64)
-    assert np.abs(gray(aligned.crop) - gray(expected)).mean() < 1.5
-
-
-def test_a_turned_photo_gives_the_same_crop(astronaut: Image.Image, face: Face) -> None:
-    upright = align(astronaut, face.landmarks, 64)
-    turned = astronaut.rotate(25, BICUBIC, expand=True)
-    again = align(turned, detector().detect(turned)[0].landmarks, 64)
-    corners = np.array([[0.0, 0, 64, 64], [0, 64, 0, 64], [1, 1, 1, 1]])
-    back = turned_back((again.matrix @ corners).T, turned, astronaut, 25)
-    assert np.abs(back - (upright.matrix @ corners).T).max() / upright.scale < 2
-    assert np.abs(gray(again.crop) - gray(upright.crop)).mean() < 8
-
-
-@pytest.mark.parametrize("zoom", [0.4, 1.08, 3.7])
-def test_a_crop_that_is_not_turned_is_nearly_one_that_hardly_is(astronaut: Image.Image, zoom: float) -> None:
-    """One takes a box of the photo, the other turns it: a bit of sharpness is all that may differ."""
-    upright, turned = (
-        gray(warp(astronaut, similarity(zoom, degrees, 224.3, 140.6), 64)).astype(float) for degrees in (0, 1e-4)
-    )
-    assert np.abs(upright - turned).mean() < 1.5
-    assert abs(upright.mean() - turned.mean()) < 0.7  # Pillow rounds down where it turns
-
-
-def test_fine_stripes_average_out_instead_of_aliasing() -> None:
-    stripes = np.zeros((2000, 2000, 3), np.uint8)
-    stripes[:, ::2] = 255
-    for degrees in (0, 17):
-        crop = warp(Image.fromarray(stripes), similarity(15.3, degrees, 600, 300), 64)
-        assert np.abs(gray(crop) - 127.5).max() < 6
-
-
-def test_past_the_border_the_photo_is_mirrored() -> None:
-    ramp = Image.fromarray(np.tile(np.arange(0, 128, dtype=np.uint8)[None, :, None], (128, 1, 3)))
-    crop = gray(warp(ramp, similarity(1, 0, -32, 0), 64))[..., 0]
-    assert np.abs(crop[:, 32:] - np.arange(32)).max() <= 1
-    assert np.abs(crop[:, :32] - np.arange(31, -1, -1)).max() <= 1
-    assert warp(ramp, similarity(1, 0, -5000, 9000), 64).size == (64, 64)  # wholly outside
-
-
-def test_past_the_border_the_border_goes_on_where_that_is_asked_for() -> None:
-    ramp = Image.fromarray(np.tile(np.arange(64, 192, dtype=np.uint8)[None, :, None], (128, 1, 3)))
-    crop = gray(warp(ramp, similarity(1, 0, -32, 0), 64, mirrored=0))[..., 0]
-    assert np.abs(crop[:, 32:] - np.arange(64, 96)).max() <= 1
-    assert np.abs(crop[:, :32] - 64).max() <= 1
-
-
-def test_landmarks_on_one_point_are_refused(astronaut: Image.Image) -> None:
-    for landmarks in (np.full((5, 2), 7.0), np.full((5, 2), np.nan)):
-        with pytest.raises(PhotoError, match="choose another face"):
-            align(astronaut, landmarks, 64)
-
-
-@pytest.mark.parametrize(("size", "box"), [((89, 109), (7.5, 17.5, 81.5, 91.5)), ((178, 218), FRAME_BOX)])
-def test_frame_crop(astronaut: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> None:
-    photo = astronaut.resize(size)
-    aligned = frame_crop(photo, 64)
-    assert np.allclose(aligned.matrix @ np.array([[0, 64], [0, 64], [1, 1]]), np.reshape(box, (2, 2)).T)
-    assert np.array_equal(gray(aligned.crop), gray(photo.resize((64, 64), BICUBIC, box=box)))
-    with pytest.raises(PhotoError, match="leave --aligned off"):
-        frame_crop(astronaut, 64)
 
 
 def test_a_face_is_refused_for_what_the_model_cannot_do(astronaut: Image.Image, face: Face) -> None:

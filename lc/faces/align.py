@@ -87,9 +87,9 @@ def frame_crop(rgb: Image.Image, size: int) -> Aligned:
         )
     side = width * (FRAME_BOX[2] - FRAME_BOX[0]) / FRAME_SIZE[0]
     left, top = (width - side) / 2, (height - side) / 2
-    crop = rgb.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
     scale = side / size
-    return Aligned(crop, np.array([[scale, 0.0, left], [0.0, scale, top]]), scale)
+    matrix = np.array([[scale, 0.0, left], [0.0, scale, top]])
+    return Aligned(warp(rgb, matrix, size), matrix, scale)
 
 
 def fit(landmarks: npt.NDArray[np.floating], size: int) -> Array:
@@ -185,7 +185,7 @@ def _resized(rgb: Image.Image, matrix: Array, size: int, mirrored: float) -> Ima
     low, high = np.floor(corner).astype(int) - around, np.ceil(corner + size * scale).astype(int) + around
     region = _continued(rgb, (low[0], low[1], high[0], high[1]), mirrored)
     (left, top), (right, bottom) = corner - low, corner - low + size * scale
-    return region.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, right, bottom), reducing_gap=3.0)
+    return region.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, right, bottom))
 
 
 def _scale(matrix: Array) -> float:

@@ -1,0 +1,23 @@
+"""The astronaut of the examples, where her eyes are, and how to compare pictures of her."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ASTRONAUT = Path(__file__).parent.parent / "lc" / "ui" / "examples" / "astronaut.jpg"
+EYES = np.array([[204.4, 100.9], [246.8, 103.5]])  # the astronaut's, in her own 512x512 photo
+
+
+def gray(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, dtype=np.float64)
+
+
+def turned_back(points: np.ndarray, turned: Image.Image, upright: Image.Image, degrees: float) -> np.ndarray:
+    """Coordinates in `upright.rotate(degrees, expand=True)` as coordinates in `upright`."""
+    angle = math.radians(degrees)
+    back = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return (points - np.array(turned.size) / 2) @ back.T + np.array(upright.size) / 2
