@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from astronauts import ASTRONAUT, gray, turned_back
+from astronauts import ASTRONAUT, BICUBIC, gray, similarities, similarity, turned_back
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,8 +12,6 @@ from PIL import Image
 from lc.errors import PhotoError
 from lc.faces import Face, align, detector, frame_crop, read_photo
 from lc.faces.align import FRAME_BOX, TEMPLATE, fit, warp
-
-BICUBIC = Image.Resampling.BICUBIC
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +22,6 @@ def astronaut() -> Image.Image:
 @pytest.fixture(scope="module")
 def face(astronaut: Image.Image) -> Face:
     return detector().detect(astronaut)[0]
-
-
-def similarity(scale: float, degrees: float, x: float, y: float) -> np.ndarray:
-    a, b = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
-    return np.array([[a, -b, x], [b, a, y]])
-
-
-def similarities(low: float, high: float, reach: float) -> st.SearchStrategy[np.ndarray]:
-    shift = st.floats(-reach, reach)
-    return st.builds(similarity, st.floats(low, high), st.floats(-180, 180), shift, shift)
 
 
 @given(matrix=similarities(0.3, 60, 3000), noise_seed=st.integers(0, 99))

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from astronauts import ASTRONAUT, BICUBIC, gray, similarities, similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from test_faces import ASTRONAUT, BICUBIC, gray, similarities, similarity
 
 from lc.faces import Aligned, align, detector, paste, read_photo
 from lc.faces.align import warp

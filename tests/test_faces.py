@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astronauts import ASTRONAUT, EYES, gray, turned_back
+from astronauts import ASTRONAUT, BICUBIC, EYES, gray, turned_back
 from PIL import Image, ImageCms
 
 from lc.errors import PhotoError, WeightsError
 from lc.faces import Face, FaceDetector, align, detector, iter_photos, read_photo, refusal
 
-BICUBIC, Flip = Image.Resampling.BICUBIC, Image.Transpose
+Flip = Image.Transpose
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astronauts import gray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
-from test_faces import STORED, encode, gray, quarters
+from test_faces import STORED, encode, quarters
 
 from lc.errors import PhotoError
 from lc.faces import EDITED, GENERATED, SUFFIXES, encode_picture, read_photo, save_picture
