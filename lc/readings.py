@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -35,7 +36,9 @@ class Reader:
 
     def __call__(self, located: Sequence[Located]) -> list[Reading]:
         """A reading of each, in their order."""
-        batches = [located[first : first + _BATCH] for first in range(0, len(located), _BATCH)]
+        count = max(1, math.ceil(len(located) / _BATCH))
+        size = max(1, math.ceil(len(located) / count))  # even, or one thread waits for another
+        batches = [located[first : first + size] for first in range(0, len(located), size)]
         # One computes where another waits for Python or for memory.
         return [reading for some in each(self._read, batches) for reading in some]
 

@@ -263,9 +263,9 @@ def _composed(pixels: _Bytes, layers: _Layers, matrix: Array) -> _Bytes:
     result, touched = photo, cover
     if layers.transfer is not None and marked is not None and smooth is not None:
         moved = layers.transfer[0]
-        where, strands_light = marked[box][..., :1], marked[box][..., 1:]
+        where, strands_light, mixed = np.split(marked[box], 3, axis=2)
         if where.any():
-            result = photo + where * (moved.apply(photo, smooth, strands_light) - photo)
+            result = photo + where * (moved.apply(photo, smooth, strands_light, mixed) - photo)
             touched = np.maximum(touched, where)
     result = result + added - cover * result
     if smooth is not None and layers.grain and cover.any():

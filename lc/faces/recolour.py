@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -21,9 +22,19 @@ __all__ = ["recolour"]
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
 _SURE = (0.4, 0.85)  # probabilities of a part at which a new colour is not laid on, and wholly
-_CERTAIN = (0.9, 0.995)  # at which its colours are asked as well, and are not
-_UNLIKE = 30.0  # in Lab, how far hair is from skin, or from what is behind, from which on colours tell them apart
-_LIKE = (0.35, 0.7)  # parts of the way from a part's colour to another's, at which it looks like the other
+_CERTAIN = (0.9, 0.995)  # at which colours are asked as well, and are not
+_OWN = (0.03, 0.95)  # below and above which the colours of what is beside it, and its own, are learned
+_LEAST = 30  # pixels of which they can be
+_ALIKE = 0.75  # of what may be a part, what is most alike is that: a wall may be taken for hair
+_UNLIKE = (50.0, 90.0)  # grey levels between two colours at which pixels say nothing, and all, about how they mix
+_LIKELY = (0.2, 0.5)  # probabilities between which a pixel is asked otherwise: it is mixed,
+_SOME = (0.05, 0.25)  # as far as it is no shade of what is beside the part;
+_MOST = (0.5, 0.9)  # or it is no more than a strand, and most of it that
+_WHOLE = (0.6, 0.95)  # of a pixel, from which on it is taken for all of the part
+_ABOUT = 0.8  # in units, how far about it a parser's edge may lie beside the photo's
+_NEAR = (0.8, 2.5)  # in units, how far from a part its strands are looked for
+_BESIDE = frozenset({"skin", "background"})  # what strands lie over
+_DRAWN = (0.1, 0.4)  # probabilities of anything else, brows or glasses, at which no strand is looked for
 _STRANDS = 0.65  # of the contrast that hair of a colour has, what strands make of it, where the photo's are too dark
 _LIGHTER = 15.0  # L* by which hair is lightened from which on that matters in full
 
@@ -37,47 +48,46 @@ def recolour(place: Place, new: _Floats, old: _Floats, steering: Steering, parts
         steering, parts: what the edit may act on; it recolours something.
 
     Returns:
-        The colour; and on the canvas, (S, S, 2), where it goes, in [0, 1], and the light of strands in L*.
+        The colour; and on the canvas, (S, S, 3), where it goes, in [0, 1], the light of strands in L*, and how far that
+        part's colour is mixed there with what is beside it, in [0, 1].
     """
     assert steering.recolours is not None
-    inside = parts.kept(steering.recolours)[place.reach : -place.reach, place.reach : -place.reach]
-    moved = transfer(place.seen, new, old, inside, steering.colour)
-    # Beyond the crop, where the edit was not decoded, the part is the photo's.
     part = steering.recolours
-    there = place.found(steering.before, f"{part} matted", lambda: matted(parts.before[part], place.broad))
+    inside = parts.kept(part)[place.reach : -place.reach, place.reach : -place.reach]
+    moved = transfer(place.seen, new, old, inside, steering.colour)
+    told = place.found(steering.before, f"{part} told", lambda: _told(place, parts, part))
+    where, mixed = told[..., 0], told[..., 1]
+    return moved, np.dstack([where, _strands(place, steering, moved) * (1 - mixed), mixed])
+
+
+def _told(place: Place, parts: Parts, part: str) -> _Floats:
+    """How much of each pixel is of a part, and how far its colour was asked, (S, S, 2) in [0, 1].
+
+    About the edges a pixel is between the part's colour and that of what is beside it, as in Porter and Duff's "over"
+    (1984), each carried on from where it is sure. Where those two are too much alike the parser alone is heard.
+    """
+    # Beyond the crop, where the edit was not decoded, the part is the photo's.
+    there = matted(parts.before[part], place.broad)
     where = enlarged(smooth_step(there, *_SURE), place.side).clip(0, 1)
     fine = guided(where[..., None], place.canvas @ LUMA, max(2, round(2.0 * place.side / SIDE)))
-    where = fine[..., 0].clip(0, 1) * fade(place.side, place.around / 2)
-    unsure = 1 - smooth_step(enlarged(parts.before[part], place.side), *_CERTAIN)
-    like_other = np.maximum(_like_skin(place, moved, parts), _like_behind(place, moved, steering, parts))
-    where = where * (1 - unsure * like_other)
-    return moved, np.dstack([where, _strands(place, steering, moved)])
-
-
-def _like_skin(place: Place, moved: Transfer, parts: Parts) -> _Floats:
-    """How much more the canvas looks like the photo's skin than like what is lightened, (S, S) in [0, 1]: hair's soft
-    edges on a forehead would be pale."""
-    sure = parts.before["skin"] > 0.9
-    if not sure.any():
-        return np.zeros((place.side, place.side), np.float32)
-    skin = np.median(to_lab(place.broad)[sure], axis=0)
-    if moved.target[0] <= moved.source[0] or np.linalg.norm(skin - moved.source) < _UNLIKE:
-        return np.zeros((place.side, place.side), np.float32)
-    lab = to_lab(place.smooth)
-    to_skin, to_part = (np.linalg.norm(lab - colour, axis=2) for colour in (skin, moved.source))
-    return smooth_step(to_part / (to_part + to_skin + 1e-3), *_LIKE)
-
-
-def _like_behind(place: Place, moved: Transfer, steering: Steering, parts: Parts) -> _Floats:
-    """The same of what is behind: a wall that is taken for hair would get a tint."""
-    known = parts.before["background"] > 0.9
-    if not known.any():
-        return np.zeros((place.side, place.side), np.float32)
-    behind = to_lab(enlarged(place.found(steering.before, "behind", lambda: filled(place.broad, known)), place.side))
-    lab = to_lab(place.smooth)
-    to_part, to_behind = (np.linalg.norm(lab - colour, axis=2) for colour in (moved.source, behind))
-    apart = smooth_step(np.linalg.norm(behind - moved.source, axis=2), 0.8 * _UNLIKE, 1.2 * _UNLIKE)
-    return apart * smooth_step(to_part / (to_part + to_behind + 1e-3), *_LIKE)
+    where, within = fine[..., 0].clip(0, 1), fade(place.side, place.around / 2)
+    inside, outside = there > _OWN[1], there < _OWN[0]
+    if min(inside.sum(), outside.sum()) < _LEAST:
+        return np.dstack([where * within, np.zeros_like(where)])
+    unlike = np.linalg.norm(place.broad - np.median(place.broad[inside], axis=0), axis=2)
+    inside &= unlike <= np.quantile(unlike[inside], _ALIKE)
+    own, beside = (enlarged(filled(place.broad, known), place.side) for known in (inside, outside))
+    length = np.square(own - beside).sum(2)
+    alpha = (((place.smooth - beside) * (own - beside)).sum(2) / np.maximum(length, 1.0)).clip(0, 1)
+    likely = enlarged(smooth_step(there, *_LIKELY), place.side).clip(0, 1)
+    alpha *= likely * smooth_step(alpha, *_SOME) + (1 - likely) * smooth_step(alpha, *_MOST)
+    outwards = cv2.distanceTransform((there < 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    away = np.asarray(outwards, dtype=np.float32) / place.unit
+    alpha *= enlarged(1 - smooth_step(away, *_NEAR), place.side).clip(0, 1)
+    drawn = np.sum([one for name, one in parts.before.items() if name not in _BESIDE | {part}], axis=0)
+    unsure = (1 - smooth_step(blurred(there, _ABOUT * place.unit), *_CERTAIN)) * (1 - smooth_step(drawn, *_DRAWN))
+    mixed = enlarged(unsure, place.side).clip(0, 1) * smooth_step(np.sqrt(length), *_UNLIKE)
+    return np.dstack([(where + mixed * (alpha - where)) * within, mixed * (1 - smooth_step(alpha, *_WHOLE))])
 
 
 def _strands(place: Place, steering: Steering, moved: Transfer) -> _Floats:

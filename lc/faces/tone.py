@@ -46,9 +46,18 @@ class Transfer:
     target: _Floats
     gain: float
 
-    def apply(self, rgb: _Floats, smooth: _Floats, light: _Floats | float = 0.0) -> _Floats:
-        """(h, w, 3) -> the same, recoloured; `smooth` is the picture without its grain, `light` what is added to L*, of
-        (h, w, 1)."""
+    def apply(
+        self, rgb: _Floats, smooth: _Floats, light: _Floats | float = 0.0, mixed: _Floats | float = 0.0
+    ) -> _Floats:
+        """(h, w, 3) -> the same, recoloured.
+
+        Args:
+            rgb: the picture.
+            smooth: it without its grain.
+            light: what is added to L*, (h, w, 1).
+            mixed: how far the part is mixed with others, (h, w, 1) in [0, 1]: what is to be laid on in part of such a
+                pixel is the difference of the two colours alone. The part's contrast is not that of the others.
+        """
         lab, base = to_lab(rgb), to_lab(smooth)
         away, grain = base - self.source, lab - base
         gain = np.array([self.gain, _CHROMA_GAIN, _CHROMA_GAIN], np.float32)
@@ -60,7 +69,9 @@ class Transfer:
         away = away * gain
         away[..., :1] = light + own * np.clip(np.maximum(room, self.gain), *_GAIN)
         moved = self.target + away + grain * min(self.gain, _GRAIN_GAIN)
-        return to_rgb(moved)
+        whole = to_rgb(moved)
+        source, target = to_rgb(np.stack([self.source, self.target])[None])[0]
+        return whole + mixed * (rgb + target - source - whole)
 
 
 def transfer(
