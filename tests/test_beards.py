@@ -38,6 +38,17 @@ def test_a_beard_is_about_a_mouth_and_on_a_chin_and_nowhere_else(style: Style) -
     assert (change[76:80, 30:34].mean() < -25) == (style.cheeks > 0.5)
 
 
+@pytest.mark.parametrize(("right", "grows"), [(77, True), (94, False)])
+def test_it_goes_as_far_as_a_broad_cheek_and_not_down_a_neck(right: int, grows: bool) -> None:
+    broad = person()
+    for name, one in broad.maps.items():
+        one[64:84, 70:right] = name == "skin"
+    broad.rgb[64:84, 70:right] = broad.rgb[64:65, 66:67]
+    change = changed(broad, beard(broad))
+    assert (change[74:79, 71:74].mean() < -25) == grows
+    assert np.abs(change[70:84, 78:]).max() < 6
+
+
 def test_a_beard_has_the_tone_of_hair_and_is_darker_than_skin() -> None:
     dark, fair = person(), person()
     fair.rgb[fair.maps["hair"] > 0.5] = fair.rgb[fair.maps["brows"] > 0.5] = (170, 140, 90)

@@ -70,6 +70,8 @@ _UNDER_LIP = 0.17  # where a chin's beard begins, under the lip
 _CHEEK, _EAR = (-0.02, -0.5), 0.9  # where a cheek's begins, next to the mouth and at the ear, and how far aside that is
 _CHIN, _CHIN_LIP = 0.64, 0.5  # how far down chins are, at least, and under the lip
 _JAW_WIDE, _SQUARE, _JAW = 0.95, 2.3, 0.06  # of a head's half width; power of its outline; how far beyond it beards go
+_LEVEL, _REACH = 0.12, 85  # how near to a mouth's height a face's width is seen, and per cent of the rows there
+_WIDER, _NECK = 1.25, 1.42  # times as wide as its head a face is at most; so many times is a neck
 _TURN = 2.5  # power of how far down it is, by which the outline nears the face's middle line
 _SPARSE = 0.16  # over how much more it gets thicker down a cheek
 _BOX = (0.75, 1.15, 1.4)  # what is drawn in: above, below and beside
@@ -79,7 +81,7 @@ _SHADES = (-16.0, -8.0, 0.0, 7.0, 15.0)  # of hairs, grey levels from their colo
 _THIN = 0.8  # how much of a pixel a hair covers
 _DARKEST, _LIGHTEST = 14.0, 62.0  # L* of hairs
 _UNDER = 20.0  # L* by which they are darker than skin, at least
-_CHROMA = 0.8  # of that of hair, what a beard's is
+_CHROMA, _WARM = 0.8, 0.4  # of that of hair, what a beard's is, and of that of skin, which shines through, at least
 _LIT = (0.45, 1.35)  # light of a face, of what it is in the middle
 
 
@@ -201,19 +203,26 @@ def _density(onto: Face, form: Style, place: _Place, head: Head) -> Floats:
     patch = smooth_step(below - place.bottom, 0.03, 0.07) * (1 - smooth_step(wide, 0.03, 0.08))
     grows = np.maximum(form.chin * np.maximum(low, 0.85 * patch), moustache)
     grows *= 1 - (1 - form.cheeks) * smooth_step(wide, half + 0.06, half + 0.2)
-    grows *= _inside(place, head, aside, below)
     skin, lips = place.of(onto.maps["skin"]), place.of(onto.maps["mouth"])
+    grows *= _inside(place, head, aside, below, skin)
     grows *= smooth_step(skin + 0.6 * lips, 0.45, 0.85) * (1 - smooth_step(lips, 0.25, 0.6))
     return np.asarray(grows, dtype=np.float32)
 
 
-def _inside(place: _Place, head: Head, aside: Floats, below: Floats) -> Floats:
-    """How far inside of the jaw's outline, in [0, 1]: half an ellipse from ear to ear."""
+def _inside(place: _Place, head: Head, aside: Floats, below: Floats, face: Floats) -> Floats:
+    """How far inside of the jaw's outline, in [0, 1]: half an ellipse from ear to ear, as wide as the `face` is."""
     chin = max((head.chin * _FINE - place.y) / place.unit, _CHIN, place.bottom + _CHIN_LIP)
     high = (below + 1).clip(0) / (1 + chin)
     turned = (head.x * _FINE - place.middle) / place.unit  # eyes lie before a head's axis, and the chin with them
+    axis = aside - turned * (1 - high**_TURN)
     wide = head.width * _FINE / place.unit * _JAW_WIDE
-    radius = (np.abs((aside - turned * (1 - high**_TURN)) / wide) ** _SQUARE + high**_SQUARE) ** (1 / _SQUARE)
+    cheeks = (face > 0.5) & (np.abs(below) < _LEVEL)
+    reach = np.where(cheeks, axis / (1 - high**_SQUARE).clip(1e-3) ** (1 / _SQUARE), 0)[cheeks.any(1)]
+    sides = []
+    for sign in (-1, 1):  # a turned head shows more of one cheek
+        seen = float(np.percentile((sign * reach).max(1), _REACH)) if reach.size else 0.0
+        sides.append(between(seen, wide, _WIDER * wide) if seen < _NECK * wide else wide)
+    radius = (np.abs(axis / np.where(axis < 0, *sides)) ** _SQUARE + high**_SQUARE) ** (1 / _SQUARE)
     return smooth_step(1 - radius, -_JAW, 0.0)
 
 
@@ -228,7 +237,7 @@ def _tone(onto: Face) -> Floats:
             found.append(np.median(values[values[:, 0] <= np.percentile(values[:, 0], 60)], 0))
     hair = min(found[1:] or found, key=lambda one: float(one[0]))
     light = between(float(hair[0]), _DARKEST, max(_DARKEST, min(_LIGHTEST, float(skin[0]) - _UNDER)))
-    tone = np.array([light, *(_CHROMA * hair[1:])], np.float32)
+    tone = np.array([light, *np.maximum(_CHROMA * hair[1:], _WARM * skin[1:])], np.float32)
     return to_rgb(tone[None, None])[0, 0]
 
 
