@@ -1,7 +1,7 @@
 """Layers for a photo: what an attribute shows where a generator of few pixels cannot draw it, made of the photo itself.
 
 Bald heads are in `lc.faces.scalps`, glasses in `lc.faces.frames`, hats in `lc.faces.hats`, beards in
-`lc.faces.beards`, the lines of age in `lc.faces.wrinkles`.
+`lc.faces.beards`, the lines of age in `lc.faces.wrinkles`, and grey hair in `lc.faces.greys`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from lc.faces import beards
 from lc.faces.beards import beard
 from lc.faces.composites import Face, Floats
 from lc.faces.frames import STYLES, frames
+from lc.faces.greys import greys
 from lc.faces.hats import COLOURS, beanie
 from lc.faces.heads import face_of, head_of
 from lc.faces.masks import smooth_step
@@ -59,6 +60,7 @@ def _wherever(onto: Face) -> Floats:
 LAYERS: dict[str, Overlay] = {
     "scalp": Overlay(lambda onto, _: scalp(onto), finished=_on_the_head, clears="eyes"),
     "wrinkles": Overlay(lambda onto, _: wrinkles(onto)),
+    "greys": Overlay(lambda onto, _: greys(onto)),
     "beard": Overlay(beard, len(beards.STYLES), finished=_wherever),
     "stubble": Overlay(lambda onto, _: beard(onto, beards.STUBBLE), finished=_wherever, like="beard"),
     "beanie": Overlay(beanie, len(COLOURS)),
