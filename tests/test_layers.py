@@ -103,10 +103,11 @@ def test_whatever_a_parser_finds_a_layer_covers_between_nothing_and_all(boxes: d
             continue
         assert np.isfinite(layer).all()
         assert layer.shape[0] == layer.shape[1] >= SIDE
-        assert layer.shape[2] == 4
-        assert layer.min() >= 0
+        assert layer.shape[2] in (4, 7)
+        assert layer[..., :4].min() >= 0
         assert layer[..., 3].max() <= 1 + 1e-5
         assert layer[..., :3].max() <= 255 + 1e-3
+        assert np.abs(layer[..., 4:]).max(initial=0) <= 255 + 1e-3
 
 
 def test_a_bald_head_is_lit_from_where_the_face_is() -> None:

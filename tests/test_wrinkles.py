@@ -63,7 +63,7 @@ def test_older_has_lines_and_younger_none(editor: FaceEditor, astronaut: Path) -
     assert older is not None
     assert younger is not None
     assert hinted is not None
-    assert len(older.laid) == 1
+    assert len(older.laid) == 2  # and grey hair
     assert not older.alone
     assert not younger.laid
     assert not hinted.laid

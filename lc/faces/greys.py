@@ -12,7 +12,7 @@ from lc.faces.tone import to_lab, to_rgb
 
 __all__ = ["greys"]
 
-_FINE = 4  # times as many pixels as the photo's crop that is laid onto
+_FINE = 2  # times as many pixels as the photo's crop that is laid onto
 _SURE = (0.55, 0.95)  # probabilities of hair between which it comes
 _LEAST = 50  # pixels of hair and of skin from which on there is something to go by
 _LIGHT = 0.9  # of the skin's L*, what grey strands have: they lie in the same light
