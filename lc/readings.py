@@ -48,8 +48,10 @@ class Reader:
         model = self._space.model
         images = to_tensor([aligned.crop for *_, aligned in located], model.statistics.mean.device)
         z, pictures = self._inverted(images)
-        attributes = self._space.probabilities(z)
-        parsed = self._steerer.parsed(located, attributes)
+        attributes, parsed = self._space.probabilities(z), self._steerer.parsed(located)
+        for row, seen in enumerate(parsed):
+            if seen:
+                attributes[row] = self._steerer.told(seen[1], attributes[row])
         return [
             Reading(*one, z[row].cpu(), one_of(pictures, row), attributes[row], *(parsed[row] or ()))
             for row, one in enumerate(located)

@@ -25,7 +25,7 @@ from lc.model import Model
 from lc.results import Bytes, Located, Reading
 from lc.threads import each
 
-__all__ = ["Steerer", "steering_of"]
+__all__ = ["Steerer", "share_of", "steering_of"]
 
 # Hair colours overlap. How much of its spread is left to one that is asked for, and to one that stands in for another
 # that is not wanted: in between, it would still be taken for that.
@@ -57,14 +57,9 @@ class Steerer:
         self._place, self._latent = model.statistics.mean.device, model.generator.latent
 
     @torch.inference_mode()
-    def parsed(
-        self, located: Sequence[Located], read: Sequence[Mapping[str, float]]
-    ) -> list[tuple[Bytes, Maps] | None]:
+    def parsed(self, located: Sequence[Located]) -> list[tuple[Bytes, Maps] | None]:
         """Photos around their faces, (side, side, 3), and what the parser finds there: (C, side, side), probabilities
-        in parts of 255. None without a parser.
-
-        What is worn on a head where D_attr `read` that nothing is, by attribute name, is hair.
-        """
+        in parts of 255. None without a parser."""
         if self._parser is None:
             return [None] * len(located)
         size = self._parser.config.image_size
@@ -77,13 +72,26 @@ class Steerer:
         for first in range(0, len(wide), _BATCH):
             x = torch.from_numpy(np.stack(wide[first : first + _BATCH])).permute(0, 3, 1, 2).to(self._place) / 255
             maps += list(_levels(self._parser.parse(x, resample=False)))
-        for one, photo, known in zip(maps, located, read, strict=True):
+        for one, photo in zip(maps, located, strict=True):
             one[self._parser.config.classes.index("background"), beyond(photo.photo.rgb.size, photo.aligned, size)] = 0
-            self._told(one, known)
         return list(zip(wide, maps, strict=True))
 
-    def _told(self, maps: Maps, read: Mapping[str, float]) -> None:
-        """Make what is worn above the brows hair, or what is behind, in place, where D_attr read that nothing is."""
+    def told(self, maps: Maps, read: Mapping[str, float]) -> dict[str, float]:
+        """What D_attr `read` in a photo, by attribute name, with what the parser finds there: `Attribute.read`.
+
+        Where nothing is worn by that, what seems to be above the brows is made hair, or what is behind, in place.
+        """
+        assert self._parser is not None
+        classes = self._parser.config.classes
+        told = dict(read)
+        for entry in self._attributes.attributes:
+            if entry.part in classes:
+                told[entry.name] = entry.read(read[entry.name], share_of(maps, classes.index(entry.part)))
+        self._bared(maps, told)
+        return told
+
+    def _bared(self, maps: Maps, read: Mapping[str, float]) -> None:
+        """Make what is worn above the brows hair, or what is behind, in place, where `read` says that nothing is."""
         assert self._parser is not None
         classes = self._parser.config.classes
         hair, background = (
@@ -129,7 +137,7 @@ class Steerer:
         classes = self._parser.config.classes
         for entry in (self._attributes[name] for name in changes):
             part = entry.recolours
-            if part in classes and _share(reading.maps, classes.index(part)) < _SCARCE:
+            if part in classes and share_of(reading.maps, classes.index(part)) < _SCARCE:
                 return Sentence(
                     "{title}: hardly any {part} is seen in this photo, so the change may not show.",
                     title=entry.title,
@@ -150,7 +158,7 @@ class Steerer:
 
         def only(name: str) -> bool:
             entry, part = self._attributes[name], self._attributes[name].recolours
-            there = part in classes and _share(reading.maps, classes.index(part)) >= _SCARCE
+            there = part in classes and share_of(reading.maps, classes.index(part)) >= _SCARCE
             return there and entry.acts_on == (part,) and entry.colour is not None and changes[name] in (True, False)
 
         return frozenset(name for name in changes if only(name))
@@ -161,7 +169,7 @@ class Steerer:
         classes = self._parser.config.classes
         if reading.maps is None or _MOUTH not in classes:
             return False
-        return _share(reading.maps, classes.index(_MOUTH)) < _VEILED
+        return share_of(reading.maps, classes.index(_MOUTH)) < _VEILED
 
     def present(self, readings: Sequence[Reading]) -> dict[str, Tensor]:
         """By attribute, whether the parser finds in the crops what it is the presence of: (B,) of bool."""
@@ -170,7 +178,7 @@ class Steerer:
             return {}
         classes = self._parser.config.classes
         return {
-            name: torch.tensor([_share(reading.maps, classes.index(part)) > _THERE for reading in readings])
+            name: torch.tensor([share_of(reading.maps, classes.index(part)) > _THERE for reading in readings])
             for name, part in parts.items()
             if part in classes
         }
@@ -371,7 +379,7 @@ def _acts_on(constraint: Constraint) -> frozenset[str]:
     return (_parts(constraint.parts) or frozenset()) if isinstance(constraint, And | Or) else frozenset()
 
 
-def _share(maps: Maps | None, column: int) -> float:
+def share_of(maps: Maps | None, column: int) -> float:
     """The share of a crop that shows a class; 0 without maps. `maps` are of the wide crop."""
     if maps is None:
         return 0.0

@@ -288,7 +288,7 @@ def test_what_is_told_to_be_no_hat_is_hair_or_what_is_behind(editor: FaceEditor)
     hair, hat, background = (CLASSES.index(name) for name in ("hair", "hat", "background"))
     maps = np.zeros((len(CLASSES), 192, 192), np.uint8)
     maps[hat], maps[hair, :, :96], maps[background, :, 96:] = 155, 100, 100
-    editor.steerer._told(maps, {**reading.attributes, "Wearing_Hat": 0.05, "Eyeglasses": 0.05})
+    editor.steerer._bared(maps, {**reading.attributes, "Wearing_Hat": 0.05, "Eyeglasses": 0.05})
     assert not maps[hat, :70].any()
     assert maps[hair, :70, :96].min() > 240
     assert maps[hair, :70, 96:].max() < 15

@@ -54,7 +54,7 @@ class AdoptConfig:
 
 
 def steered(attributes: AttributeSet, wanted: AttributeSet = ATTRIBUTE_SET) -> AttributeSet:
-    """A weights folder's attributes with what `wanted` says of where edits may act; colours stay."""
+    """A weights folder's attributes with what `wanted` says of where edits may act; colours and evidence stay."""
     entries = []
     for entry in attributes.attributes:
         if entry.name in wanted.names:

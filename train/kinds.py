@@ -69,6 +69,7 @@ KINDS: dict[str, Kind] = {
     "finish": Kind("train.finish", "FinishTraining"),
     "adopt": Kind("train.adopt", "AdoptConfig", out="", copies="weights"),
     "colours": Kind("train.colours", "ColoursConfig", out="", copies="weights"),
+    "evidence": Kind("train.evidence", "EvidenceConfig", out="", copies="weights"),
     "pairs": Kind("train.pairs", "PairsTraining", copies="weights"),
     "rules": Kind("train.rules", "RulesLearning", out="", copies="weights"),
     "further": Kind("train.further", "FurtherConfig", result=""),
