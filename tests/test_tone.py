@@ -74,6 +74,16 @@ def test_without_a_known_colour_the_shift_is_the_models() -> None:
     assert found.target[0] - found.source[0] == pytest.approx(40, abs=1.5)
 
 
+def test_what_shines_through_dark_strands_does_not_turn_white() -> None:
+    black = Transfer(np.array([8.0, 1, 2], np.float32), np.array([60.0, 6, 22], np.float32), 2.0)
+    lights = np.linspace(8, 70, 63, dtype=np.float32)
+    lab = np.stack([lights, np.full(63, 8, np.float32), np.full(63, 8, np.float32)], 1)[None]
+    after = to_lab(black.apply(to_rgb(lab), to_rgb(lab)))[0, :, 0]
+    assert (np.diff(after) > -0.2).all()  # what was lighter is
+    assert after[lights < 50].max() < 90
+    assert after[5] - after[0] > 7  # and strands have the contrast of blond hair
+
+
 def test_a_transfer_to_itself_changes_nothing() -> None:
     photo = strands(40, 4)
     lab = to_lab(photo).reshape(-1, 3)

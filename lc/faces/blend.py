@@ -136,8 +136,7 @@ class _Layers:
         added: (S, S, 3), the colour to add.
         cover: (S, S, 1), the part of the photo that it covers.
         smooth: (S, S, 3), the photo without its grain, which what is covered keeps; None: it does not.
-        transfer: another colour for a part of the photo; where, and the light of strands that are put into it, in L*,
-            (S, S, 2).
+        transfer: another colour for a part of the photo, and where, (S, S, 3): see `recolour`.
         tint: of a photo that has one only.
         grain: whether what is covered keeps the photo's grain.
     """

@@ -22,7 +22,7 @@ __all__ = ["Place", "covered", "sampled", "to_canvas"]
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
 
-# Of the photos used last, what was found out at the edit's own resolution: as a rule 400 kB each.
+# Of the photos used last, what was found out at the edit's own resolution: as a rule up to 1 MB each.
 _FOUND: Kept[_Floats] = Kept(24)
 _SOFTNESS: Kept[float] = Kept(64)
 

@@ -30,6 +30,7 @@ _FURTHER = (1.15, 1.07, 1.07)  # how far to go, in parts of the way: less than a
 # In L*: what is light hair, how much lighter it gets at least, for that to be seen where it is light already, and up to
 # where.
 _LIGHT, _LIGHTER, _LIGHTEST = 40.0, 16.0, 68.0
+_SHINE = 15.0  # L* above a part's own over which its contrast gives way to the room that there is up to white
 _MONOCHROME = (2.0, 5.0)  # a* and b* differ from a curve of L* by so much: one tint, a colour photo
 
 
@@ -64,10 +65,14 @@ class Transfer:
         own = away[..., :1]
         # Highlights go on to white and shadows to black where the middle gets lighter; those of light hair would turn
         # dark hair grey.
-        above = (100 - self.target[0]) / max(100 - self.source[0], 1) if self.target[0] > self.source[0] else 0.0
+        lighter = self.target[0] > self.source[0]
+        above = (100 - self.target[0]) / max(100 - self.source[0], 1) if lighter else 0.0
         room = np.where(own > 0, above, self.target[0] / max(self.source[0], 1))
+        most = np.maximum(room, self.gain)
+        if lighter:  # what shines through strands would be white
+            most = most + (1 - np.exp(-own.clip(0) / _SHINE)) * (room - most)
         away = away * gain
-        away[..., :1] = light + own * np.clip(np.maximum(room, self.gain), *_GAIN)
+        away[..., :1] = light + own * np.clip(most, *_GAIN)
         moved = self.target + away + grain * min(self.gain, _GRAIN_GAIN)
         whole = to_rgb(moved)
         source, target = to_rgb(np.stack([self.source, self.target])[None])[0]
