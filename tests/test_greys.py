@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -43,6 +45,14 @@ def test_hair_that_is_lighter_than_skin_stays_as_light() -> None:
     onto = looking(120, **PARTS)
     onto.rgb[onto.maps["hair"] > 0.5] = (235, 232, 228)
     assert np.abs(added(onto)).max() < 12
+
+
+def test_in_a_photo_out_of_focus_strands_are_too() -> None:
+    sharp = looking(200, **PARTS)
+    blurred = replace(sharp, rgb=cv2.GaussianBlur(sharp.rgb, (0, 0), 4.0))
+    inside = slice(8, 30), slice(26, 70)
+    steepness = [np.abs(np.diff(added(one)[inside], axis=1)).mean() for one in (sharp, blurred)]
+    assert steepness[1] < 0.6 * steepness[0]
 
 
 def test_without_hair_there_is_none_and_a_hat_is_no_hair() -> None:

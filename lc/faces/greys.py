@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from lc.faces.composites import Face, Floats
+from lc.faces.filters import softened, softness
 from lc.faces.masks import smooth_step, soft
 from lc.faces.strands import strands
 from lc.faces.tone import to_lab, to_rgb
@@ -49,5 +50,6 @@ def greys(onto: Face) -> Floats | None:
     layer = np.zeros((side, side, 7), np.float32)
     change = np.concatenate([to_rgb(grey) - to_rgb(lab), where[..., None]], 2)
     change = np.asarray(cv2.resize(change, (side, side), interpolation=cv2.INTER_LINEAR))
-    layer[..., 4:] = _MOST * (change[..., 3] * drawn)[..., None] * change[..., :3]
+    added = _MOST * (change[..., 3] * drawn)[..., None] * change[..., :3]
+    layer[..., 4:] = softened(np.asarray(added, dtype=np.float32), _FINE * softness(onto.rgb))
     return layer
