@@ -33,6 +33,8 @@ _MOST = (0.5, 0.9)  # or it is no more than a strand, and most of it that
 _WHOLE = (0.6, 0.95)  # of a pixel, from which on it is taken for all of the part
 _ABOUT = 0.8  # in units, how far about it a parser's edge may lie beside the photo's
 _NEAR = (0.8, 2.5)  # in units, how far from a part its strands are looked for
+_EDGE = (1.0, 3.0)  # and how far in from its edge that is believed to be beside skin
+_WALL = 4.0  # units about a place in which it is looked for what is beside it
 _BESIDE = frozenset({"skin", "background"})  # what strands lie over
 _DRAWN = (0.1, 0.4)  # probabilities of anything else, brows or glasses, at which no strand is looked for
 _STRANDS = 0.65  # of the contrast that hair of a colour has, what strands make of it, where the photo's are too dark
@@ -86,6 +88,11 @@ def _told(place: Place, parts: Parts, part: str) -> _Floats:
     alpha *= enlarged(1 - smooth_step(away, *_NEAR), place.side).clip(0, 1)
     drawn = np.sum([one for name, one in parts.before.items() if name not in _BESIDE | {part}], axis=0)
     unsure = (1 - smooth_step(blurred(there, _ABOUT * place.unit), *_CERTAIN)) * (1 - smooth_step(drawn, *_DRAWN))
+    # Further in, what is as light as skin is a highlight; a wall may be taken for hair anywhere.
+    depth = np.asarray(cv2.distanceTransform((there >= 0.5).astype(np.uint8), cv2.DIST_L2, 3), dtype=np.float32)
+    sigma = _WALL * place.unit
+    wall = blurred(parts.before["background"] * outside, sigma) / (blurred(outside.astype(np.float32), sigma) + 1e-3)
+    unsure = unsure * (1 - smooth_step(depth / place.unit, *_EDGE) * (1 - wall.clip(0, 1)))
     mixed = enlarged(unsure, place.side).clip(0, 1) * smooth_step(np.sqrt(length), *_UNLIKE)
     return np.dstack([(where + mixed * (alpha - where)) * within, mixed * (1 - smooth_step(alpha, *_WHOLE))])
 
