@@ -15,7 +15,6 @@ between: {"Smiling": 0.6} is a little smile.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -26,22 +25,14 @@ import torch
 from torch import Tensor
 
 from lc.errors import Sentence, UnknownAttributeError, WeightsError
+from lc.evidence import Evidence
 
-__all__ = ["LEAST_SHARE", "Attribute", "AttributeSet", "Changes", "Colour", "Combination", "Strength", "logit_of"]
+__all__ = ["Attribute", "AttributeSet", "Changes", "Colour", "Combination", "Strength"]
 
 #: Wanted or not, or the probability that is wanted, in [0, 1].
 Strength = bool | float
 
-#: What is added to a share before its logarithm is taken.
-LEAST_SHARE = 1e-3
-
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
-
-
-def logit_of(probability: float) -> float:
-    """Of a probability in [0, 1], kept finite."""
-    probability = min(max(probability, 1e-6), 1 - 1e-6)
-    return math.log(probability / (1 - probability))
 
 
 @dataclass(frozen=True)
@@ -92,8 +83,7 @@ class Attribute:
         recolours: the part whose colour it is, and nothing else.
         colour: of that part where the attribute holds.
         part: the part whose presence it is, such as glasses; empty: none's.
-        evidence: how a photo is read that may show that part: what the logit of D_attr and the logarithm of the part's
-            share of a crop count, and what is added, see `read`; empty: D_attr alone is asked.
+        evidence: how a photo is read that may show that part; None: D_attr alone is asked.
         lacks: the part whose absence it is, as a bald head is hair's; empty: none's.
         shades: where it comes it is laid over the face and darkens it, as glasses do: the face is seen through it.
         lays: which of `lc.laid`'s layers shows it taken off, and put on, where a generator cannot; empty: none.
@@ -115,7 +105,7 @@ class Attribute:
     recolours: str = ""
     colour: Colour | None = None
     part: str = ""
-    evidence: tuple[float, ...] = ()
+    evidence: Evidence | None = None
     lacks: str = ""
     shades: bool = False
     lays: tuple[str, str] = ("", "")
@@ -137,26 +127,10 @@ class Attribute:
         off, on = (tuple(filter(None, [side] if isinstance(side, str) else side)) for side in adds)
         taken, put = ("", lays) if isinstance(lays := values.get("lays", ""), str) else map(str, lays)
         values |= {key: tuple(map(str, values.get(key, ()))) for key in ("acts_on", "spares")}
-        evidence = tuple(map(float, values.get("evidence", ())))
-        if len(evidence) not in (0, 3):
-            raise ValueError("evidence is three numbers")
-        values |= {
-            "evidence": evidence,
-            "people": (without, with_),
-            "adds": (off, on),
-            "lays": (taken, put),
-            "creases": (deeper, fainter),
-        }
+        if (evidence := values.get("evidence")) is not None:
+            values["evidence"] = Evidence(*map(float, evidence))
+        values |= {"people": (without, with_), "adds": (off, on), "lays": (taken, put), "creases": (deeper, fainter)}
         return cls(**{**values, "begins": float(values.get("begins", 0.0))})
-
-    def read(self, probability: float, share: float) -> float:
-        """How probable it is, in [0, 1], by what D_attr says and by the share of a crop that a parser finds to be its
-        part: logistic regression."""
-        if not self.evidence:
-            return probability
-        latent, seen, offset = self.evidence
-        logit = latent * logit_of(probability) + seen * math.log(share + LEAST_SHARE) + offset
-        return 1 / (1 + math.exp(-logit))
 
     def laid(self, wanted: Strength) -> str:
         """Which of `lc.laid`'s layers shows a change in a photo in the generator's stead; empty: none."""

@@ -77,7 +77,7 @@ class Steerer:
         return list(zip(wide, maps, strict=True))
 
     def told(self, maps: Maps, read: Mapping[str, float]) -> dict[str, float]:
-        """What D_attr `read` in a photo, by attribute name, with what the parser finds there: `Attribute.read`.
+        """What D_attr `read` in a photo, by attribute name, with what the parser finds there, see `lc.evidence`.
 
         Where nothing is worn by that, what seems to be above the brows is made hair, or what is behind, in place.
         """
@@ -85,8 +85,8 @@ class Steerer:
         classes = self._parser.config.classes
         told = dict(read)
         for entry in self._attributes.attributes:
-            if entry.part in classes:
-                told[entry.name] = entry.read(read[entry.name], share_of(maps, classes.index(entry.part)))
+            if entry.evidence and entry.part in classes:
+                told[entry.name] = entry.evidence.read(read[entry.name], share_of(maps, classes.index(entry.part)))
         self._bared(maps, told)
         return told
 

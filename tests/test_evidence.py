@@ -18,38 +18,35 @@ from processes import finish_here
 from lc.attributes import Attribute, AttributeSet
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.errors import WeightsError
+from lc.evidence import Evidence
 from lc.weights import load_attributes, save_config
 from train.attributes import ATTRIBUTE_SET
 from train.evidence import EvidenceConfig, chosen, fitted
 from train.toys import ToysConfig, write
 
-HAT = Attribute("Wearing_Hat", "Hat", part="hat", evidence=(0.5, 1.2, 3.0))
+EVIDENCE = Evidence(0.5, 1.2, 3.0)
+HAT = Attribute("Wearing_Hat", "Hat", part="hat", evidence=EVIDENCE)
 PARTS = st.floats(0, 1)
-
-
-@given(probability=PARTS, share=PARTS)
-def test_without_evidence_latents_alone_are_asked(probability: float, share: float) -> None:
-    assert replace(HAT, evidence=()).read(probability, share) == probability
 
 
 @given(probability=PARTS, share=PARTS, more=PARTS)
 def test_it_is_a_probability_that_grows_with_both(probability: float, share: float, more: float) -> None:
-    read = HAT.read(probability, share)
+    read = EVIDENCE.read(probability, share)
     assert 0 < read < 1
-    assert HAT.read(max(probability, more), share) >= read
-    assert HAT.read(probability, max(share, more)) >= read
+    assert EVIDENCE.read(max(probability, more), share) >= read
+    assert EVIDENCE.read(probability, max(share, more)) >= read
 
 
 def test_a_cap_that_latents_miss_is_read_and_a_shadow_is_none() -> None:
-    assert HAT.read(0.2, 0.2) > 0.5
-    assert HAT.read(0.6, 0.0) < 0.1
+    assert EVIDENCE.read(0.2, 0.2) > 0.5
+    assert EVIDENCE.read(0.6, 0.0) < 0.1
 
 
 def test_it_comes_back_from_json_and_two_numbers_are_refused() -> None:
     section = AttributeSet((HAT,)).as_json()
     assert AttributeSet.of(json.loads(json.dumps(section)))["Wearing_Hat"] == HAT
     section["attributes"][0]["evidence"] = [1, 2]
-    with pytest.raises(WeightsError, match="evidence is three numbers"):
+    with pytest.raises(WeightsError, match="does not fit this program"):
         AttributeSet.of(section)
 
 
@@ -102,13 +99,13 @@ def test_a_reading_says_what_both_say_and_bares_a_head_by_that(editor: FaceEdito
 def test_the_folder_gets_what_was_learned_and_keeps_the_rest(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEFAULT_WEIGHTS, tmp_path / "weights"))
     before = load_attributes(folder)
-    plain = tuple(replace(entry, evidence=()) for entry in before.attributes)
+    plain = tuple(replace(entry, evidence=None) for entry in before.attributes)
     save_config(folder, attributes=replace(before, attributes=plain).as_json(), note="kept")
     write(ToysConfig(tmp_path / "toys", photos=120, unlabelled=0))
     finish_here(["train.evidence", "--weights", str(folder), "--celeba", str(tmp_path / "toys"), "--others", "40"])
     after = load_attributes(folder)
     for entry, old in zip(after.attributes, plain, strict=True):
-        assert (len(entry.evidence) == 3) == (entry.part != "")
-        assert replace(entry, evidence=()) == old
+        assert (entry.evidence is not None) == (entry.part != "")
+        assert replace(entry, evidence=None) == old
     assert json.loads((folder / "config.json").read_text())["note"] == "kept"
     assert (after.one_of, after.names) == (ATTRIBUTE_SET.one_of, ATTRIBUTE_SET.names)

@@ -4,7 +4,7 @@
 
 A generator of few pixels takes dark brows for frames and a cap for hair; a parser takes the shadow of a frame for one.
 For each attribute of the weights folder that is the presence of a part, a logistic regression on labelled photos of the
-training part goes into config.json, see `lc.attributes.Attribute.read`.
+training part goes into config.json, see `lc.evidence`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lc.attributes import LEAST_SHARE, Attribute, logit_of
+from lc.attributes import Attribute
 from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError
+from lc.evidence import LEAST_SHARE, Evidence, logit_of
 from lc.results import Located
 from lc.steer import share_of
 from lc.weights import save_config
@@ -48,16 +49,13 @@ class EvidenceConfig:
     threads: int = 1
 
 
-def fitted(logits: Tensor, shares: Tensor, labels: Tensor, weights: Tensor) -> tuple[float, float, float]:
+def fitted(logits: Tensor, shares: Tensor, labels: Tensor, weights: Tensor) -> Evidence:
     """Logistic regression, to four significant digits.
 
     Args:
         logits, shares: (N,), of D_attr, and of the part in [0, 1].
         labels: (N,) in {0, 1}, both of which occur.
         weights: (N,), how much each photo counts.
-
-    Returns:
-        What `Attribute.evidence` holds.
     """
     x = torch.stack([logits, (shares + LEAST_SHARE).log(), torch.ones_like(logits)], 1).double()
     parameters = torch.zeros(3, dtype=torch.float64, requires_grad=True)
@@ -71,8 +69,7 @@ def fitted(logits: Tensor, shares: Tensor, labels: Tensor, weights: Tensor) -> t
         return loss
 
     optimiser.step(closure)
-    latent, seen, offset = (float(f"{value:.4g}") for value in parameters.tolist())
-    return latent, seen, offset
+    return Evidence(*(float(f"{value:.4g}") for value in parameters.tolist()))
 
 
 def chosen(labels: Sequence[tuple[bool, ...]], config: EvidenceConfig) -> list[int]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lc.faces.canvases import Place
 from lc.faces.fill import filled
 from lc.faces.filters import LUMA, SIDE, blurred, enlarged, fade, guided
-from lc.faces.masks import smooth_step
+from lc.faces.masks import Mask, smooth_step
 from lc.faces.matte import matted
 from lc.faces.steering import Parts, Steering
 from lc.faces.strands import strands
@@ -83,18 +83,26 @@ def _told(place: Place, parts: Parts, part: str) -> _Floats:
     alpha = (((place.smooth - beside) * (own - beside)).sum(2) / np.maximum(length, 1.0)).clip(0, 1)
     likely = enlarged(smooth_step(there, *_LIKELY), place.side).clip(0, 1)
     alpha *= likely * smooth_step(alpha, *_SOME) + (1 - likely) * smooth_step(alpha, *_MOST)
-    outwards = cv2.distanceTransform((there < 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    away = np.asarray(outwards, dtype=np.float32) / place.unit
-    alpha *= enlarged(1 - smooth_step(away, *_NEAR), place.side).clip(0, 1)
+    alpha *= enlarged(1 - smooth_step(_within(there < 0.5) / place.unit, *_NEAR), place.side).clip(0, 1)
+    mixed = enlarged(_unsure(place, parts, part, there), place.side).clip(0, 1)
+    mixed = mixed * smooth_step(np.sqrt(length), *_UNLIKE)
+    return np.dstack([(where + mixed * (alpha - where)) * within, mixed * (1 - smooth_step(alpha, *_WHOLE))])
+
+
+def _unsure(place: Place, parts: Parts, part: str, there: _Floats) -> _Floats:
+    """How far colours are to be asked whether a part is `there`, (W, W) in [0, 1]: not of brows or glasses, and further
+    in only of a wall, which may be taken for hair anywhere; what is as light as skin is a highlight of hair there."""
     drawn = np.sum([one for name, one in parts.before.items() if name not in _BESIDE | {part}], axis=0)
     unsure = (1 - smooth_step(blurred(there, _ABOUT * place.unit), *_CERTAIN)) * (1 - smooth_step(drawn, *_DRAWN))
-    # Further in, what is as light as skin is a highlight; a wall may be taken for hair anywhere.
-    depth = np.asarray(cv2.distanceTransform((there >= 0.5).astype(np.uint8), cv2.DIST_L2, 3), dtype=np.float32)
-    sigma = _WALL * place.unit
-    wall = blurred(parts.before["background"] * outside, sigma) / (blurred(outside.astype(np.float32), sigma) + 1e-3)
-    unsure = unsure * (1 - smooth_step(depth / place.unit, *_EDGE) * (1 - wall.clip(0, 1)))
-    mixed = enlarged(unsure, place.side).clip(0, 1) * smooth_step(np.sqrt(length), *_UNLIKE)
-    return np.dstack([(where + mixed * (alpha - where)) * within, mixed * (1 - smooth_step(alpha, *_WHOLE))])
+    outside, sigma = (there < _OWN[0]).astype(np.float32), _WALL * place.unit
+    wall = blurred(parts.before["background"] * outside, sigma) / (blurred(outside, sigma) + 1e-3)
+    further_in = smooth_step(_within(there >= 0.5) / place.unit, *_EDGE)
+    return np.asarray(unsure * (1 - further_in * (1 - wall.clip(0, 1))), dtype=np.float32)
+
+
+def _within(mask: Mask) -> _Floats:
+    """How far each place of a mask is from its border, in pixels; 0 outside."""
+    return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3), dtype=np.float32)
 
 
 def _strands(place: Place, steering: Steering, moved: Transfer) -> _Floats:
