@@ -17,7 +17,7 @@ from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.crops import to_tensor
 from lc.errors import Sentence
 from lc.faces.align import FRAME_BOX, TEMPLATE
-from lc.faces.steering import MARGIN, Maps, Steering, beyond, of_face, wide_crop
+from lc.faces.steering import MARGIN, Maps, Steering, beyond, of_crop, of_face, share_of, wide_crop
 from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
 from lc.memory import Kept
@@ -25,7 +25,7 @@ from lc.model import Model
 from lc.results import Bytes, Located, Reading
 from lc.threads import each
 
-__all__ = ["Steerer", "share_of", "steering_of"]
+__all__ = ["Steerer", "steering_of"]
 
 # Hair colours overlap. How much of its spread is left to one that is asked for, and to one that stands in for another
 # that is not wanted: in between, it would still be taken for that.
@@ -229,7 +229,7 @@ class Steerer:
             return [None] * len(readings)
         parts = _parts(others)
         classes = self._parser.config.classes
-        after: list[Maps | None] = [None if one.maps is None else _of_crop(one.maps) for one in readings]
+        after: list[Maps | None] = [None if one.maps is None else of_crop(one.maps) for one in readings]
         without: list[Maps | None] = [None] * len(readings)
         if pictures is not None:
             after, without = list(self._parsed(pictures)), list(self._reconstructed(readings))
@@ -377,19 +377,6 @@ def _acts_on(constraint: Constraint) -> frozenset[str]:
     if isinstance(constraint, Not):
         return _acts_on(constraint.part)
     return (_parts(constraint.parts) or frozenset()) if isinstance(constraint, And | Or) else frozenset()
-
-
-def share_of(maps: Maps | None, column: int) -> float:
-    """The share of a crop that shows a class; 0 without maps. `maps` are of the wide crop."""
-    if maps is None:
-        return 0.0
-    return float((_of_crop(maps)[column] > 127).mean())
-
-
-def _of_crop(maps: Maps) -> Maps:
-    """What of a wide crop's maps is of the crop."""
-    edge = round(maps.shape[-1] * MARGIN / (1 + 2 * MARGIN))
-    return maps[:, edge : maps.shape[-1] - edge, edge : maps.shape[-1] - edge]
 
 
 def _nose(reading: Reading) -> tuple[float, float]:

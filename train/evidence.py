@@ -23,8 +23,8 @@ from lc.attributes import Attribute
 from lc.editor import FaceEditor
 from lc.errors import LatentConstraintsError
 from lc.evidence import LEAST_SHARE, Evidence, logit_of
+from lc.faces.steering import share_of
 from lc.results import Located
-from lc.steer import share_of
 from lc.weights import save_config
 from train.engine import parse, program
 from train.evaluate.edits import read_framed

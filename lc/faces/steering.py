@@ -23,7 +23,7 @@ from lc.faces.align import Aligned, warp
 from lc.faces.filters import continued
 from lc.faces.masks import smooth_step
 
-__all__ = ["MARGIN", "Maps", "Steering", "beyond", "of_face", "wide_crop"]
+__all__ = ["MARGIN", "Maps", "Steering", "beyond", "of_crop", "of_face", "share_of", "wide_crop"]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -77,6 +77,19 @@ def beyond(photo: tuple[int, int], aligned: Aligned, size: int) -> npt.NDArray[n
     return np.asarray((x < 0) | (y < 0) | (x > photo[0]) | (y > photo[1]))
 
 
+def share_of(maps: Maps | None, column: int) -> float:
+    """The share of a crop that shows a class; 0 without maps. `maps` are of the wide crop."""
+    if maps is None:
+        return 0.0
+    return float((of_crop(maps)[column] > 127).mean())
+
+
+def of_crop(maps: Maps) -> Maps:
+    """What of a wide crop's maps is of the crop."""
+    edge = round(maps.shape[-1] * MARGIN / (1 + 2 * MARGIN))
+    return maps[:, edge : maps.shape[-1] - edge, edge : maps.shape[-1] - edge]
+
+
 @dataclass(frozen=True, eq=False)
 class Steering:
     """What steers the blend of one edit.
@@ -127,16 +140,16 @@ class Steering:
         inner = margin - reach
         before = [one[inner : inner + whole, inner : inner + whole] for one in wide]
 
-        def of_crop(maps: Maps) -> dict[str, _Floats]:
+        def beyond_crop(maps: Maps) -> dict[str, _Floats]:
             found = [continued(_resized(_unit(one), side), reach) for one in maps]
             return dict(zip(self.classes, found, strict=True))
 
-        without = {} if self.without is None else of_crop(self.without)
+        without = {} if self.without is None else beyond_crop(self.without)
         parts = dict(zip(self.classes, before, strict=True))
         own = np.zeros_like(parts[_SKIN])
         if self.own_mouth and _MOUTH in parts:
             own = _widened(parts[_MOUTH], _LIPS * side)
-        return Parts(parts, of_crop(self.after), without, self._free(side, reach), own)
+        return Parts(parts, beyond_crop(self.after), without, self._free(side, reach), own)
 
     def _free(self, side: int, reach: int) -> _Floats:
         """How free a change of a face is to act in each place of the square, (side + 2 reach, side + 2 reach)."""
