@@ -36,6 +36,7 @@ _PAINTED = 0.08  # of what covers a photo from which on all of it is replaced
 _WORN = 0.3  # probability of glasses from which on they are lifted, and of eyes behind them
 _EYES = 20  # pixels of eyes below which lenses hide them: what is not seen a generator of faces draws better
 _FULL = Style(cheeks=1.0, moustache=1.0, chin=1.0, hairs=0.0, length=0.05, shade=1.0)  # all of where one may grow
+_HIGHER = 6  # pixels that thick moustaches reach above where they are drawn, up to the nose
 _LEAST = 0.002  # share of the crop below which there are none
 _WITHIN = (1.0, 9.0)  # pixels from a crop's border over which what is finished gives way to what is painted
 
@@ -102,7 +103,8 @@ def bearded(face: Face) -> Floats:
     if layer is None:
         return np.zeros(face.rgb.shape[:2], np.float32)
     cover = cv2.resize(layer[..., 3], face.rgb.shape[:2], interpolation=cv2.INTER_AREA)
-    return np.asarray(soft(grown(cover > _PAINTED, 7), 2.0).clip(0, 1))
+    there = cv2.dilate(grown(cover > _PAINTED, 7).astype(np.uint8), np.ones((1 + _HIGHER, 1)), anchor=(0, 0))
+    return np.asarray(soft(there > 0, 2.0).clip(0, 1))
 
 
 def without_glasses(net: Upsampler, face: Face) -> Floats | None:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
@@ -121,18 +120,12 @@ def redrawn(
     patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
     codes, missing = net.encode(patch).mean, hidden(1, net.config.region).to(device)
 
-    def moved(moves: Mapping[str, float]) -> Tensor:
-        found = codes
-        for name, wanted in moves.items():
-            found = net.moved(found, name, wanted, far)
-        return found
-
     twice = patch.expand(2, -1, -1, -1), missing.expand(2, -1, -1, -1)
-    copy, drawn = net.draw(*twice, torch.cat([codes, moved(moves)]))
+    copy, drawn = net.draw(*twice, torch.cat([codes, net.moved(codes, moves, far)]))
     away = float((missing * (copy - patch).abs()).sum() / (3 * missing.sum()))
     if REGIONS[net.config.region].part and away > _UNLIKE / 255:
         needed = {name: wanted for name, wanted in moves.items() if name in at_any_rate}
-        drawn = net.draw(patch, missing, moved(needed))[0]
+        drawn = net.draw(patch, missing, net.moved(codes, needed, far))[0]
     old, new = (255 * one.permute(1, 2, 0).cpu().numpy() for one in (copy, drawn))
     layer = np.zeros((side, side, 7), np.float32)
     if np.abs(new - old).max() < _ALIKE:

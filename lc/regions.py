@@ -12,6 +12,7 @@ so that any code fits any face. What attributes do to a region is a move in the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,8 @@ PATCH, CROP = 64, 128
 
 _NOSE, _NOSE_RADII = -21.0, (12.0, 11.0)  # above a mouth
 _EDGE = 4.0
+# Of how two attributes lead each other's logits, both ways: from there on the one does not come without the other.
+_TOGETHER = 0.25
 
 
 @dataclass(frozen=True)
@@ -193,15 +196,30 @@ class RegionVAE(nn.Module):
         posterior: Posterior = self.encoder(patches - _tone(patches, hidden(1, self.config.region).to(patches)))
         return posterior
 
-    def moved(self, codes: Tensor, name: str, wanted: float, far: float = 1.0) -> Tensor:
-        """Codes as they would be with an attribute, or without it; who is beyond that stays.
+    def moved(self, codes: Tensor, moves: Mapping[str, float], far: float = 1.0) -> Tensor:
+        """Codes as they would be with some attributes, or without them; who is beyond that stays.
+
+        What the critics read of other attributes stays as it was, but of those that go with one of these.
 
         Args:
             codes: (B, code).
-            name: of the attribute.
-            wanted: 1 with it, 0 without it, or between them.
+            moves: by name of an attribute, 1 with it, 0 without it, or between them.
             far: how far to go, in parts of the way.
         """
+        found = codes
+        for name, wanted in moves.items():
+            found = self._towards(found, name, wanted, far)
+        names = self.config.attributes
+        moving = [row for row, name in enumerate(names) if name in moves]
+        leads = self.critics @ self.moves.T  # (A, A): what each attribute's move adds to the others' logits
+        shared = (leads * leads.T)[:, moving].amax(1) if moving else leads.new_zeros(len(names))
+        rows = [row for row in range(len(names)) if row in moving or shared[row] < _TOGETHER]
+        missing = (codes - found) @ self.critics[rows].T
+        missing[:, [at for at, row in enumerate(rows) if row in moving]] = 0
+        steps = torch.linalg.lstsq(leads[rows][:, rows], missing.T).solution.T
+        return found + steps @ self.moves[rows]
+
+    def _towards(self, codes: Tensor, name: str, wanted: float, far: float) -> Tensor:
         row = self.config.attributes.index(name)
         without, with_ = self.levels[row]
         missing = without + wanted * (with_ - without) - codes @ self.critics[row] - self.biases[row]

@@ -84,7 +84,7 @@ def test_hidden_are_two_eyes_and_their_brows() -> None:
 def test_a_move_goes_as_far_as_it_is_told_and_never_back(logit: float, wanted: float, far: float) -> None:
     net, codes = small("Smiling"), torch.zeros(1, 4)
     codes[0, 0] = logit
-    moved = net.moved(codes, "Smiling", wanted, far)
+    moved = net.moved(codes, {"Smiling": wanted}, far)
     assert torch.equal(moved[:, 1:], codes[:, 1:])
     target, found = 6 * wanted - 3, float(moved[0, 0])
     if wanted == 1:
@@ -97,9 +97,25 @@ def test_a_move_goes_as_far_as_it_is_told_and_never_back(logit: float, wanted: f
 def test_moved_codes_are_drawn_to_what_is_usual() -> None:
     net, codes = small("Smiling"), torch.tensor([[0.0, 4.0, 0.0, 0.0], [5.0, 4.0, 0.0, 0.0]])
     net.config = replace(net.config, pull=0.5)
-    moved = net.moved(codes, "Smiling", 1.0)
+    moved = net.moved(codes, {"Smiling": 1.0})
     assert moved.tolist() == [[1.5, 2.0, 0.0, 0.0], [5.0, 4.0, 0.0, 0.0]]  # who smiles enough stays
-    assert net.moved(codes, "Smiling", 0.5)[0].tolist() == [0.0, 4.0, 0.0, 0.0]
+    assert net.moved(codes, {"Smiling": 0.5})[0].tolist() == [0.0, 4.0, 0.0, 0.0]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-6, 6), min_size=4, max_size=4), st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1.5))
+def test_who_smiles_keeps_the_beard(code: list[float], wanted: float, far: float) -> None:
+    net = small("Smiling", "No_Beard", "Male")
+    net.config, net.centres[:] = replace(net.config, pull=0.5), 1  # to where people of all kinds are
+    # A man's code without a beard is a woman's, and the other way round.
+    net.moves[1, 2] = net.moves[2, 1] = 0.7
+    net.moves[0, 1] = 0.3
+    codes = torch.tensor([code])
+    smiling = net.moved(codes, {"Smiling": wanted}, far)
+    torch.testing.assert_close(smiling[:, 1:3], codes[:, 1:3], atol=1e-4, rtol=0)
+    shaven = net.moved(codes, {"No_Beard": wanted}, far)
+    torch.testing.assert_close(shaven[:, 0], codes[:, 0], atol=1e-4, rtol=0)
+    assert (shaven[0, 1] == codes[0, 1]) == (shaven[0, 2] == codes[0, 2])
 
 
 def test_codes_of_people_with_it_are_told_from_those_without_and_moved_along_it_alone() -> None:
@@ -115,7 +131,7 @@ def test_codes_of_people_with_it_are_told_from_those_without_and_moved_along_it_
     assert accuracy(net, codes, labels)[0] > 0.98
     move = net.moves[0] / net.moves[0].norm()
     assert move[0] > 0.99
-    moved = net.moved(codes[smiles == 0], "Smiling", 1.0)
+    moved = net.moved(codes[smiles == 0], {"Smiling": 1.0})
     assert (moved @ net.critics[0] + net.biases[0] > 0).all()
 
 
