@@ -13,8 +13,10 @@ import numpy as np
 from lc.faces.beards import Style, beard
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
+from lc.faces.fill import filled
 from lc.faces.filters import SIDE as FINE
-from lc.faces.masks import grown, smooth_step, soft
+from lc.faces.heads import EYES, OVER, face_of, head_of
+from lc.faces.masks import broad, grown, smooth_step, soft
 from lc.upsampler import Upsampler
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "SIZE",
     "bearded",
     "finished",
+    "frames_gone",
     "painted",
     "with_layer",
     "without_beard",
@@ -34,6 +37,11 @@ FINISHERS = ("finisher", "lifter", "shaver")
 SIZE = 128  # pixels of the side of a crop that such nets see
 _PAINTED = 0.08  # of what covers a photo from which on all of it is replaced
 _WORN = 0.3  # probability of glasses from which on they are lifted, and of eyes behind them
+_PART = 0.1  # of the largest part of glasses that another one has at least
+_CHANGED = 24.0  # grey levels that skin is at least from the frames before it
+_EYE, _EDGE = 0.25, 0.02  # probability of eyes from which on they stay, and how much of frames is none
+_LIGHTER = (3.0, 10.0)  # grey levels by which a ghost is lighter than that
+_DECIDED = 4  # power by which what is more of what is around frames is taken for what is behind them
 _EYES = 20  # pixels of eyes below which lenses hide them: what is not seen a generator of faces draws better
 _FULL = Style(cheeks=1.0, moustache=1.0, chin=1.0, hairs=0.0, length=0.05, shade=1.0)  # all of where one may grow
 _HIGHER = 6  # pixels that thick moustaches reach above where they are drawn, up to the nose
@@ -94,7 +102,17 @@ def with_layer(rgb: Floats, layer: Floats) -> Floats:
 
 def worn(face: Face) -> Floats:
     """Where glasses are, and their shadow, (S, S) in [0, 1]."""
-    return np.asarray(soft(grown(face.maps["glasses"] > _WORN, 5), 1.0).clip(0, 1))
+    rows = np.arange(len(face.rgb))[:, None]
+    glasses = (face.maps["glasses"] > _WORN) & (rows > face.row(EYES - OVER))
+    return np.asarray(soft(broad(grown(glasses, 5), _PART), 1.0).clip(0, 1))
+
+
+def frames_gone(face: Face, layer: Floats) -> Floats:
+    """Where frames have been that a layer takes off, (S, S) in [0, 1]: what of glasses becomes much lighter or darker,
+    but for eyes."""
+    changed = np.abs(with_layer(face.rgb, layer) - face.rgb).max(2) > _CHANGED
+    frames = grown(changed, 3) & (worn(face) > _WORN) & ~grown(face.maps["eyes"] > _EYE, 5)
+    return soft(frames, 1.0)
 
 
 def bearded(face: Face) -> Floats:
@@ -112,7 +130,31 @@ def without_glasses(net: Upsampler, face: Face) -> Floats | None:
     there = worn(face)
     if there.mean() < _LEAST or (face.maps["eyes"] > _WORN).sum() < _EYES:
         return None
-    return _lifted(net, face, there)
+    layer = _lifted(net, face, there)
+    return None if layer is None else _evened(face, layer)
+
+
+def _evened(face: Face, layer: Floats) -> Floats:
+    """The same with what is around frames where they have been, skin with skin, hair with hair and all else with all
+    else: what a net has left of dark ones is a ghost, lighter than skin."""
+    frames, maps = frames_gone(face, layer)[..., None], face.maps
+    clear = frames[..., 0] < _EDGE
+    around = clear & (worn(face) < _EDGE)
+    features = np.asarray(maps["eyes"] + maps["brows"])
+    skin, hair = (np.asarray(one > 0.5) for one in (maps["skin"] + maps["mouth"] + features, maps["hair"]))
+    sides = filled(np.stack([skin, hair, ~(skin | hair)], 2).astype(np.float32), around) ** _DECIDED
+    sides[..., 2] *= 1 - head_of(face, face_of(face)).cover  # nothing is seen through a head
+    sides /= sides.sum(2, keepdims=True).clip(1e-6)
+    lifted = with_layer(face.rgb, layer)
+    lenses = (maps["skin"] > 0.5) | ((maps["glasses"] > 0.5) & (sides[..., 0] > 0.5))
+    known = clear & lenses & ~grown(features > _EYE, 5), around & hair, around & ~(skin | hair)
+    behind = sum(sides[..., at : at + 1] * filled(lifted, one) for at, one in enumerate(known))
+    lighter = soft(((lifted - behind) * frames).max(2), 1.0)
+    ghost = frames * smooth_step(lighter, *_LIGHTER)[..., None]
+    rest = (1 - ghost) * layer[..., 3:4]
+    cover = ghost + rest
+    colours = ghost * behind + rest * layer[..., :3]
+    return np.concatenate([colours / cover.clip(1e-6), cover, (1 - ghost) * layer[..., 4:]], 2)
 
 
 def without_beard(net: Upsampler, face: Face) -> Floats | None:

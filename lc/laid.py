@@ -24,7 +24,7 @@ from lc.faces.detect import detector
 from lc.faces.frames import turn_by_skin
 from lc.faces.layers import LAYERS, Overlay
 from lc.faces.steering import MARGIN
-from lc.finish import finished, without_beard, without_glasses
+from lc.finish import finished, frames_gone, without_beard, without_glasses
 from lc.generator import EncodingGenerator
 from lc.later import Later
 from lc.memory import Kept
@@ -86,12 +86,16 @@ def _redrawn(
     return redrawn(net, onto, moves, far, at_any_rate)
 
 
-def _lifting(net: Upsampler, lift: Callable[[Upsampler, Face], Floats | None]) -> Overlay:
-    return Overlay(lambda onto, _: lift(net, onto))
+def _unworn(net: Upsampler) -> Overlay:
+    return Overlay(lambda onto, _: without_glasses(net, onto), clears=("eyes", frames_gone), removes="glasses")
+
+
+def _shaven(net: Upsampler) -> Overlay:
+    return Overlay(lambda onto, _: without_beard(net, onto))
 
 
 #: Layers that show what was under something, lowest of all, with their nets.
-_LIFTS = {"no glasses": ("lifter", without_glasses), "no beard": ("shaver", without_beard)}
+_LIFTS = {"no glasses": ("lifter", _unworn), "no beard": ("shaver", _shaven)}
 
 # Of the photos edited last: whoever wears glasses wears the same while other things change. At most 15 MB each.
 _KEPT: Kept[dict[str, Layer]] = Kept(8)
@@ -107,7 +111,7 @@ class Laid:
     def __init__(self, model: Model) -> None:
         self._model = model
         nets = model.finishers
-        self._layers = {layer: _lifting(nets[name], lift) for layer, (name, lift) in _LIFTS.items() if name in nets}
+        self._layers = {layer: lifting(nets[name]) for layer, (name, lifting) in _LIFTS.items() if name in nets}
         self._layers |= LAYERS
         self._order = [*self._layers]
         lowest = self._order.index(_ABOVE)
@@ -168,10 +172,12 @@ class Laid:
         for one in asked:
             onto = {row: face() for row, face in faces.items() if not (one.over and self._unwanted(readings[row], one))}
             drawn = _drawn(one.overlay, onto, style)
-            if (net := self._model.finishers.get("finisher")) and (where := one.overlay.finished):
-                drawn = {row: finished(net, onto[row], x, where(onto[row])) for row, x in drawn.items()}
-            if about := self._model.regions.get(one.overlay.clears):
-                drawn = {row: cleared(about, onto[row], x) for row, x in drawn.items()}
+            if (net := self._model.finishers.get("finisher")) and (part := one.overlay.finished):
+                drawn = {row: finished(net, onto[row], x, part(onto[row])) for row, x in drawn.items()}
+            if one.overlay.clears:
+                behind, where = one.overlay.clears
+                if about := self._model.regions.get(behind):
+                    drawn = {row: cleared(about, onto[row], x, where(onto[row], x)) for row, x in drawn.items()}
             if one.over:
                 for row, pixels in drawn.items():
                     found[row][one.name] = Layer(pixels)
@@ -181,7 +187,8 @@ class Laid:
                         faces[row] = Later(partial(self._beneath, onto[row], pixels, mouth=mouth))
                         places.pop(row, None)  # what comes next is not to stand for this
                 continue
-            after = {row: Later(partial(_under, onto[row], pixels)) for row, pixels in drawn.items()}
+            gone = one.overlay.removes
+            after = {row: Later(partial(_under, onto[row], pixels, gone)) for row, pixels in drawn.items()}
             fresh = [row for row in drawn if row not in places]
             places.update(zip(fresh, range(len(seen), len(seen) + len(fresh)), strict=True))
             seen += [faces[row] for row in fresh] + [*after.values()]
@@ -277,12 +284,15 @@ def _turn(reading: Reading, onto: Face) -> float | None:
     return turn_of(detector().landmarks(Image.fromarray(reading.wide), places))
 
 
-def _under(face: Face, pixels: Floats) -> Face:
-    """The face under a layer, which hides what hair there was."""
+def _under(face: Face, pixels: Floats, gone: str = "") -> Face:
+    """The face under a layer, which hides what hair there was, and without what is `gone` with it."""
     size = face.rgb.shape[:2]
     layer = cv2.resize(pixels[..., :4], size, interpolation=cv2.INTER_AREA)
     rest = 1 - layer[..., 3]
     maps = {name: values * rest if name in ("hair", "hat") else values for name, values in face.maps.items()}
+    if gone:
+        nothing: Floats = np.zeros_like(maps[gone])
+        maps |= {gone: nothing, "skin": (maps["skin"] + maps[gone]).clip(0, 1)}
     rgb = face.rgb + layer[..., 3:] * (layer[..., :3] - face.rgb)
     if pixels.shape[2] > 4:
         rgb = (rgb + cv2.resize(pixels[..., 4:], size, interpolation=cv2.INTER_AREA)).clip(0, 255)

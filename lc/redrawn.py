@@ -11,7 +11,6 @@ import torch
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
 from lc.faces.filters import SIDE, blurred
-from lc.faces.heads import hair_of
 from lc.faces.masks import grown, soft
 from lc.finish import with_layer
 from lc.regions import CROP, PATCH, REGIONS, RegionVAE, hidden
@@ -21,9 +20,6 @@ __all__ = ["cleared", "middle_of", "redrawn"]
 _LEAST = 0.004  # share of the crop below which something is before a mouth, or it is seen from the side
 _NEAR = 0.2  # parts of the crop's side from where mouths are, beyond which it is a shirt
 _INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
-# Probability of hair, or of glasses, from which on there may be some; in pixels, the brush about hair in whose width
-# strands lie, and how softly that ends.
-_STRANDS, _ABOUT, _SOFT = 0.2, 17, 2.0
 _WORN = 0.5  # probability of glasses from which on they stay
 _UNLIKE = 16.0  # mean difference in grey levels of the net's copy from the photo that one mouth in twenty has
 _ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
@@ -65,34 +61,34 @@ def _inside(region: str) -> Floats:
 
 
 @torch.inference_mode()
-def cleared(net: RegionVAE, face: Face, layer: Floats) -> Floats:
-    """A bald head without what strands of hair have left on the eyes and brows that stay.
+def cleared(net: RegionVAE, face: Face, layer: Floats, where: Floats) -> Floats:
+    """A layer without what is left about eyes and brows of hair, or of frames, that it takes away.
 
     A code of some numbers has no room for strands: from it, and from a forehead that has none, a region is drawn
-    without them. Elsewhere, and on glasses, the photo stays.
+    without them, and brows that frames hid are drawn. Elsewhere the photo stays.
 
     Args:
         net: the region's.
-        face: a photo's wide crop, in its hair.
+        face: a photo's wide crop.
         layer: (S, S, 4 or 7), see `lc.finish`: what is laid onto it.
+        where: (S, S) in [0, 1], where that was.
 
     Returns:
-        (S, S, 7): the same with more that is added to the colours; as it is where the region is not seen, or hair is
+        (S, S, 7): the same with more that is added to the colours; as it is where the region is not seen, or that was
         not near.
     """
     box = _patch_of(face, net.config.region)
     if box is None or layer.shape[:2] != face.rgb.shape[:2]:
         return layer
-    strands = grown(hair_of(face) > _STRANDS, _ABOUT) & ~grown(face.maps["glasses"] > _STRANDS, 3)
-    where = (_inside(net.config.region) * soft(strands, _SOFT)[box])[..., None]
-    if not where.any():
+    inside = (_inside(net.config.region) * where[box])[..., None]
+    if not inside.any():
         return layer
-    bald, region = with_layer(face.rgb, layer)[box], net.config.region
-    patch = torch.from_numpy(bald).permute(2, 0, 1)[None].to(net.critics.device) / 255
+    bare, region = with_layer(face.rgb, layer)[box], net.config.region
+    patch = torch.from_numpy(bare).permute(2, 0, 1)[None].to(net.critics.device) / 255
     drawn = 255 * net.draw(patch, hidden(1, region).to(patch), net.encode(patch).mean)[0].permute(1, 2, 0).cpu().numpy()
     result = np.zeros((*face.rgb.shape[:2], 7), np.float32)
     result[..., : layer.shape[2]] = layer
-    result[box][..., 4:] += where * (drawn - bald)
+    result[box][..., 4:] += inside * (drawn - bare)
     return result
 
 

@@ -16,6 +16,7 @@ from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.faces.composites import Face, Floats
 from lc.finish import bearded, finished, painted, with_layer, without_beard, without_glasses, worn
 from lc.laid import Laid
+from lc.parser import CLASSES
 from lc.upsampler import Upsampler, UpsamplerConfig
 from lc.weights import load_model, load_parser, load_upsampler, save_upsampler
 from train.attributes import ATTRIBUTES
@@ -92,9 +93,9 @@ def in_glasses() -> Face:
     onto = person()
     worn_there = np.zeros((SIDE, SIDE), np.float32)
     worn_there[88:96, 60:90] = worn_there[88:96, 102:132] = 1
-    eyes = np.zeros_like(worn_there)
-    eyes[96:100, 70:76] = 1
-    maps = {"glasses": worn_there, "eyes": eyes}
+    maps = {name: np.zeros_like(worn_there) for name in CLASSES}
+    maps["eyes"][96:100, 70:76] = 1
+    maps["glasses"], maps["skin"] = worn_there, 1 - worn_there
     return Face(np.where(worn_there[..., None] > 0, 20, onto.rgb).astype(np.float32), maps, onto.inner)
 
 
@@ -113,6 +114,36 @@ def test_where_there_are_no_glasses_or_no_eyes_behind_them_none_are_lifted() -> 
     assert without_glasses(net(), replace(in_glasses(), maps={**maps, "eyes": nothing})) is None  # dark lenses
     coarse = replace(in_glasses(), inner=0.5)  # a net sees crops of one resolution only
     assert without_glasses(net(), coarse) is None
+
+
+class Lifter(Upsampler):
+    """One that sees what is behind lenses, and something of one tone where dark frames have been."""
+
+    tone: float
+
+    def completed(self, picture: Floats, photo: Floats, missing: Floats, *, hidden: bool = True) -> Floats:
+        return np.where(photo < 50, np.float32(self.tone), photo)
+
+
+@pytest.mark.parametrize("tone", [150.0, 230.0])
+@pytest.mark.parametrize("beside", ["skin", "background"])
+def test_what_is_left_of_dark_frames_is_no_lighter_than_what_is_behind_them(beside: str, tone: float) -> None:
+    onto, lifter = in_glasses(), Lifter(UpsamplerConfig(width=8, blocks=1, fine=4))
+    lifter.tone = tone
+    behind, maps = np.full((SIDE, SIDE, 3), 150, np.float32), dict(onto.maps)
+    if beside == "background":  # frames stick out beyond a cheek
+        behind[:, 150:] = 60
+        maps["skin"][:, 150:], maps["background"][:, 150:] = 0, 1
+    frames = np.zeros((SIDE, SIDE), bool)
+    frames[84:87, 60:158] = True
+    maps["glasses"][frames], maps["skin"][frames], maps["background"][frames] = 1, 0, 0
+    rgb = np.where(frames[..., None], np.float32(20), behind)
+    layer = without_glasses(lifter, replace(onto, rgb=rgb, maps=maps))
+    assert layer is not None
+    wrong = np.abs(with_layer(rgb, layer) - behind).mean(2)
+    assert wrong[frames].mean() < 8
+    assert np.percentile(wrong[frames], 90) < 16
+    assert wrong[~frames].max() < 40  # all of it is where skin and background meet
 
 
 def test_it_is_kept_in_weights_folders(tmp_path: Path) -> None:

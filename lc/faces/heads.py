@@ -10,11 +10,23 @@ import numpy as np
 from lc.faces.composites import Face, Floats
 from lc.faces.masks import Mask, grown, largest, smooth_step
 
-__all__ = ["EYES", "HAIR", "UPRIGHT", "Head", "between", "face_of", "hair_of", "head_of", "unsure", "with_strands"]
+__all__ = [
+    "EYES",
+    "HAIR",
+    "OVER",
+    "UPRIGHT",
+    "Head",
+    "between",
+    "face_of",
+    "hair_of",
+    "head_of",
+    "unsure",
+    "with_strands",
+]
 
 # Places in parts of the crop's side, in CelebA's framing.
 EYES, _NOSE, _CHIN = 0.47, 0.62, 0.87  # rows
-_OVER = 0.15  # above the eyes there are no brows and no glasses
+OVER = 0.15  # above the eyes there are no brows and no glasses
 _AWAY = 0.1  # of eyes from there, at most
 _HALF_WIDTH = (0.285, 0.318)  # of a head above the eyes: hair may hide the cheeks, by which it is measured
 _HALF_JAW = (0.235, 0.3)  # of the face below the ears, likewise
@@ -61,7 +73,7 @@ def hair_of(onto: Face) -> Floats:
     """Probabilities of hair, (S, S): a head that is to be bare or covered has no hat, and what is taken for glasses
     above the brows is hair."""
     rows = np.arange(len(onto.rgb))[:, None]
-    glasses = onto.maps["glasses"] * (rows < onto.row(EYES - _OVER))
+    glasses = onto.maps["glasses"] * (rows < onto.row(EYES - OVER))
     return np.asarray(onto.maps["hair"] + onto.maps["hat"] + glasses, dtype=np.float32)
 
 

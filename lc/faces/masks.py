@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Mask", "box_of", "grown", "largest", "shrunk", "smooth_step", "soft"]
+__all__ = ["Mask", "box_of", "broad", "grown", "largest", "shrunk", "smooth_step", "soft"]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -39,6 +39,14 @@ def largest(mask: Mask) -> Mask:
     """The largest connected part."""
     count, labels, sizes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     return np.asarray(labels == 1 + int(sizes[1:, cv2.CC_STAT_AREA].argmax())) if count > 1 else mask
+
+
+def broad(mask: Mask, least: float) -> Mask:
+    """The connected parts that are not smaller than `least` of the largest."""
+    _, labels, sizes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = sizes[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0  # all else
+    return np.asarray((areas >= max(least * areas.max(), 1))[labels])
 
 
 def box_of(mask: Mask, around: int = 0) -> tuple[slice, slice]:
