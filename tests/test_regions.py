@@ -116,7 +116,8 @@ def test_who_smiles_keeps_the_beard(code: list[float], wanted: float, far: float
     torch.testing.assert_close(smiling[:, 1:3], codes[:, 1:3], atol=1e-4, rtol=0)
     shaven = net.moved(codes, {"No_Beard": wanted}, far)
     torch.testing.assert_close(shaven[:, 0], codes[:, 0], atol=1e-4, rtol=0)
-    assert (shaven[0, 1] == codes[0, 1]) == (shaven[0, 2] == codes[0, 2])
+    if (shaven - codes)[0, 1].abs() > 1e-2:
+        assert (shaven - codes)[0, 2].abs() > 1e-3
 
 
 def test_codes_of_people_with_it_are_told_from_those_without_and_moved_along_it_alone() -> None:
