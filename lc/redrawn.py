@@ -10,8 +10,8 @@ import torch
 
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
-from lc.faces.filters import SIDE, blurred
-from lc.faces.masks import grown, soft
+from lc.faces.filters import SIDE, blurred, largest_of
+from lc.faces.masks import grown, smooth_step, soft
 from lc.finish import with_layer
 from lc.regions import CROP, PATCH, REGIONS, RegionVAE, hidden
 
@@ -20,6 +20,8 @@ __all__ = ["cleared", "middle_of", "redrawn"]
 _LEAST = 0.004  # share of the crop below which something is before a mouth, or it is seen from the side
 _NEAR = 0.2  # parts of the crop's side from where mouths are, beyond which it is a shirt
 _INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
+_SEEN = 0.4  # probability of a part from which on it is seen there
+_ELSEWHERE = (24.0, 56.0)  # grey levels that what is drawn is at least from a part that lies where it has none
 _WORN = 0.5  # probability of glasses from which on they stay
 _UNLIKE = 16.0  # mean difference in grey levels of the net's copy from the photo that one mouth in twenty has
 _ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
@@ -126,8 +128,16 @@ def redrawn(
     layer = np.zeros((side, side, 7), np.float32)
     if np.abs(new - old).max() < _ALIKE:
         return layer
-    kept, replaced = (one[..., None] for one in masks_of(new, old, side * face.inner / SIDE))
+    kept, replaced = masks_of(new, old, side * face.inner / SIDE)
+    inside = _inside(net.config.region)
+    if part := REGIONS[net.config.region].part:
+        # A code says roughly what is there: where lips or teeth of the photo's lie elsewhere, they go too.
+        there = soft(grown(face.maps[part] > _SEEN, 5), 1.0)[box]
+        strength = blurred(largest_of(np.abs(new - face.rgb[box])), 1.0)
+        gone = soft(there * smooth_step(strength, *_ELSEWHERE), 0.7)
+        kept, replaced = (np.maximum(one, gone) for one in (kept, replaced))
+        inside = np.maximum(inside, there * blurred(missing[0, 0].cpu().numpy(), 1.0))
     worn = soft(grown(face.maps["glasses"] > _WORN, 3), 0.7)[box]
-    inside = (_inside(net.config.region) * (1 - worn))[..., None]
+    inside, kept, replaced = (one[..., None] for one in (inside * (1 - worn), kept, replaced))
     layer[box] = np.concatenate([new, inside * replaced, inside * (kept - replaced) * (new - old)], 2)
     return layer
