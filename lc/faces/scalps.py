@@ -37,8 +37,8 @@ _NEAR = 0.09  # parts of the crop's side over which a forehead's own colour give
 # the eyes to the chin; how dark under the chin, and how much darker at its sides.
 _NECK, _SHOULDERS, _SHADED, _TURNED = (0.66, 0.5), (1.3, 2.2), 0.8, 0.2
 # Ears: where they begin and how wide they are, in half widths; how low and how tall, in parts of the way to the chin.
-_EAR_AT, _EAR_WIDE, _EAR_LOW, _EAR_TALL, _EARS_TURNED = 0.94, 0.15, 0.25, 0.3, 0.2
-_EAR_LEAN = 0.9  # of how wide it is, how much further out it is above than in its middle
+_EAR_AT, _EAR_WIDE, _EAR_LOW, _EAR_TALL, _EARS_TURNED = 0.93, 0.115, 0.25, 0.28, 0.2
+_EAR_LEAN = 0.6  # of how wide it is, how much further out it is above than in its middle
 _CHEEK = (0.3, 0.75)
 _OWN_EAR = 0.7  # of where one begins, how much skin is an ear that is seen
 _GRAIN = 0.3  # of the skin's texture: a scalp is smoother than a face
