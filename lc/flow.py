@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Flow", "FlowConfig"]
+__all__ = ["Flow", "FlowConfig", "Velocity"]
 
 _FREQUENCIES = 64  # of the sines and cosines that time is given by
 
@@ -40,21 +40,25 @@ class FlowConfig:
     condition: int = 128  # width of what time and label become
     steps: int = 10  # of Heun's method, from noise to latent
     guidance: float = 1.5  # how many times as far as the label leads; 1: as far
+    weak_width: int = 0  # of the smaller net; 0: there is none
+    weak_blocks: int = 3
+    away: float = 1.0  # how far from it the way leads, of how far it is from there
 
     def __post_init__(self) -> None:
-        sizes = (self.latent, self.axes, self.attributes, self.width, self.blocks, self.condition, self.steps)
-        if min(sizes) < 1 or self.axes > self.latent or not 0 <= self.guidance < math.inf:
+        sizes = [self.latent, self.axes, self.attributes, self.width, self.blocks, self.condition, self.steps]
+        sizes += [self.weak_blocks, self.weak_width or 1]
+        ways = math.isfinite(self.guidance) and math.isfinite(self.away) and min(self.guidance, self.away) >= 0
+        if min(sizes) < 1 or self.axes > self.latent or not ways:
             raise ValueError(f"sizes of a flow must be positive, and axes no more than latent: {self}")
 
 
 class Block(nn.Module):
     """A residual perceptron whose normalised input time and label scale and shift (Peebles and Xie 2023, DiT)."""
 
-    def __init__(self, config: FlowConfig) -> None:
+    def __init__(self, width: int, condition: int) -> None:
         super().__init__()
-        width = config.width
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.condition = nn.Linear(config.condition, 3 * width)
+        self.condition = nn.Linear(condition, 3 * width)
         self.first, self.last = nn.Linear(width, width), nn.Linear(width, width)
         nn.init.zeros_(self.condition.weight)
         nn.init.zeros_(self.condition.bias)
@@ -66,27 +70,27 @@ class Block(nn.Module):
         return x + (1 + gate) * hidden
 
 
-class Flow(nn.Module):
-    """v(x, t, y): the velocity at x of the way from noise, t = 0, to an encoding, t = 1."""
+class Velocity(nn.Module):
+    """v(x, t, y): the velocity at x of the way from noise, t = 0, to an encoding, t = 1.
 
-    centre: Tensor  # (latent,)
-    directions: Tensor  # (axes, latent), principal axes in units of z
+    Args:
+        config: the sizes, but for
+        width, blocks: of this net.
+    """
+
     frequencies: Tensor
 
-    def __init__(self, config: FlowConfig) -> None:
+    def __init__(self, config: FlowConfig, width: int, blocks: int) -> None:
         super().__init__()
-        self.config = config
-        self.register_buffer("centre", torch.zeros(config.latent))
-        self.register_buffer("directions", torch.eye(config.axes, config.latent))
         span = torch.linspace(0, math.log(1000), _FREQUENCIES)
         self.register_buffer("frequencies", torch.exp(span), persistent=False)
-        width = config.condition
-        self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
-        self.label = nn.Linear(config.attributes + 1, width)
-        self.first = nn.Linear(config.axes, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.norm = nn.LayerNorm(config.width, elementwise_affine=False)
-        self.last, self.carried = nn.Linear(config.width, config.axes), nn.Linear(width, 1)
+        inner = config.condition
+        self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, inner), nn.SiLU(), nn.Linear(inner, inner))
+        self.label = nn.Linear(config.attributes + 1, inner)
+        self.first = nn.Linear(config.axes, width)
+        self.blocks = nn.ModuleList(Block(width, inner) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.last, self.carried = nn.Linear(width, config.axes), nn.Linear(inner, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
@@ -110,6 +114,20 @@ class Flow(nn.Module):
             hidden = block(hidden, condition)
         velocity: Tensor = self.last(self.norm(hidden)) + x * self.carried(condition)
         return velocity
+
+
+class Flow(Velocity):
+    """The way from noise to encodings, in coordinates along their principal axes."""
+
+    centre: Tensor  # (latent,)
+    directions: Tensor  # (axes, latent), principal axes in units of z
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__(config, config.width, config.blocks)
+        self.config = config
+        self.register_buffer("centre", torch.zeros(config.latent))
+        self.register_buffer("directions", torch.eye(config.axes, config.latent))
+        self.weak = Velocity(config, config.weak_width, config.weak_blocks) if config.weak_width else None
 
     def latents(self, x: Tensor) -> Tensor:
         """Coordinates along the axes (B, axes) -> latents (B, latent)."""
@@ -138,8 +156,12 @@ class Flow(nn.Module):
         return self.latents(x)
 
     def _guided(self, x: Tensor, t: float, y: Tensor) -> Tensor:
-        """The velocity that is `guidance` times as far from the unlabelled one as the labelled one, (B, axes)."""
+        """The velocity that leads on from the unlabelled one, and from the smaller net's, beyond the labelled one:
+        (B, axes)."""
         known = x.new_ones(len(x))
         both = self(x.repeat(2, 1), t * known.repeat(2), y.repeat(2, 1), torch.cat([known, 0 * known]))
         labelled, anyone = both.chunk(2)
-        return anyone + self.config.guidance * (labelled - anyone)
+        velocity: Tensor = anyone + self.config.guidance * (labelled - anyone)
+        if self.weak is not None:
+            velocity = velocity + self.config.away * (labelled - self.weak(x, t * known, y, known))
+        return velocity

@@ -102,10 +102,28 @@ def test_generated_faces_come_from_the_flow(learned: Path) -> None:
     torch.testing.assert_close(alone.z, faces[1][0], atol=1e-4, rtol=1e-4)
 
 
-@given(rows=st.integers(1, 9), guidance=st.floats(0, 4))
-def test_a_face_does_not_depend_on_the_others(rows: int, guidance: float) -> None:
+def test_it_leads_away_from_a_smaller_net_that_learned_less(tmp_path: Path) -> None:
+    latents = toy_latents(tmp_path / "latents.safetensors")
+    smaller = ["--model.weak_width", "12", "--model.weak_blocks", "1", "--weak_steps", "40"]
+    flow = load_model(learn(tmp_path, latents, *smaller), "cpu").flow
+    assert flow is not None
+    assert flow.weak is not None
+    for smiling in (0, 1):
+        wanted = 1 + (2 * smiling - 1) * AWAY
+        assert ((drawn(flow, smiling) - wanted).norm(dim=1) < 0.5 * AWAY.norm()).float().mean() > 0.97
+    # Where it is further off than the larger one, the way goes further than that.
+    x, y, known = torch.randn(200, flow.config.axes), torch.zeros(200, len(ATTRIBUTES)), torch.ones(200)
+    with torch.inference_mode():
+        own, weak = flow(x, 0.5 * known, y, known), flow.weak(x, 0.5 * known, y, known)
+        torch.testing.assert_close(flow._guided(x, 0.5, y), 2 * own - weak, atol=1e-4, rtol=1e-4)
+    assert (own - weak).norm() > 0.05 * own.norm()
+
+
+@given(rows=st.integers(1, 9), guidance=st.floats(0, 4), weak=st.sampled_from([0, 5]), away=st.floats(0, 2))
+def test_a_face_does_not_depend_on_the_others(rows: int, guidance: float, weak: int, away: float) -> None:
     torch.manual_seed(0)
-    flow = Flow(FlowConfig(latent=6, axes=3, attributes=2, width=8, blocks=2, condition=4, steps=3, guidance=guidance))
+    sizes = {"latent": 6, "axes": 3, "attributes": 2, "width": 8, "blocks": 2, "condition": 4, "steps": 3}
+    flow = Flow(FlowConfig(**sizes, guidance=guidance, weak_width=weak, away=away))
     for parameter in flow.parameters():  # some begin at 0, and a velocity of 0 mixes nothing
         torch.nn.init.normal_(parameter, std=0.3)
     noise, y = torch.randn(rows, 6), (torch.rand(rows, 2) < 0.5).float()

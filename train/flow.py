@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lc.flow import Flow, FlowConfig
+from lc.flow import Flow, FlowConfig, Velocity
 from lc.weights import load_generator, save_flow
 from train.data import MARGIN
 from train.engine import RunConfig, parse, program, save_grid
@@ -48,6 +48,8 @@ class FlowTraining(RunConfig):
     """Encodings of each photo: one as it is, the others flipped and shifted."""
     model: FlowConfig = field(default_factory=FlowConfig)
     steps: int = 8_000
+    weak_steps: int = 1_500
+    """How many of them the smaller net learns for, where the model has one: it is to be worse."""
     batch: int = 512
     """Encodings per step and process."""
     lr: float = 1e-3
@@ -80,7 +82,7 @@ def principal_axes(mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
 class FlowTask(nn.Module):
     """Flow matching: the mean squared error of the velocity."""
 
-    def __init__(self, flow: Flow, unlabelled: float) -> None:
+    def __init__(self, flow: Velocity, unlabelled: float) -> None:
         super().__init__()
         self.flow, self.unlabelled = flow, unlabelled
 
@@ -95,7 +97,7 @@ class FlowTask(nn.Module):
 
 
 class FlowStage(Stage[FlowTraining]):
-    """The flow alone."""
+    """The flow, and the smaller net in it."""
 
     title, unit = "flow", "latents"
 
@@ -119,15 +121,24 @@ class FlowStage(Stage[FlowTraining]):
         held = torch.arange(count) % _HELD_OUT == 0
         self.held, self.rows_of = held.nonzero()[:, 0], (~held).nonzero()[:, 0]
         self.steps = config.steps
-        optimiser = torch.optim.AdamW(flow.parameters(), lr=config.lr, weight_decay=0.01, fused=True)
-        rate = cosine(self.steps, config.lr, 0.01 * config.lr, config.warmup)
-        task = FlowTask(flow, config.unlabelled)
-        self.add("flow", flow, optimiser, rate, task=task, average=follow(config.ema), clip=1.0)
+        weak, flow.weak = flow.weak, None
+        self._learn("flow", flow, self.steps)
+        if weak is not None:
+            self._learn("weak", weak, min(config.weak_steps, self.steps))
+        self.weak_steps = config.weak_steps if weak is not None else 0
+
+    def _learn(self, name: str, net: Velocity, steps: int) -> None:
+        config = self.config
+        optimiser = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=0.01, fused=True)
+        rate = cosine(steps, config.lr, 0.01 * config.lr, config.warmup)
+        task = FlowTask(net, config.unlabelled)
+        self.add(name, net, optimiser, rate, task=task, average=follow(config.ema), clip=1.0)
 
     def step(self, chance: torch.Generator, step: int) -> Mapping[str, Tensor | float]:
         rows = self.rows_of[torch.randint(len(self.rows_of), (self.config.batch,), generator=chance)]
         x, y = self.latents.draw(rows, self.config.spread).to(self.device), self.latents.labels[rows].to(self.device)
-        return {"loss": self.update("flow", x, y, chance)}
+        found = {"loss": self.update("flow", x, y, chance)}
+        return found | ({"weak": self.update("weak", x, y, chance)} if step < self.weak_steps else {})
 
     @torch.no_grad()
     def measure(self, done: int) -> Mapping[str, float]:
@@ -138,6 +149,8 @@ class FlowStage(Stage[FlowTraining]):
 
     def finish(self) -> str:
         flow, weights = self.averaged("flow").cpu(), self.config.weights
+        if self.weak_steps:
+            flow.weak = self.averaged("weak").cpu()
         save_flow(weights, flow)
         generator = load_generator(weights)
         chance = torch.Generator().manual_seed(0)
