@@ -22,7 +22,7 @@ from lc.faces.align import FRAME_BOX, TEMPLATE, turn_of
 from lc.faces.composites import Face, Floats
 from lc.faces.detect import detector
 from lc.faces.frames import turn_by_skin
-from lc.faces.layers import LAYERS, Overlay
+from lc.faces.layers import LAYERS, Overlay, kind_of
 from lc.faces.steering import MARGIN
 from lc.finish import finished, frames_gone, without_beard, without_glasses
 from lc.generator import EncodingGenerator
@@ -220,7 +220,7 @@ class Laid:
         """Whether a person has what a layer shows, or is like, as far as attributes say; what nets draw nobody has."""
         if layer not in LAYERS:
             return False
-        kind = LAYERS[layer].like or layer
+        kind = kind_of(layer)
         read = ((entry, reading.attributes[entry.name] > 0.5) for entry in self._model.attributes.attributes)
         return any(kind in (entry.laid(there), *entry.added(there)) for entry, there in read)
 

@@ -17,6 +17,7 @@ from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.crops import to_tensor
 from lc.errors import Sentence
 from lc.faces.align import FRAME_BOX, TEMPLATE
+from lc.faces.layers import kind_of
 from lc.faces.steering import MARGIN, Maps, Steering, beyond, of_crop, of_face, share_of, wide_crop
 from lc.faces.tone import to_lab
 from lc.laid import Laid, Layer
@@ -35,7 +36,7 @@ _APART = 2.0  # spreads of the next darker colour from its mean
 _UNTOLD = np.float32(4)  # of 255, of hair where neither hair nor background is found
 _BARE = 0.2  # probability of what is worn, below which nothing is
 _ABOVE = (0.32 + MARGIN) / (1 + 2 * MARGIN)  # of the rows around a crop that lie above brows, and above glasses
-_MOUTH = "mouth"
+_MOUTH, _BEARD = "mouth", "beard"
 _BATCH = 8  # photos that are parsed together: more do not fit into a core's cache
 _SCARCE = 0.03  # share of a crop below which a part is too small for its colour to be seen
 _VEILED = 0.004  # share of a crop below which a hand or a mask is before a mouth: thin lips take more
@@ -258,10 +259,11 @@ class Steerer:
         colours = [name for name in changes if self._attributes[name].recolours]
         if colours and all(abs(reading.attributes[name] - changes[name]) < _ALREADY for name in colours):
             found = replace(found, colour=None)  # it has that colour, or has not, already
+        bearded = self._laid.has(reading, _BEARD)
         # Who is shaved gets a mouth that the beard hid: what the opposite change would lay on.
-        gone = [layer for name, wanted in changes.items() for layer in self._attributes[name].adds[wanted < 0.5]]
-        shaved = any(self._laid.has(reading, layer) for layer in gone)
-        return replace(found, veiled=self._veiled(reading), own_mouth=found.own_mouth and not shaved)
+        gone = {layer for name, wanted in changes.items() for layer in self._attributes[name].adds[wanted < 0.5]}
+        shaved = bearded and any(kind_of(layer) == _BEARD for layer in gone)
+        return replace(found, veiled=self._veiled(reading), own_mouth=found.own_mouth and not shaved, bearded=bearded)
 
     def _reconstructed(self, readings: Sequence[Reading]) -> list[Maps]:
         """What the parser finds in photos' reconstructions, which every edit of them is held against."""

@@ -103,6 +103,8 @@ def steered(place: Place, change: Change, steering: Steering, parts: Parts, fini
             replaced = replaced * (1 - parts.kept("hair"))
     if parts.own.any():
         change, replaced = replace(change, shift=_own_lips(place, change.shift, parts.own)), replaced * (1 - parts.own)
+        if steering.bearded and not steering.own_structure:  # a generator thins beards that nobody spoke of
+            kept = kept * (1 - parts.own)
     seen_through = 1 - grown_softly(parts.seen_through, 0.7 * place.unit)
     kept, replaced = kept * seen_through, replaced * seen_through
     if steering.recolours is not None:

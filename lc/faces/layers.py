@@ -22,7 +22,7 @@ from lc.faces.masks import grown, smooth_step, soft
 from lc.faces.scalps import scalp
 from lc.faces.wrinkles import wrinkles
 
-__all__ = ["LAYERS", "Overlay"]
+__all__ = ["LAYERS", "Overlay", "kind_of"]
 
 # Probability of hair, or of glasses, from which on there may be some; in pixels, the brush about hair in whose width
 # strands lie, and how softly that ends.
@@ -77,3 +77,8 @@ LAYERS: dict[str, Overlay] = {
     "beanie": Overlay(beanie, len(COLOURS)),
     "frames": Overlay(frames, len(STYLES)),
 }
+
+
+def kind_of(layer: str) -> str:
+    """What a layer is a form of, by name."""
+    return (LAYERS[layer].like if layer in LAYERS else "") or layer

@@ -36,6 +36,7 @@ MARGIN = 0.25
 _MIRRORED = 0.08  # of the crop's side, about a photo
 _BACKGROUND, _SKIN, _CLOTH, _EYES, _GLASSES, _MOUTH = "background", "skin", "cloth", "eyes", "glasses", "mouth"
 _LIPS = 0.03  # of the crop's side, about a mouth that stays as it is
+_BEARDED = 0.13  # and about one in a beard that stays
 _NOSE, _TIP, _SOFT = (0.085, 0.1), 0.02, 0.25  # half axes of a nose about a place above its tip, and how soon it ends
 _VEILED, _FADE = 0.54, 0.07  # where masks begin, below the bridge of the nose, and how soon, in parts of the side
 
@@ -106,6 +107,7 @@ class Steering:
         veiled: whether something is before the mouth. From the nose down changes of a face leave it alone, then.
         own_mouth: whether the mouth stays what it is, and takes on other colours only.
         own_structure: whether all of the face does.
+        bearded: whether there is a beard about the mouth, which stays with it.
         acts_on: the classes that the edit may change or make.
         recolours: the class whose colour the edit changes and nothing else of it, where there is one.
         colour: what it is to become, where that is known.
@@ -131,6 +133,7 @@ class Steering:
     veiled: bool = False
     own_mouth: bool = False
     own_structure: bool = False
+    bearded: bool = False
 
     def found(self, side: int, reach: int) -> Parts:
         """The maps on a square of `side` crop pixels and `reach` more around it."""
@@ -148,7 +151,7 @@ class Steering:
         parts = dict(zip(self.classes, before, strict=True))
         own = np.zeros_like(parts[_SKIN])
         if self.own_mouth and _MOUTH in parts:
-            own = _widened(parts[_MOUTH], _LIPS * side)
+            own = _widened(parts[_MOUTH], (_BEARDED if self.bearded else _LIPS) * side)
         return Parts(parts, beyond_crop(self.after), without, self._free(side, reach), own)
 
     def _free(self, side: int, reach: int) -> _Floats:
