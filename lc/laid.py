@@ -78,6 +78,7 @@ class _Asked:
     over: bool
     overlay: Overlay
     form: tuple[object, ...] = ()
+    wish: tuple[str, float] | None = None  # the attribute that it goes over, and what of it is wanted
 
 
 def _redrawn(
@@ -153,7 +154,10 @@ class Laid:
                     asked.append(_Asked(f"{over[0]} {layer}", layer, True, overlay, (far, *moves.items())))
             elif self._layers[layer].like not in others:
                 asked += [_Asked(name, layer, False, self._layers[layer]) for name in stands]
-                asked += [_Asked(f"{name} {layer}", layer, True, self._layers[layer]) for name in over]
+                asked += [
+                    _Asked(f"{name} {layer}", layer, True, self._layers[layer], wish=(name, float(changes[name])))
+                    for name in over
+                ]
         return asked
 
     @torch.inference_mode()
@@ -213,7 +217,10 @@ class Laid:
         return replace(face, maps={**face.maps, "mouth": mouth, "skin": skin})
 
     def _unwanted(self, reading: Reading, asked: _Asked) -> bool:
-        """Whether a person has already what a weaker form of it would be laid on for."""
+        """Whether a person has already what a weaker form of it would be laid on for, or lacks what it would take."""
+        if asked.layer in _LIFTS and asked.wish:
+            name, wanted = asked.wish
+            return (reading.attributes[name] > 0.5) == (wanted > 0.5)
         return bool(asked.overlay.like) and self.has(reading, asked.layer)
 
     def has(self, reading: Reading, layer: str) -> bool:

@@ -108,16 +108,23 @@ def test_a_shadow_of_a_beard_is_for_who_has_none_and_was_not_asked_about_one(
     assert laid({"Male": True, "No_Beard": True}) == drawn
     assert laid({"Male": True, "No_Beard": False}) == [*drawn, "No_Beard beard"]
     assert laid({"Male": True, "Eyeglasses": True}) == [*drawn, "Male stubble", "Eyeglasses"]
-    assert laid({"Male": False}) == ["Male no beard", *drawn]
+    man = dataclasses.replace(bearded, attributes={**bearded.attributes, "Male": 0.9})
+    assert laid({"Male": False}, man) == ["Male no beard", *drawn]
+    assert laid({"Male": False}) == drawn
+    assert laid({"No_Beard": True}, man) == ["No_Beard no beard", "No_Beard mouth"]
+    assert laid({"No_Beard": True}) == ["No_Beard mouth"]
     assert laid({"Eyeglasses": True}) == ["Eyeglasses"]
 
 
 def test_who_is_shaved_gets_a_mouth_that_the_beard_hid(editor: FaceEditor, astronaut: Path) -> None:
     reading = editor.read(astronaut)
     bearded = dataclasses.replace(reading, attributes={**reading.attributes, "No_Beard": 0.1, "Male": 0.9})
+    older = dataclasses.replace(reading, attributes={**reading.attributes, "Young": 0.1})
     for person, changes, own in (
         (bearded, {"No_Beard": True}, False),
         (bearded, {"Male": False}, False),
+        (bearded, {"Young": True}, True),
+        (older, {"Young": True}, True),  # lines that go are no beard
         (reading, {"Male": True}, True),
         (reading, {"No_Beard": False}, True),
         (reading, {"Male": True, "Smiling": False}, True),
@@ -125,6 +132,7 @@ def test_who_is_shaved_gets_a_mouth_that_the_beard_hid(editor: FaceEditor, astro
         steering = editor.edit(person, changes).steering
         assert steering is not None
         assert steering.own_mouth == own
+        assert steering.bearded == (person is bearded)
 
 
 def test_what_goes_over_a_change_does_not_stand_for_it(editor: FaceEditor, astronaut: Path) -> None:
@@ -164,3 +172,19 @@ def test_a_mouth_that_is_spared_takes_on_colours_and_no_other_form() -> None:
     red = [to_lab(one.astype(np.float32))[..., 1].mean() for one in (was, *painted)]
     assert red[1] > red[0] + 30
     assert 5 < red[2] - red[0] < 24  # as lipstick does
+
+
+def test_a_beard_stays_where_a_face_only_gets_older() -> None:
+    maps = BEFORE.copy()
+    maps[:, 66:72, 42:54] = 0
+    maps[CLASSES.index("mouth"), 66:72, 42:54] = 255
+    lighter = np.asarray(ALIGNED.crop).astype(int)
+    lighter[44:62, 20:44] += 60
+    edited = Image.fromarray(lighter.clip(0, 255).astype(np.uint8))
+
+    def change(bearded: bool) -> float:
+        steering = Steering(CLASSES, maps, AFTER, {"skin", "mouth"}, own_mouth=True, bearded=bearded)
+        found = np.asarray(paste(PHOTO, edited, ALIGNED, ALIGNED.crop, steering)).astype(int) - np.asarray(PHOTO)
+        return float(np.abs(found[64:74, 42:54]).mean())
+
+    assert change(bearded=True) < 0.2 * change(bearded=False)

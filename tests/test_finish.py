@@ -236,12 +236,15 @@ def test_a_beard_is_lifted_off_where_one_may_be(editor: FaceEditor) -> None:
 
 def test_a_beard_is_lifted_below_what_is_drawn_of_a_mouth(editor: FaceEditor) -> None:
     reading = editor.read("lc/ui/examples/astronaut.jpg")
+    man = replace(reading, attributes={**reading.attributes, "Male": 0.9})
     mouths = []
     for nets, names in (({"shaver": net()}, ["Male no beard"]), ({}, [])):
-        (layers,) = Laid(replace(editor.model, finishers=nets)).on([reading], {"Male": False})
+        (layers,) = Laid(replace(editor.model, finishers=nets)).on([man], {"Male": False})
         assert list(layers) == [*names, "Male mouth", "Male eyes"]
         mouths.append(layers["Male mouth"].pixels)
     assert np.abs(mouths[0] - mouths[1]).max() > 1  # it goes on from what is shaven
+    (layers,) = Laid(replace(editor.model, finishers={"shaver": net()})).on([reading], {"Male": False})
+    assert "Male no beard" not in layers  # a woman has none
 
 
 @torch.inference_mode()
