@@ -30,6 +30,7 @@ _NOSE, _NOSE_RADII = -21.0, (12.0, 11.0)  # above a mouth
 _EDGE = 4.0
 # Of how two attributes lead each other's logits, both ways: from there on the one does not come without the other.
 _TOGETHER = 0.25
+_TOLD = 5.0  # logits that people with and without an attribute are apart where codes tell it: age they hardly do
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class RegionVAE(nn.Module):
     def moved(self, codes: Tensor, moves: Mapping[str, float], far: float = 1.0) -> Tensor:
         """Codes as they would be with some attributes, or without them; who is beyond that stays.
 
-        What the critics read of other attributes stays as it was, but of those that go with one of these.
+        What the critics surely read of other attributes stays as it was, but of those that go with one of these.
 
         Args:
             codes: (B, code).
@@ -213,7 +214,8 @@ class RegionVAE(nn.Module):
         moving = [row for row, name in enumerate(names) if name in moves]
         leads = self.critics @ self.moves.T  # (A, A): what each attribute's move adds to the others' logits
         shared = (leads * leads.T)[:, moving].amax(1) if moving else leads.new_zeros(len(names))
-        rows = [row for row in range(len(names)) if row in moving or shared[row] < _TOGETHER]
+        told = self.levels[:, 1] - self.levels[:, 0] > _TOLD
+        rows = [row for row in range(len(names)) if row in moving or (told[row] and shared[row] < _TOGETHER)]
         missing = (codes - found) @ self.critics[rows].T
         missing[:, [at for at, row in enumerate(rows) if row in moving]] = 0
         steps = torch.linalg.lstsq(leads[rows][:, rows], missing.T).solution.T
