@@ -30,7 +30,7 @@ _NOSE, _NOSE_RADII = -21.0, (12.0, 11.0)  # above a mouth
 _EDGE = 4.0
 # Of how two attributes lead each other's logits, both ways: from there on the one does not come without the other.
 _TOGETHER = 0.25
-_TOLD = 5.0  # logits that people with and without an attribute are apart where codes tell it: age they hardly do
+_TOLD = 3.3  # logits that people with and without an attribute are apart where codes tell it: mouths hardly tell age
 
 
 @dataclass(frozen=True)
