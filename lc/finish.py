@@ -17,6 +17,7 @@ from lc.faces.fill import filled
 from lc.faces.filters import SIDE as FINE
 from lc.faces.heads import EYES, OVER, face_of, head_of
 from lc.faces.masks import broad, grown, smooth_step, soft
+from lc.faces.tone import to_lab, to_rgb
 from lc.upsampler import Upsampler
 
 __all__ = [
@@ -46,6 +47,7 @@ _EYES = 20  # pixels of eyes below which lenses hide them: what is not seen a ge
 _FULL = Style(cheeks=1.0, moustache=1.0, chin=1.0, hairs=0.0, length=0.05, shade=1.0)  # all of where one may grow
 _HIGHER = 6  # pixels that thick moustaches reach above where they are drawn, up to the nose
 _LEAST = 0.002  # share of the crop below which there are none
+_REDDER = 2.0  # a* by which a beard may be redder than the skin under it, and than it was painted
 _WITHIN = (1.0, 9.0)  # pixels from a crop's border over which what is finished gives way to what is painted
 
 
@@ -80,7 +82,7 @@ def finished(net: Upsampler, face: Face, layer: Floats, where: Floats) -> Floats
         return layer
     box = (slice((side - SIZE) // 2, (side + SIZE) // 2),) * 2
     picture, missing = painted(face.rgb, layer)
-    found = net.completed(picture[box], face.rgb[box], missing[box])
+    found = _no_redder(net.completed(picture[box], face.rgb[box], missing[box]), picture[box], face.rgb[box])
     line = (SIZE / 2 - np.abs(np.arange(SIZE) + 0.5 - SIZE / 2)).astype(np.float32)
     within = (where * missing)[box] * smooth_step(np.minimum(line, line[:, None]), *_WITHIN)
     added = np.zeros((side, side, 3), np.float32)
@@ -88,6 +90,13 @@ def finished(net: Upsampler, face: Face, layer: Floats, where: Floats) -> Floats
     if len(layer) != side:
         added = np.asarray(cv2.resize(added, layer.shape[:2], interpolation=cv2.INTER_CUBIC), dtype=np.float32)
     return np.concatenate([layer[..., :4], added], 2)
+
+
+def _no_redder(found: Floats, *others: Floats) -> Floats:
+    """A picture whose pixels are no redder than the reddest of the others': skin is not red in every light."""
+    lab = to_lab(found)
+    lab[..., 1] = np.minimum(lab[..., 1], np.max([to_lab(one)[..., 1] for one in others], 0) + _REDDER)
+    return to_rgb(lab)
 
 
 def with_layer(rgb: Floats, layer: Floats) -> Floats:
