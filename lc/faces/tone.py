@@ -61,7 +61,10 @@ class Transfer:
         """
         lab, base = to_lab(rgb), to_lab(smooth)
         away, grain = base - self.source, lab - base
-        gain = np.array([self.gain, _CHROMA_GAIN, _CHROMA_GAIN], np.float32)
+        # What loses its colour loses what of it differs, too: whitish lights of fair hair would turn black hair blue.
+        left = float(np.hypot(*self.target[1:]) / max(np.hypot(*self.source[1:]), 1e-3))
+        chroma = _CHROMA_GAIN * min(left, 1.0)
+        gain = np.array([self.gain, chroma, chroma], np.float32)
         own = away[..., :1]
         # Highlights go on to white and shadows to black where the middle gets lighter; those of light hair would turn
         # dark hair grey.
