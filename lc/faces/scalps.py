@@ -174,7 +174,7 @@ def _ears(onto: Face, hair: Floats, head: Head) -> Floats:
             continue
         hollow = np.exp(-np.square(np.hypot((aside + 0.25) / 0.4, (up - 0.05) / 0.55)) * 1.5)
         rim = np.exp(-np.square((radius - 0.82) / 0.12)) * (aside > -0.2)
-        light = 0.9 - 0.38 * hollow + 0.06 * rim - 0.22 * smooth_step(-aside, 0.3, 0.8)
+        light = 0.9 - 0.2 * hollow + 0.06 * rim - 0.22 * smooth_step(-aside, 0.3, 0.8)
         # Where it begins there is a cheek, which narrows below it.
         below = (down - head.y) / (head.chin - head.y)
         cheek = smooth_step(_EAR_AT - 0.3 * smooth_step(below, *_CHEEK) - out, -0.02, 0.06) * (out > 0)
