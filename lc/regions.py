@@ -200,37 +200,35 @@ class RegionVAE(nn.Module):
     def moved(self, codes: Tensor, moves: Mapping[str, float], far: float = 1.0) -> Tensor:
         """Codes as they would be with some attributes, or without them; who is beyond that stays.
 
-        What the critics surely read of other attributes stays as it was, but of those that go with one of these.
+        What the critics read is what was asked for, and of other attributes what it was, but of those that codes hardly
+        tell, or that go with one of these.
 
         Args:
             codes: (B, code).
             moves: by name of an attribute, 1 with it, 0 without it, or between them.
             far: how far to go, in parts of the way.
         """
-        found = codes
+        names, found = self.config.attributes, codes
+        aims = codes @ self.critics.T + self.biases  # (B, A), logits: what is not asked for stays
         for name, wanted in moves.items():
-            found = self._towards(found, name, wanted, far)
-        names = self.config.attributes
+            row = names.index(name)
+            without, with_ = self.levels[row]
+            logits = found @ self.critics[row] + self.biases[row]
+            missing = without + wanted * (with_ - without) - logits
+            if wanted == round(wanted):
+                missing = missing.clamp(min=0) if wanted else missing.clamp(max=0)
+            aims[:, row] = logits + far * missing
+            # Alone, a move far along one line leaves what any mouth looks like.
+            pull = self.config.pull * abs(2 * wanted - 1) * (missing != 0).to(codes)[:, None]
+            centre = self.centres[row][round(wanted)]
+            found = found + far * torch.lerp(missing[:, None] * self.moves[row], centre - found, pull)
         moving = [row for row, name in enumerate(names) if name in moves]
         leads = self.critics @ self.moves.T  # (A, A): what each attribute's move adds to the others' logits
         shared = (leads * leads.T)[:, moving].amax(1) if moving else leads.new_zeros(len(names))
         told = self.levels[:, 1] - self.levels[:, 0] > _TOLD
         rows = [row for row in range(len(names)) if row in moving or (told[row] and shared[row] < _TOGETHER)]
-        missing = (codes - found) @ self.critics[rows].T
-        missing[:, [at for at, row in enumerate(rows) if row in moving]] = 0
-        steps = torch.linalg.lstsq(leads[rows][:, rows], missing.T).solution.T
-        return found + steps @ self.moves[rows]
-
-    def _towards(self, codes: Tensor, name: str, wanted: float, far: float) -> Tensor:
-        row = self.config.attributes.index(name)
-        without, with_ = self.levels[row]
-        missing = without + wanted * (with_ - without) - codes @ self.critics[row] - self.biases[row]
-        if wanted == round(wanted):
-            missing = missing.clamp(min=0) if wanted else missing.clamp(max=0)
-        # Alone, a move far along one line leaves what any mouth looks like.
-        pull = self.config.pull * abs(2 * wanted - 1) * (missing != 0).to(codes)[:, None]
-        centre = self.centres[row][round(wanted)]
-        return codes + far * torch.lerp(missing[:, None] * self.moves[row], centre - codes, pull)
+        off = (aims - found @ self.critics.T - self.biases)[:, rows]
+        return found + torch.linalg.lstsq(leads[rows][:, rows], off.T).solution.T @ self.moves[rows]
 
     def draw(self, patches: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
         """Patches with another region.

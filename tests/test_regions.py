@@ -99,7 +99,7 @@ def test_moved_codes_are_drawn_to_what_is_usual() -> None:
     net, codes = small("Smiling"), torch.tensor([[0.0, 4.0, 0.0, 0.0], [5.0, 4.0, 0.0, 0.0]])
     net.config = replace(net.config, pull=0.5)
     moved = net.moved(codes, {"Smiling": 1.0})
-    assert moved.tolist() == [[1.5, 2.0, 0.0, 0.0], [5.0, 4.0, 0.0, 0.0]]  # who smiles enough stays
+    assert moved.tolist() == [[3.0, 2.0, 0.0, 0.0], [5.0, 4.0, 0.0, 0.0]]  # who smiles enough stays
     assert net.moved(codes, {"Smiling": 0.5})[0].tolist() == [0.0, 4.0, 0.0, 0.0]
 
 
