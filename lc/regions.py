@@ -30,7 +30,6 @@ _NOSE, _NOSE_RADII = -21.0, (12.0, 11.0)  # above a mouth
 _EDGE = 4.0
 # Of how two attributes lead each other's logits, both ways: from there on the one does not come without the other.
 _TOGETHER = 0.25
-_TOLD = 3.3  # logits that people with and without an attribute are apart where codes tell it: mouths hardly tell age
 
 
 @dataclass(frozen=True)
@@ -200,8 +199,8 @@ class RegionVAE(nn.Module):
     def moved(self, codes: Tensor, moves: Mapping[str, float], far: float = 1.0) -> Tensor:
         """Codes as they would be with some attributes, or without them; who is beyond that stays.
 
-        What the critics read is what was asked for, and of other attributes what it was, but of those that codes hardly
-        tell, or that go with one of these.
+        What the critics read is what was asked for, and of other attributes what it was, but of those that go with one
+        of these.
 
         Args:
             codes: (B, code).
@@ -225,8 +224,7 @@ class RegionVAE(nn.Module):
         moving = [row for row, name in enumerate(names) if name in moves]
         leads = self.critics @ self.moves.T  # (A, A): what each attribute's move adds to the others' logits
         shared = (leads * leads.T)[:, moving].amax(1) if moving else leads.new_zeros(len(names))
-        told = self.levels[:, 1] - self.levels[:, 0] > _TOLD
-        rows = [row for row in range(len(names)) if row in moving or (told[row] and shared[row] < _TOGETHER)]
+        rows = [row for row in range(len(names)) if row in moving or shared[row] < _TOGETHER]
         off = (aims - found @ self.critics.T - self.biases)[:, rows]
         return found + torch.linalg.lstsq(leads[rows][:, rows], off.T).solution.T @ self.moves[rows]
 
