@@ -40,7 +40,7 @@ __all__ = ["Laid", "Layer"]
 
 _ABOVE = "wrinkles"  # the lowest of `lc.faces.layers` that lies over what nets draw, see `lc.redrawn`
 _ABOUT_MOUTHS = {"beard", "stubble"}
-_FAR = (1.25, -0.5)  # how far those go all the way, and how much further where the person is to be kept
+_FAR = (1.4, -0.5)  # how far those go all the way, and how much further where the person is to be kept
 _TURNED = 0.15  # sine of a turn below which it is not looked at twice
 
 
