@@ -10,8 +10,10 @@ import torch
 
 from lc.faces.changes import masks_of
 from lc.faces.composites import Face, Floats
+from lc.faces.fill import filled
 from lc.faces.filters import SIDE, blurred, largest_of
 from lc.faces.masks import grown, smooth_step, soft
+from lc.faces.tone import to_lab, to_rgb
 from lc.finish import with_layer
 from lc.regions import CROP, PATCH, REGIONS, RegionVAE, hidden
 
@@ -22,6 +24,8 @@ _NEAR = 0.2  # parts of the crop's side from where mouths are, beyond which it i
 _INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
 _SEEN = 0.4  # probability of a part from which on it is seen there
 _ELSEWHERE = (24.0, 56.0)  # grey levels that what is drawn is at least from a part that lies where it has none
+_SKIN, _LEAST_SKIN = 0.9, 200  # probability of skin whose colour counts, and pixels of it that say something
+_YELLOWER = 3.0  # b* by which a region may be yellower
 _WORN = 0.5  # probability of glasses from which on they stay
 _UNLIKE = 16.0  # mean difference in grey levels of the net's copy from the photo that one mouth in twenty has
 _ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
@@ -94,6 +98,18 @@ def cleared(net: RegionVAE, face: Face, layer: Floats, where: Floats) -> Floats:
     return result
 
 
+def _no_yellower(new: Floats, face: Face, part: str, box: tuple[slice, slice]) -> Floats:
+    """A region in whose colours nothing is yellower than the photo's skin round about, as what is drawn may be in
+    patches."""
+    skin = (face.maps["skin"][box] > _SKIN) & ~grown(face.maps[part][box] > _SEEN, 5)
+    if skin.sum() < _LEAST_SKIN:
+        return new
+    lab = to_lab(new)
+    most = to_lab(filled(face.rgb[box], skin))[..., 2] + _YELLOWER
+    lab[..., 2] = np.minimum(lab[..., 2], most)
+    return to_rgb(lab)
+
+
 @torch.inference_mode()
 def redrawn(
     net: RegionVAE, face: Face, moves: Mapping[str, float], far: float, at_any_rate: Collection[str] = ()
@@ -131,6 +147,7 @@ def redrawn(
     kept, replaced = masks_of(new, old, side * face.inner / SIDE)
     inside = _inside(net.config.region)
     if part := REGIONS[net.config.region].part:
+        new = _no_yellower(new, face, part, box)
         # A code says roughly what is there: where lips or teeth of the photo's lie elsewhere, they go too.
         there = soft(grown(face.maps[part] > _SEEN, 5), 1.0)[box]
         strength = blurred(largest_of(np.abs(new - face.rgb[box])), 1.0)

@@ -9,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from lc.editor import FaceEditor
 from lc.faces.composites import Face, Floats
 from lc.faces.layers import LAYERS
+from lc.faces.tone import to_lab
 from lc.parser import CLASSES
 from lc.redrawn import cleared, middle_of, redrawn
 from lc.regions import PATCH, REGIONS, RegionConfig, RegionVAE, hidden
@@ -146,6 +148,22 @@ def test_a_mouth_is_drawn_where_it_is_and_nothing_else_changes() -> None:
         assert change[rows, columns].max() > 1
         change[rows, columns] = 0
         assert change.max() == 0
+
+
+def test_nothing_that_is_drawn_is_yellower_than_skin() -> None:
+    class Yellow(RegionVAE):
+        """One that draws yellow patches where people are to smile."""
+
+        def draw(self, patches: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
+            yellow = torch.tensor([0.5, 0.4, 0.1])[:, None, None] * (codes[:, :1, None, None] > 1)
+            return patches + missing * (yellow - patches) * (yellow > 0)
+
+    net, onto = Yellow(small("Smiling").config), person()
+    net.load_state_dict(small("Smiling").state_dict())
+    layer = redrawn(net, onto, {"Smiling": 1.0}, 1.0, ["Smiling"])
+    shown = to_lab(laid_on(onto, layer))
+    assert np.abs(shown[..., 2] - to_lab(onto.rgb)[..., 2]).max() > 2
+    assert shown[..., 2].max() < to_lab(onto.rgb)[..., 2][onto.maps["skin"] > 0].max() + 6
 
 
 def test_where_it_is_so_already_nothing_changes() -> None:
