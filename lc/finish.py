@@ -95,8 +95,10 @@ def finished(net: Upsampler, face: Face, layer: Floats, where: Floats) -> Floats
 def _no_redder(found: Floats, *others: Floats) -> Floats:
     """A picture whose pixels are no redder than the reddest of the others': skin is not red in every light."""
     lab = to_lab(found)
-    lab[..., 1] = np.minimum(lab[..., 1], np.max([to_lab(one)[..., 1] for one in others], 0) + _REDDER)
-    return to_rgb(lab)
+    most = np.max([to_lab(one)[..., 1] for one in others], 0) + _REDDER
+    redder = (lab[..., 1] > most)[..., None]
+    lab[..., 1] = np.minimum(lab[..., 1], most)
+    return np.where(redder, to_rgb(lab), found)
 
 
 def with_layer(rgb: Floats, layer: Floats) -> Floats:

@@ -14,6 +14,7 @@ from tiny import write_tiny_weights
 
 from lc.editor import DEFAULT_WEIGHTS, FaceEditor
 from lc.faces.composites import Face, Floats
+from lc.faces.tone import to_lab
 from lc.finish import bearded, finished, painted, with_layer, without_beard, without_glasses, worn
 from lc.laid import Laid
 from lc.parser import CLASSES
@@ -67,13 +68,18 @@ def test_only_what_is_painted_is_finished_and_only_within_the_crop(left: int, to
         assert not found[:, side, 4:].any()
 
 
-def test_what_is_finished_is_what_the_net_says() -> None:
+def test_what_is_finished_is_what_the_net_says_but_no_redder_than_paint_and_skin() -> None:
     onto, layer, finish = person(), patch(SIDE, 80, 80, 24), net()
     picture, missing = painted(onto.rgb, layer)
     box = slice(32, 160), slice(32, 160)
     said = finish.completed(picture[box], onto.rgb[box], missing[box])
     result = laid_on(onto.rgb, finished(finish, onto, layer, EVERYWHERE))
-    assert np.abs(result[box] - said)[50:70, 50:70].max() < 1e-3
+    inner = slice(50, 70), slice(50, 70)
+    red, most = to_lab(said)[inner][..., 1], np.maximum(*(to_lab(x[box])[inner][..., 1] for x in (picture, onto.rgb)))
+    as_said = red < most + 2
+    assert as_said.mean() > 0.5
+    assert np.abs(result[box] - said)[inner][as_said].max() < 1e-3
+    assert (to_lab(result[box])[inner][..., 1] < most + 3).all()
     assert np.abs(result - picture).max() > 10
 
 
