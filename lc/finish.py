@@ -17,7 +17,7 @@ from lc.faces.fill import filled
 from lc.faces.filters import SIDE as FINE
 from lc.faces.heads import EYES, OVER, face_of, head_of
 from lc.faces.masks import broad, grown, smooth_step, soft
-from lc.faces.tone import to_lab, to_rgb
+from lc.faces.tone import bounded, to_lab
 from lc.upsampler import Upsampler
 
 __all__ = [
@@ -82,7 +82,9 @@ def finished(net: Upsampler, face: Face, layer: Floats, where: Floats) -> Floats
         return layer
     box = (slice((side - SIZE) // 2, (side + SIZE) // 2),) * 2
     picture, missing = painted(face.rgb, layer)
-    found = _no_redder(net.completed(picture[box], face.rgb[box], missing[box]), picture[box], face.rgb[box])
+    # Skin is not red in every light.
+    most = np.stack([to_lab(one[box])[..., 1] for one in (picture, face.rgb)]).max(0) + np.float32(_REDDER)
+    found = bounded(net.completed(picture[box], face.rgb[box], missing[box]), 1, most)
     line = (SIZE / 2 - np.abs(np.arange(SIZE) + 0.5 - SIZE / 2)).astype(np.float32)
     within = (where * missing)[box] * smooth_step(np.minimum(line, line[:, None]), *_WITHIN)
     added = np.zeros((side, side, 3), np.float32)
@@ -90,15 +92,6 @@ def finished(net: Upsampler, face: Face, layer: Floats, where: Floats) -> Floats
     if len(layer) != side:
         added = np.asarray(cv2.resize(added, layer.shape[:2], interpolation=cv2.INTER_CUBIC), dtype=np.float32)
     return np.concatenate([layer[..., :4], added], 2)
-
-
-def _no_redder(found: Floats, *others: Floats) -> Floats:
-    """A picture whose pixels are no redder than the reddest of the others': skin is not red in every light."""
-    lab = to_lab(found)
-    most = np.max([to_lab(one)[..., 1] for one in others], 0) + _REDDER
-    redder = (lab[..., 1] > most)[..., None]
-    lab[..., 1] = np.minimum(lab[..., 1], most)
-    return np.where(redder, to_rgb(lab), found)
 
 
 def with_layer(rgb: Floats, layer: Floats) -> Floats:

@@ -13,7 +13,7 @@ from lc.faces.composites import Face, Floats
 from lc.faces.fill import filled
 from lc.faces.filters import SIDE, blurred, largest_of
 from lc.faces.masks import grown, smooth_step, soft
-from lc.faces.tone import to_lab, to_rgb
+from lc.faces.tone import bounded, to_lab
 from lc.finish import with_layer
 from lc.regions import CROP, PATCH, REGIONS, RegionVAE, hidden
 
@@ -104,10 +104,7 @@ def _no_yellower(new: Floats, face: Face, part: str, box: tuple[slice, slice]) -
     skin = (face.maps["skin"][box] > _SKIN) & ~grown(face.maps[part][box] > _SEEN, 5)
     if skin.sum() < _LEAST_SKIN:
         return new
-    lab = to_lab(new)
-    most = to_lab(filled(face.rgb[box], skin))[..., 2] + _YELLOWER
-    lab[..., 2] = np.minimum(lab[..., 2], most)
-    return to_rgb(lab)
+    return bounded(new, 2, to_lab(filled(face.rgb[box], skin))[..., 2] + _YELLOWER)
 
 
 @torch.inference_mode()

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lc.attributes import Colour
 
-__all__ = ["Tint", "Transfer", "tint_of", "to_lab", "to_rgb", "transfer"]
+__all__ = ["Tint", "Transfer", "bounded", "tint_of", "to_lab", "to_rgb", "transfer"]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -80,6 +80,14 @@ class Transfer:
         whole = to_rgb(moved)
         source, target = to_rgb(np.stack([self.source, self.target])[None])[0]
         return whole + mixed * (rgb + target - source - whole)
+
+
+def bounded(rgb: _Floats, axis: int, most: _Floats) -> _Floats:
+    """A picture (H, W, 3) whose a* (`axis` 1) or b* (2) is nowhere more than `most`, (H, W); elsewhere to the bit."""
+    lab = to_lab(rgb)
+    more = lab[..., axis] > most
+    lab[..., axis] = np.minimum(lab[..., axis], most)
+    return np.where(more[..., None], to_rgb(lab), rgb)
 
 
 def transfer(
