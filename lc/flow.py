@@ -74,7 +74,7 @@ class Velocity(nn.Module):
     """v(x, t, y): the velocity at x of the way from noise, t = 0, to an encoding, t = 1.
 
     Args:
-        config: the sizes, but for
+        config: the sizes, but for those that follow.
         width, blocks: of this net.
     """
 
