@@ -25,7 +25,7 @@ _INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is
 _SEEN = 0.4  # probability of a part from which on it is seen there
 _ELSEWHERE = (24.0, 56.0)  # grey levels that what is drawn is at least from a part that lies where it has none
 _SKIN, _LEAST_SKIN = 0.9, 200  # probability of skin whose colour counts, and pixels of it that say something
-_YELLOWER = 3.0  # b* by which a region may be yellower
+_BEYOND = 3.0  # a* and b* by which a region may be redder and yellower than that
 _WORN = 0.5  # probability of glasses from which on they stay
 _UNLIKE = 16.0  # mean difference in grey levels of the net's copy from the photo that one mouth in twenty has
 _ALIKE = 1.5  # grey levels of the largest change below which nothing is to be changed
@@ -98,13 +98,19 @@ def cleared(net: RegionVAE, face: Face, layer: Floats, where: Floats) -> Floats:
     return result
 
 
-def _no_yellower(new: Floats, face: Face, part: str, box: tuple[slice, slice]) -> Floats:
-    """A region in whose colours nothing is yellower than the photo's skin round about, as what is drawn may be in
-    patches."""
-    skin = (face.maps["skin"][box] > _SKIN) & ~grown(face.maps[part][box] > _SEEN, 5)
+def _in_skins_colours(new: Floats, face: Face, region: str, box: tuple[slice, slice]) -> Floats:
+    """A region that is nowhere yellower than the photo's skin round about, nor redder where there are no lips: what is
+    drawn may be so in patches."""
+    part = REGIONS[region].part
+    skin = face.maps["skin"][box] > _SKIN
+    if part:
+        skin &= ~grown(face.maps[part][box] > _SEEN, 5)
     if skin.sum() < _LEAST_SKIN:
         return new
-    return bounded(new, 2, to_lab(filled(face.rgb[box], skin))[..., 2] + _YELLOWER)
+    own = to_lab(filled(face.rgb[box], skin))
+    for axis in (2,) if part else (1, 2):
+        new = bounded(new, axis, own[..., axis] + _BEYOND)
+    return new
 
 
 @torch.inference_mode()
@@ -143,8 +149,8 @@ def redrawn(
         return layer
     kept, replaced = masks_of(new, old, side * face.inner / SIDE)
     inside = _inside(net.config.region)
+    new = _in_skins_colours(new, face, net.config.region, box)
     if part := REGIONS[net.config.region].part:
-        new = _no_yellower(new, face, part, box)
         # A code says roughly what is there: where lips or teeth of the photo's lie elsewhere, they go too.
         there = soft(grown(face.maps[part] > _SEEN, 5), 1.0)[box]
         strength = blurred(largest_of(np.abs(new - face.rgb[box])), 1.0)

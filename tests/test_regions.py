@@ -150,20 +150,28 @@ def test_a_mouth_is_drawn_where_it_is_and_nothing_else_changes() -> None:
         assert change.max() == 0
 
 
-def test_nothing_that_is_drawn_is_yellower_than_skin() -> None:
-    class Yellow(RegionVAE):
-        """One that draws yellow patches where people are to smile."""
+@pytest.mark.parametrize(
+    ("region", "axis", "colour"),
+    [("mouth", 2, (0.5, 0.4, 0.1)), ("eyes", 2, (0.5, 0.4, 0.1)), ("eyes", 1, (0.6, 0.2, 0.2))],
+)
+def test_nothing_that_is_drawn_goes_beyond_the_colours_of_skin(
+    region: str, axis: int, colour: tuple[float, ...]
+) -> None:
+    class Coloured(RegionVAE):
+        """One that draws patches of a colour where people are to smile."""
 
         def draw(self, patches: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
-            yellow = torch.tensor([0.5, 0.4, 0.1])[:, None, None] * (codes[:, :1, None, None] > 1)
-            return patches + missing * (yellow - patches) * (yellow > 0)
+            drawn = torch.tensor(colour)[:, None, None] * (codes[:, :1, None, None] > 1)
+            return patches + missing * (drawn - patches) * (drawn > 0)
 
-    net, onto = Yellow(small("Smiling").config), person()
-    net.load_state_dict(small("Smiling").state_dict())
+    made, onto = small("Smiling", region=region), person()
+    net = Coloured(made.config)
+    net.load_state_dict(made.state_dict())
     layer = redrawn(net, onto, {"Smiling": 1.0}, 1.0, ["Smiling"])
     shown = to_lab(laid_on(onto, layer))
-    assert np.abs(shown[..., 2] - to_lab(onto.rgb)[..., 2]).max() > 2
-    assert shown[..., 2].max() < to_lab(onto.rgb)[..., 2][onto.maps["skin"] > 0].max() + 6
+    before = to_lab(onto.rgb)
+    assert np.abs(shown - before).max() > 2
+    assert shown[onto.maps["skin"] > 0][:, axis].max() < before[onto.maps["skin"] > 0][:, axis].max() + 6
 
 
 def test_where_it_is_so_already_nothing_changes() -> None:
