@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import math
 import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -35,15 +37,27 @@ from lc.weights import load_attributes
 
 __all__ = ["run"]
 
-# Photos are taken through the networks together, and read ahead of them, so many at a time as memory certainly holds; a
-# larger one goes alone.
-_BATCH, _BATCH_PIXELS = 64, 50_000_000
-_READERS, _HELD_PIXELS = min(4, os.cpu_count() or 1), 100_000_000
+# So many photos go through the networks together, and are held in all, as memory certainly holds; a larger one goes
+# alone. More than 16 at a time do not fit into a core's cache.
+_BATCH, _BATCH_PIXELS = 16, 25_000_000
+_WORKERS, _HELD_PIXELS = min(4, os.cpu_count() or 1), 100_000_000
 
 # What is wrong with one name, and not with the disk.
 _NAME_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR})
 
-_Use: TypeAlias = Callable[[list[tuple[int, Reading]]], None]
+_Made = TypeVar("_Made")
+
+
+@dataclass
+class _Told:
+    """What there is to say of a batch of photos: lines for stdout, warnings, and why photos could not be used."""
+
+    lines: list[str] = field(default_factory=list)
+    warnings: set[str] = field(default_factory=set)
+    problems: list[tuple[Path, str]] = field(default_factory=list)
+
+
+_Use: TypeAlias = Callable[[list[tuple[int, Reading]], _Told], None]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,15 +88,8 @@ def _edit(arguments: argparse.Namespace) -> int:
     settings = {name: getattr(arguments, name) for name in ("identity", "method", "style", "seed")}
     settings |= {name: given for name in ("require", "forbid", "any") if (given := getattr(arguments, name))}
     asked = {**changes, **{one.name: one.strength for one in request.require}}
-    warned: set[str] = set()
 
-    def save(index: int, edit: Edit) -> None:
-        stages = {"input": str(paths[index]), "set": asked, **settings} if arguments.stages else None
-        if problem := _save(edit, targets[index], blend, stages):
-            _say(f"{paths[index]}: {problem}")
-            failed.append(paths[index])
-
-    def use(batch: list[tuple[int, Reading]]) -> None:
+    def use(batch: list[tuple[int, Reading]], told: _Told) -> None:
         indices, readings = zip(*batch, strict=True)
         z = torch.stack([reading.z for reading in readings]).to(editor.device)
         constraints = vocabulary.constraints(request, z)
@@ -94,13 +101,13 @@ def _edit(arguments: argparse.Namespace) -> int:
             constraints=constraints,
             style=arguments.style,
         )
-        for warning in {edit.warning for edit in edits if edit.warning} - warned:
-            warned.add(warning)
-            _say(warning)
-        list(writers.map(save, indices, edits))
+        told.warnings |= {edit.warning for edit in edits if edit.warning}
+        for index, edit in zip(indices, edits, strict=True):
+            stages = {"input": str(paths[index]), "set": asked, **settings} if arguments.stages else None
+            if problem := _save(edit, targets[index], blend, stages):
+                told.problems.append((paths[index], problem))
 
-    with ThreadPoolExecutor(_READERS) as writers:
-        _read(editor, paths, arguments, failed, use)
+    _read(editor, paths, arguments, failed, use)
     return 3 if failed else 0
 
 
@@ -135,7 +142,7 @@ def _sample(arguments: argparse.Namespace) -> int:
     def save(i: int) -> None:
         save_picture(samples[i].image, out / f"{i:04}.png", GENERATED)
 
-    with ThreadPoolExecutor(_READERS) as writers:  # they wait for the disk, each file for itself
+    with ThreadPoolExecutor(_WORKERS) as writers:  # they wait for the disk, each file for itself
         written = writers.map(save, range(len(samples)))
         list(tqdm(written, desc="write", total=len(samples), disable=len(samples) < 128))
     return 0
@@ -144,7 +151,7 @@ def _sample(arguments: argparse.Namespace) -> int:
 def _describe(arguments: argparse.Namespace) -> int:
     paths, failed = _photos(arguments.inputs)
 
-    def use(batch: list[tuple[int, Reading]]) -> None:
+    def use(batch: list[tuple[int, Reading]], told: _Told) -> None:
         for index, reading in batch:
             face = reading.face
             line = {
@@ -155,7 +162,7 @@ def _describe(arguments: argparse.Namespace) -> int:
                 "landmarks": face.landmarks.tolist() if face else None,
                 "attributes": reading.attributes,
             }
-            print(json.dumps(line), flush=True)
+            told.lines.append(json.dumps(line))
 
     if paths:
         _read(_load(arguments), paths, arguments, failed, use)
@@ -270,64 +277,77 @@ def _photos(inputs: Sequence[Path], out: Path | None = None) -> tuple[list[Path]
 def _read(
     editor: FaceEditor, paths: Sequence[Path], arguments: argparse.Namespace, failed: list[Path], use: _Use
 ) -> None:
-    """Read photos and use them batch by batch, each with its index in `paths`; a batch is released before the next.
+    """Read photos and use them batch by batch, each with its index in `paths`, in several threads.
 
     What cannot be used is named and put in `failed`.
     """
     face = None if arguments.face is None else arguments.face - 1
 
-    def locate(path: Path) -> Located | PhotoError:
-        try:
-            return editor.locate(path, face=face, aligned=arguments.aligned)
-        except PhotoError as error:
-            return error
-
-    def use_batch(batch: list[tuple[int, Located | PhotoError]]) -> None:
-        located: list[tuple[int, Located]] = []
-        for index, found in batch:
-            if isinstance(found, PhotoError):
-                failed.append(paths[index])
-                _say(f"{paths[index]}: {found}")
-            else:
-                located.append((index, found))
+    def work(batch: Sequence[tuple[int, Path]]) -> tuple[int, _Told]:
+        told, located = _Told(), list[tuple[int, Located]]()
+        for index, path in batch:
+            try:
+                located.append((index, editor.locate(path, face=face, aligned=arguments.aligned)))
+            except PhotoError as error:
+                told.problems.append((path, str(error)))
         if located:
             readings = editor.read_located([found for _, found in located])
-            use([(index, reading) for (index, _), reading in zip(located, readings, strict=True)])
+            use([(index, reading) for (index, _), reading in zip(located, readings, strict=True)], told)
+        return len(batch), told
 
     if not arguments.aligned:
         detector()  # once, before several threads ask for it
+    warned: set[str] = set()
     with tqdm(total=len(paths), unit="photo", disable=len(paths) == 1) as bar:
-        for batch in _in_batches(locate, paths):
-            use_batch(batch)
-            bar.update(len(batch))
-            batch.clear()  # the last reference to the photos
+        for count, told in _in_batches(work, paths):
+            for line in told.lines:
+                print(line, flush=True)
+            for warning in sorted(told.warnings - warned):
+                _say(warning)
+            warned |= told.warnings
+            for path, problem in told.problems:
+                _say(f"{path}: {problem}")
+                failed.append(path)
+            bar.update(count)
 
 
-def _in_batches(
-    locate: Callable[[Path], Located | PhotoError], paths: Sequence[Path]
-) -> Iterator[list[tuple[int, Located | PhotoError]]]:
-    """Photos in order with their indices, found by threads that stay ahead of the consumer by `_HELD_PIXELS` at most.
+def _in_batches(work: Callable[[Sequence[tuple[int, Path]]], _Made], paths: Sequence[Path]) -> Iterator[_Made]:
+    """What is made of photos, with their indices, batch by batch and in order, by threads that hold `_HELD_PIXELS` in
+    all at most.
 
-    The consumer must have released a batch when it asks for the next.
+    One takes a batch all the way, from file to file: it computes where another waits for Python, memory or the disk,
+    and two threads of a core each are faster than one of two cores.
     """
-    todo = ((index, path, count_pixels(path)) for index, path in enumerate(paths))
-    coming = next(todo, None)
-    waiting: deque[tuple[int, int, Future[Located | PhotoError]]] = deque()
-    batch: list[tuple[int, Located | PhotoError]] = []
-    held = in_batch = 0
-    with ThreadPoolExecutor(_READERS) as pool:
+    workers = min(_WORKERS, len(paths))
+    rounds = math.ceil(len(paths) / (workers * _BATCH))
+    most = math.ceil(len(paths) / (workers * rounds))  # even, or one thread waits for another in the end
+    waiting: deque[tuple[int, Future[_Made]]] = deque()
+    held, cores = 0, torch.get_num_threads()
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, cores // workers),)) as pool:
         try:
-            while coming or waiting or batch:
-                while coming and len(waiting) <= 2 * _READERS and (not held or held + coming[2] <= _HELD_PIXELS):
-                    index, path, pixels = coming
-                    waiting.append((index, pixels, pool.submit(locate, path)))
-                    held += pixels
-                    coming = next(todo, None)
-                if waiting and len(batch) < _BATCH and in_batch <= _BATCH_PIXELS:
-                    in_batch += waiting[0][1]
-                    batch.append((waiting[0][0], waiting.popleft()[2].result()))  # the future holds the photo as well
-                else:
-                    yield batch
-                    held, in_batch, batch = held - in_batch, 0, []
+            for pixels, batch in _batches(paths, most):
+                while waiting and (held + pixels > _HELD_PIXELS or len(waiting) > workers):
+                    held -= waiting[0][0]
+                    yield waiting.popleft()[1].result()
+                held += pixels
+                waiting.append((pixels, pool.submit(work, batch)))
+            while waiting:
+                yield waiting.popleft()[1].result()
         finally:
             pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(cores)
+
+
+def _batches(paths: Sequence[Path], most: int) -> Iterator[tuple[int, Sequence[tuple[int, Path]]]]:
+    """Photos with their indices, in order, `most` and `_BATCH_PIXELS` at a time, and how many pixels they have."""
+    batch: list[tuple[int, Path]] = []
+    held = 0
+    for index, path in enumerate(paths):
+        pixels = count_pixels(path)
+        if batch and (len(batch) == most or held + pixels > _BATCH_PIXELS):
+            yield held, batch
+            held, batch = 0, []
+        held += pixels
+        batch.append((index, path))
+    if batch:
+        yield held, batch

@@ -7,10 +7,12 @@ import resource
 import shutil
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import ExifTags, Image
 from test_cli import crops, lc, names  # noqa: F401, fixtures
 
@@ -199,29 +201,45 @@ def test_editing_in_place_keeps_permissions_and_links(lc: Callable[..., int], cr
 
 
 @pytest.mark.parametrize(
-    ("megapixels", "most"), [([108] * 12, 1), ([12] * 40, 8), ([108, 12, 12, 200, 12] * 3, 8), ([0.04] * 300, 100)]
+    ("megapixels", "most"), [([108] * 12, 1), ([12] * 40, 8), ([108, 12, 12, 200, 12] * 3, 8), ([0.04] * 300, 64)]
 )
-def test_photos_are_read_ahead_by_pixels(monkeypatch: pytest.MonkeyPatch, megapixels: list[float], most: int) -> None:
+def test_photos_are_held_by_pixels(monkeypatch: pytest.MonkeyPatch, megapixels: list[float], most: int) -> None:
     """At no time are more photos held than fit, a photo that fits nowhere is alone, and all come in order."""
     pixels = [int(1e6 * value) for value in megapixels]
     monkeypatch.setattr(cli, "count_pixels", lambda path: pixels[int(path.name)])
+    monkeypatch.setattr(cli, "_WORKERS", 4)
     alive: set[int] = set()
     lock = threading.Lock()
     peaks: list[int] = []
 
-    def locate(path: Path) -> object:
-        with lock:
-            alive.add(int(path.name))
-            assert len(alive) == 1 or sum(pixels[i] for i in alive) <= 100e6
-            peaks.append(len(alive))
-        return path
-
-    seen: list[int] = []
-    for batch in cli._in_batches(locate, [Path(str(i)) for i in range(len(pixels))]):  # type: ignore[arg-type]
+    def work(batch: Sequence[tuple[int, Path]]) -> list[int]:
         indices = [index for index, _ in batch]
-        assert len(indices) <= 64
-        seen += indices
+        assert indices == [int(path.name) for _, path in batch]
+        for index in indices:
+            with lock:
+                alive.add(index)
+                assert len(alive) == 1 or sum(pixels[i] for i in alive) <= 100e6
+                peaks.append(len(alive))
+            time.sleep(0.002)
         with lock:
             alive.difference_update(indices)
-    assert seen == list(range(len(pixels)))
+        return indices
+
+    cores = torch.get_num_threads()
+    batches = list(cli._in_batches(work, [Path(str(i)) for i in range(len(pixels))]))
+    assert [index for batch in batches for index in batch] == list(range(len(pixels)))
+    assert max(map(len, batches)) <= 16
     assert max(peaks) <= most
+    assert torch.get_num_threads() == cores
+
+
+def test_what_goes_wrong_in_a_batch_ends_the_others() -> None:
+    begun: list[int] = []
+
+    def work(batch: Sequence[tuple[int, Path]]) -> None:
+        begun.append(batch[0][0])
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        list(cli._in_batches(work, [Path(str(i)) for i in range(1000)]))
+    assert len(begun) < 20
