@@ -86,8 +86,58 @@ def test_what_hangs_in_hair_or_down_from_it_goes_as_well() -> None:
         assert np.abs(after[where] - 128).mean() < 40  # there may be an ear, and there was 98 or 122
 
 
+def test_a_bald_head_reaches_the_ears_beside_it() -> None:
+    """Hair over and before ears hid what lies between them and the head, which is no background."""
+    person = face(200, hair=(6, 4, 90, 62), skin=(26, 30, 70, 84), brows=(32, 40, 64, 42), eyes=(34, 46, 40, 50))
+    for left in (8, 82):
+        ear = slice(48, 64), slice(left, left + 6)
+        lobe = slice(58, 62), slice(min(left, 66), max(left + 6, 30))  # by which it hangs together with the face
+        for where in (ear, lobe):
+            person.rgb[where] = 200
+            for name, values in person.maps.items():
+                values[where] = name == "skin"
+    layer = scalp(person)
+    assert layer is not None
+    after = (person.rgb + layer[..., 3:] * (layer[..., :3] - person.rgb)).mean(2)
+    assert after[50:58, 14:82].min() > 145  # from ear to ear there is skin, and nothing of the wall of 128
+    assert np.abs(after[20:40, [8, 9, 86, 87]] - 128).max() < 6
+
+
+@pytest.mark.parametrize("turn", [-0.3, 0.3])
+def test_who_looks_aside_shows_the_back_of_the_head(turn: float) -> None:
+    person = face(200, hair=(4, 4, 92, 90), skin=(30, 34, 66, 84), brows=(32, 40, 64, 42), eyes=(34, 46, 40, 50))
+    layer = scalp(dataclasses.replace(person, turn=turn))
+    assert layer is not None
+    bald = layer[36, :, 0] > 145
+    left, right = 48 - np.flatnonzero(bald)[0], np.flatnonzero(bald)[-1] - 48
+    assert (left - right) * turn > 0
+    assert abs(left - right) > 4
+
+
+def test_single_hairs_before_a_wall_go_with_the_hair() -> None:
+    person = face(200, hair=(20, 6, 76, 60), skin=(28, 34, 68, 84), brows=(32, 40, 64, 42), eyes=(34, 46, 40, 50))
+    person.rgb[10:50, 81] = 90  # which the parser calls background
+    layer = scalp(person)
+    assert layer is not None
+    after = person.rgb + layer[..., 3:] * (layer[..., :3] - person.rgb)
+    assert np.abs(after[12:48, 81] - 128).max() < 12
+
+
 def test_where_no_face_is_found_none_is_made_bald() -> None:
     assert scalp(face(150, hair=(4, 4, 92, 60))) is None
+
+
+def test_where_hair_fills_the_picture_its_corners_tell_what_is_behind() -> None:
+    parts = {"skin": (28, 34, 68, 84), "brows": (32, 40, 64, 42), "eyes": (34, 46, 40, 50)}
+    assert scalp(face(200, hair=(0, 0, SIDE, SIDE), **parts)) is None
+    person = face(200, hair=(0, 0, SIDE, SIDE), **parts)
+    for corner in ((slice(0, 6), slice(0, 6)), (slice(0, 6), slice(90, SIDE))):
+        person.rgb[corner] = 128
+        for name, values in person.maps.items():
+            values[corner] = name == "background"
+    layer = scalp(person)
+    assert layer is not None
+    assert np.abs(layer[10:30, 6:14, :3] - 128).max() < 12  # no hair
 
 
 @given(boxes=st.dictionaries(st.sampled_from(CLASSES), st.tuples(*[st.integers(0, SIDE)] * 4), max_size=6))

@@ -44,6 +44,7 @@ _BESIDE, _BEHIND = (
     (0.85, 0.99),
     (0.6, 0.9),
 )  # of background, there and further off: hair may hide it, and it stays as it is
+_BACK = 0.8  # how much further a head reaches behind its face, of its half width and the sine of its turn
 UPRIGHT = 2.35  # power of the ellipse above the eyes: heads are boxier than ellipses
 
 
@@ -118,6 +119,9 @@ def head_of(onto: Face, face: Mask) -> Head:
     # Below the ears a head is as wide as its face.
     jaw = between(0.5 * (right - left) / inner, *_HALF_JAW) * inner
     aside = np.abs(along - x) / (width + (jaw - width) * smooth_step(below, 0.0, _EARS))
+    # Who looks aside shows more of the back of the head on the other side.
+    turn = onto.turn or 0.0
+    aside /= 1 + _BACK * np.abs(turn) * ((along - x) * turn < 0)
     radius = np.where(down < y, (aside**UPRIGHT + above**UPRIGHT) ** (1 / UPRIGHT), np.hypot(aside, below / 1.05))
     return Head(x, y, width, crown, chin, np.asarray(1 - radius, dtype=np.float32))
 

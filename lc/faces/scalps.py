@@ -39,13 +39,26 @@ _NECK, _SHOULDERS, _SHADED, _TURNED = (0.66, 0.5), (1.3, 2.2), 0.8, 0.2
 # Ears: where they begin and how wide they are, in half widths; how low and how tall, in parts of the way to the chin.
 _EAR_AT, _EAR_WIDE, _EAR_LOW, _EAR_TALL, _EARS_TURNED = 0.93, 0.115, 0.25, 0.28, 0.2
 _EAR_LEAN = 0.6  # of how wide it is, how much further out it is above than in its middle
+_OUT = 0.3  # of an ear's width from its middle, from which on there is no head but for it
 _CHEEK = (0.3, 0.75)
 _OWN_EAR = 0.7  # of where one begins, how much skin is an ear that is seen
+_TEMPLE, _EAR = (
+    0.1,
+    0.4,
+)  # how high and how far out what belongs to a head stands beside it, of its crown and its half width
+_LOW = 13  # pixels
+_SMOOTH = 2.5  # pixels of the blur that makes an outline smooth
+_ASKANCE = 0.2  # sine of a turn from which on a head's back is seen
+_LITTLE = 0.003  # share of what is behind a head up to which too little of it is far from hair
+_FRINGE = 13  # width of the brush about hair in which a plain wall is drawn anew: single hairs stand out there
+_AROUND = 8.0  # pixels of the blur that says whether it is plain
+_PLAIN = (5.0, 12.0)  # grey levels that it varies by
+_RAGGED = 9  # width of the brush about hair in which it is ragged
 _GRAIN = 0.3  # of the skin's texture: a scalp is smoother than a face
 
 
 def scalp(onto: Face) -> Floats | None:
-    """A bald head for a person; None where no face is found.
+    """A bald head for a person; None where no face is found, or nothing of what is behind it.
 
     Returns:
         (S, S, 4): what is laid on, RGB of 0..255, and how much of it covers the picture, in [0, 1].
@@ -66,16 +79,58 @@ def scalp(onto: Face) -> Floats | None:
     worn = _reaching(onto.sure("glasses"), head.depth > -_ASIDE)
     aside = grown(onto.sure("glasses") & ~worn & grown(gone, _NEAR_HAIR), 5)
     gone |= aside
-    behind = filled(onto.rgb, ~grown(gone | face | onto.sure("skin", "cloth"), 9) & onto.shown)
+    known = ~grown(gone | face | onto.sure("skin", "cloth"), 9) & onto.shown
+    if known.mean() < _LITTLE:  # hair fills the picture: its corners tell
+        known = onto.sure("background") & (hair < 0.2)
+        if not known.any():
+            return None
+    plain = _plain(onto.rgb, known) * soft(grown(gone, _FRINGE) & (gone | onto.sure("background")), 1.5)
+    behind = filled(onto.rgb, known)
     behind = _with_neck(onto, behind, skin, head)
-    ears = _ears(onto, hair, head)
-    shape = np.maximum(head.cover, ears[..., 0])[..., None]
+    outline = _outline(face & ~onto.sure("glasses"), head, onto.turn or 0.0)
+    ears = _ears(onto, hair, head, outline)
+    gone |= face & (outline < 0.3) & grown(hair > 0.3, _RAGGED) & (rows > head.y) & (rows < head.chin - 3)
+    shape = np.maximum(outline, ears[..., 0])[..., None]
     bald = behind + shape * (_skin(onto, skin, head) - behind)
     bald = bald * (1 + ears[..., :1] * (ears[..., 1:] - 1))
     own = _own(onto, face, hair) & ((head.depth > 0) | (rows > head.y)) & forehead & ~aside
-    cover = soft(gone, 1.5) * unsure(onto)
+    cover = np.maximum(soft(gone, 1.5) * unsure(onto), plain)
     cover = np.maximum(cover, soft((head.depth > 0) & (rows < head.y), 1.5)) * (1 - soft(own, 1.2))
     return np.concatenate([bald, cover[..., None].clip(0, 1)], 2).astype(np.float32)
+
+
+def _outline(face: Mask, head: Head, turn: float) -> Floats:
+    """Where the head is, (S, S) in [0, 1]: the ellipsoid and the face that stands out beside it, ears or a cheek, with
+    what lies between them; where hair hid them, their border is as ragged as its strands, and made smooth."""
+    rows = np.arange(len(face))[:, None]
+    beside = face & (rows > head.y - _TEMPLE * head.crown) & (rows < head.chin) & (head.depth > -_EAR)
+    middle = round(head.x)
+    reached = np.zeros_like(face)
+    reached[:, middle:] = np.maximum.accumulate(beside[:, : middle - 1 : -1], 1)[:, ::-1]
+    reached[:, :middle] = np.maximum.accumulate(beside[:, :middle], 1)
+    # What is low is no ear.
+    whole = (head.depth > 0) | (cv2.morphologyEx(reached.astype(np.uint8), cv2.MORPH_OPEN, np.ones((_LOW, 1))) > 0)
+    if abs(turn) > _ASKANCE:  # behind the cheek a head does not get narrower
+        behind = (
+            whole
+            & ((np.arange(len(face)) - head.x) * turn < 0)
+            & (rows > head.y - 0.5 * head.crown)
+            & (rows < head.chin)
+        )
+        hull = cv2.convexHull(np.argwhere(behind)[:, ::-1].astype(np.int32))
+        whole = cv2.fillConvexPoly(whole.astype(np.uint8), hull, 1) > 0
+    return smooth_step(soft(whole, _SMOOTH), 0.35, 0.65)
+
+
+def _plain(rgb: Floats, known: Mask) -> Floats:
+    """How far what is known around a place looks the same everywhere, (S, S) in [0, 1]: a wall, and no leaves."""
+    weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), _AROUND)
+    mean, square = (
+        cv2.GaussianBlur(known[..., None] * values, (0, 0), _AROUND) / np.maximum(weight, 1e-3)[..., None]
+        for values in (rgb, rgb**2)
+    )
+    spread = np.sqrt((square - mean**2).clip(0).max(2))
+    return (1 - smooth_step(spread, *_PLAIN)) * (weight > 0.02)
 
 
 def _gone(onto: Face, face: Mask, hair: Floats, low: npt.NDArray[np.bool_]) -> Mask:
@@ -119,7 +174,7 @@ def _own(onto: Face, face: Mask, hair: Floats) -> Mask:
     """What of the person's face stays: no forehead next to hair, which throws strands and shadows on it."""
     brows = np.arange(len(face))[:, None] < onto.row(EYES) - 0.05 * len(face)
     near = np.where(brows, grown(hair > 0.2, 13), grown(hair > 0.3, 5))
-    features = grown(onto.sure("brows", "eyes", "glasses", "mouth"), 5) & (hair < HAIR)
+    features = grown(face & onto.sure("brows", "eyes", "glasses", "mouth"), 5) & (hair < HAIR)
     return np.asarray(shrunk(face & ~near, 3) | features)
 
 
@@ -131,7 +186,10 @@ def _skin(onto: Face, known: Mask, head: Head) -> Floats:
     tone = _tone(lab[known])
     high = known & (above < -_HIGH)
     if high.sum() >= 100:  # a forehead's own tone goes on, unless it lies in the shadow of a fringe
-        tone = max(tone, _tone(lab[high]), key=lambda lab: float(lab[0]))
+        # What shines has less colour than the skin that it shines on.
+        forehead = _tone(lab[high])
+        light = max(tone[0], forehead[0])
+        tone = np.array([light, *max(tone[1:], forehead[1:], key=lambda ab: float(np.hypot(*ab)))])
     lit = between(_slope(lab[known, 0], aside[known], above[known]), -_LIT, _LIT)
     away = 1 - np.sqrt(1 - np.square(1 - head.depth).clip(0, 1))  # of the surface from the viewer
     light = tone[0] + lit * aside - _RIM * (0.5 + tone[0] / 120) * away
@@ -154,7 +212,7 @@ def _tone(lab: Floats) -> Floats:
     return np.asarray(lab[(lab[:, 0] >= light[0]) & (lab[:, 0] <= light[1])].mean(0))
 
 
-def _ears(onto: Face, hair: Floats, head: Head) -> Floats:
+def _ears(onto: Face, hair: Floats, head: Head, outline: Floats) -> Floats:
     """The ears that hair hid, and the cheeks before them, where a head looks straight ahead: (S, S, 2), where they are,
     in [0, 1], and their light, of the skin's."""
     side = len(hair)
@@ -170,7 +228,8 @@ def _ears(onto: Face, hair: Floats, head: Head) -> Floats:
         cover = smooth_step(1 - radius, -0.06, 0.1) * smooth_step(aside, -0.9, -0.5)
         outer, inner = ((radius < 1) & part for part in (aside > 0, aside < 0.3))
         hidden = hair[outer].mean() > HAIR and onto.maps["skin"][inner].mean() < _OWN_EAR
-        if abs(onto.turn or 0.0) > _EARS_TURNED or not hidden:
+        reached = outline[outer & (aside > _OUT)].mean() > 0.5  # by an ear that is seen
+        if abs(onto.turn or 0.0) > _EARS_TURNED or not hidden or reached:
             continue
         hollow = np.exp(-np.square(np.hypot((aside + 0.25) / 0.4, (up - 0.05) / 0.55)) * 1.5)
         rim = np.exp(-np.square((radius - 0.82) / 0.12)) * (aside > -0.2)
