@@ -21,7 +21,7 @@ __all__ = ["cleared", "middle_of", "redrawn"]
 
 _LEAST = 0.004  # share of the crop below which something is before a mouth, or it is seen from the side
 _NEAR = 0.2  # parts of the crop's side from where mouths are, beyond which it is a shirt
-_INSIDE, _FADED = 0.92, 2.5  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
+_INSIDE, _FADED = 0.82, 4.0  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
 _SEEN = 0.4  # probability of a part from which on it is seen there
 _ELSEWHERE = (24.0, 56.0)  # grey levels that what is drawn is at least from a part that lies where it has none
 _SKIN, _LEAST_SKIN = 0.9, 200  # probability of skin whose colour counts, and pixels of it that say something
