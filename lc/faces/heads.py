@@ -104,7 +104,7 @@ def head_of(onto: Face, face: Mask) -> Head:
     side = len(face)
     inner = onto.inner * side
     eyes = onto.sure("eyes")
-    y = float(np.nonzero(eyes)[0].mean()) if eyes.sum() > 8 else float(onto.row(EYES))
+    y = float(np.median(np.nonzero(eyes)[0])) if eyes.sum() > 8 else float(onto.row(EYES))  # there may be others
     y = between(y, onto.row(EYES - _AWAY), onto.row(EYES + _AWAY))
     across = np.flatnonzero(face[round(y) : onto.row(_NOSE)].mean(0) > 0.5)
     left, right = (across[0], across[-1] + 1) if len(across) else (side / 2 - 1, side / 2 + 1)
