@@ -21,7 +21,8 @@ __all__ = ["cleared", "middle_of", "redrawn"]
 
 _LEAST = 0.004  # share of the crop below which something is before a mouth, or it is seen from the side
 _NEAR = 0.2  # parts of the crop's side from where mouths are, beyond which it is a shirt
-_INSIDE, _FADED = 0.82, 4.0  # part of what is hidden that is taken from what is drawn, and pixels over which it fades
+_WIDER = 1.12  # of what a net hides as a rule, what is drawn of a change: a smile's folds end further out
+_INSIDE, _FADED = 0.92, 4.0  # part of that which is taken from what is drawn, and pixels over which it fades
 _SEEN = 0.4  # probability of a part from which on it is seen there
 _ELSEWHERE = (24.0, 56.0)  # grey levels that what is drawn is at least from a part that lies where it has none
 _SKIN, _LEAST_SKIN = 0.9, 200  # probability of skin whose colour counts, and pixels of it that say something
@@ -135,11 +136,11 @@ def redrawn(
         return None
     device = net.critics.device
     patch = torch.from_numpy(face.rgb[box]).permute(2, 0, 1)[None].to(device) / 255
-    codes, missing = net.encode(patch).mean, hidden(1, net.config.region).to(device)
-
+    codes = net.encode(patch).mean
+    usual, missing = (hidden(1, net.config.region, scale).to(device) for scale in (1.0, _WIDER))
     twice = patch.expand(2, -1, -1, -1), missing.expand(2, -1, -1, -1)
     copy, drawn = net.draw(*twice, torch.cat([codes, net.moved(codes, moves, far)]))
-    away = float((missing * (copy - patch).abs()).sum() / (3 * missing.sum()))
+    away = float((usual * (copy - patch).abs()).sum() / (3 * usual.sum()))
     if REGIONS[net.config.region].part and away > _UNLIKE / 255:
         needed = {name: wanted for name, wanted in moves.items() if name in at_any_rate}
         drawn = net.draw(patch, missing, net.moved(codes, needed, far))[0]
