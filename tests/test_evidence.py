@@ -96,6 +96,7 @@ def test_a_reading_says_what_both_say_and_bares_a_head_by_that(editor: FaceEdito
     assert not maps[hat].any()
 
 
+@pytest.mark.slow
 def test_the_folder_gets_what_was_learned_and_keeps_the_rest(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEFAULT_WEIGHTS, tmp_path / "weights"))
     before = load_attributes(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -130,10 +131,19 @@ def test_critics_say_what_a_generator_without_an_encoder_needs(tmp_path: Path) -
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
-def test_a_killed_gan_goes_on_as_if_nothing_had_happened(celeba: Path, classifiers: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+@pytest.fixture(scope="module")
+def trained(celeba: Path, classifiers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing stopped."""
+    whole = tmp_path_factory.mktemp("gan") / "whole"
     finish(command(celeba, classifiers, whole))
+    return whole
+
+
+@pytest.mark.slow
+def test_a_killed_gan_goes_on_as_if_nothing_had_happened(
+    celeba: Path, classifiers: Path, trained: Path, tmp_path: Path
+) -> None:
+    whole, killed = trained, tmp_path / "killed"
     kill_in_the_middle(command(celeba, classifiers, killed, "--save-minutes", "0"), killed)
     finish(command(celeba, classifiers, killed, "--resume"))
     assert logged(killed) == logged(whole)
@@ -144,15 +154,14 @@ def test_a_killed_gan_goes_on_as_if_nothing_had_happened(celeba: Path, classifie
 
 @pytest.mark.slow
 def test_a_gan_becomes_a_folder_that_edits_photos(
-    celeba: Path, classifiers: Path, tmp_path: Path, astronaut: Path
+    celeba: Path, classifiers: Path, trained: Path, tmp_path: Path, astronaut: Path
 ) -> None:
-    finish(command(celeba, classifiers, tmp_path / "gan"))
-    weights = tmp_path / "gan" / "weights"
+    weights = shutil.copytree(trained / "weights", tmp_path / "weights")  # which is added to
     assert not isinstance(load_generator(weights), EncodingGenerator)
     assert load_statistics(weights).sigma_bar.shape == (LATENT,)
     where = ["--weights", str(weights), "--classifiers", str(classifiers), "--celeba", str(celeba)]
     counts = ["--draws", "120", "--contrast", "20", "--threads", "1"]
-    codes = ["--codes", str(tmp_path / "gan" / "codes.safetensors"), "--kept", "1"]
+    codes = ["--codes", str(trained / "codes.safetensors"), "--kept", "1"]
     for options, count in (([], 60), (codes, len(load_celeba(celeba, "train").images) * 2)):
         printed = finish(["train.decoded", *where, *counts, *options, "--out", str(tmp_path)])
         assert f"{count} latents" in printed

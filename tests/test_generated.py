@@ -26,6 +26,7 @@ def evaluators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_faces_are_judged_by_what_was_asked_for(
     celeba: Path, tiny_weights: Path, evaluators: Path, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from processes import finish
+from processes import finish_here
 
 from lc.checksums import save_files
 from lc.classifier import Classifier, ClassifierConfig
@@ -147,7 +147,7 @@ def test_a_folder_is_calibrated(celeba: Path, tmp_path: Path) -> None:
     options = ["--celeba", str(celeba), "--skip", "0", "--edits", "1", "--tried", "2", "--calibration", str(classifier)]
     options += ["--step-scales", "0.6", "1.4", "--target-margins", "1", "4", "--least", "Smiling=1", "9"]
     options += ["--actor", "1.6", "0.4", "--optimiser", "1.6", "0.4", "--steps", "3", "--device", "cpu"]
-    finish(["train.calibrate", "--weights", str(weights), *options])
+    finish_here(["train.calibrate", "--weights", str(weights), *options])
     table = load_calibration(weights)
     assert list(table.slider) == [0.0, 0.5, 1.0]
     for knob in (table.actor, table.optimiser):

@@ -30,6 +30,7 @@ def test_an_edited_face_is_seen_before_any_program_has_run(browser: sync_api.Bro
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
 def test_the_first_face_goes_through_changes_unless_somebody_wants_no_motion(
     browser: sync_api.Browser, address: str, motion: str

@@ -252,6 +252,7 @@ def test_realism_on_and_off_stand_side_by_side(page: sync_api.Page) -> None:
     assert differs(left, right) > 3
 
 
+@pytest.mark.slow
 def test_what_cannot_be_made_is_a_sentence_and_the_faces_stay(page: sync_api.Page) -> None:
     open_tab(page, "page.random_tab")
     sync_api.expect(page.locator(".lc-face-tile")).to_have_count(8)
