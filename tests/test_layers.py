@@ -21,7 +21,9 @@ from lc.faces.align import TEMPLATE, turn_of
 from lc.faces.composites import Face, Floats
 from lc.faces.frames import frames, turn_by_skin
 from lc.faces.hats import beanie
+from lc.faces.heads import head_of
 from lc.faces.layers import LAYERS, scalp
+from lc.faces.scalps import _outline
 from lc.parser import CLASSES
 from lc.ui.session import reading_of
 
@@ -125,6 +127,18 @@ def test_single_hairs_before_a_wall_go_with_the_hair() -> None:
 
 def test_where_no_face_is_found_none_is_made_bald() -> None:
     assert scalp(face(150, hair=(4, 4, 92, 60))) is None
+
+
+@pytest.mark.parametrize("turn", [-0.4, 0.0, 0.4])
+@pytest.mark.parametrize("left", [0, SIDE - 14])
+def test_a_head_at_the_border_of_a_picture_is_drawn_as_far_as_it_is_seen(left: int, turn: float) -> None:
+    person = face(200, hair=(left, 10, left + 14, 40), skin=(left, 34, left + 14, 84))
+    layer = scalp(dataclasses.replace(person, turn=turn))
+    assert layer is None or np.isfinite(layer).all()
+    narrow = np.zeros((SIDE, SIDE), bool)
+    narrow[40:80, 0 if left == 0 else SIDE - 1] = True
+    head = head_of(person, narrow)
+    assert _outline(narrow, head, turn).shape == (SIDE, SIDE)
 
 
 def test_where_hair_fills_the_picture_its_corners_tell_what_is_behind() -> None:

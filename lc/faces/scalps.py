@@ -42,11 +42,9 @@ _EAR_LEAN = 0.6  # of how wide it is, how much further out it is above than in i
 _OUT = 0.3  # of an ear's width from its middle, from which on there is no head but for it
 _CHEEK = (0.3, 0.75)
 _OWN_EAR = 0.7  # of where one begins, how much skin is an ear that is seen
-_TEMPLE, _EAR = (
-    0.1,
-    0.4,
-)  # how high and how far out what belongs to a head stands beside it, of its crown and its half width
-_LOW = 13  # pixels
+# What stands out beside the ellipsoid and belongs to a head: from how far above the eyes, in parts of the way to the
+# crown; how far out at most, of its half width; and how tall it is at least, in pixels.
+_TEMPLE, _BESIDE, _TALL = 0.1, 0.4, 13
 _SMOOTH = 2.5  # pixels of the blur that makes an outline smooth
 _ASKANCE = 0.2  # sine of a turn from which on a head's back is seen
 _LITTLE = 0.003  # share of what is behind a head up to which too little of it is far from hair
@@ -103,22 +101,18 @@ def _outline(face: Mask, head: Head, turn: float) -> Floats:
     """Where the head is, (S, S) in [0, 1]: the ellipsoid and the face that stands out beside it, ears or a cheek, with
     what lies between them; where hair hid them, their border is as ragged as its strands, and made smooth."""
     rows = np.arange(len(face))[:, None]
-    beside = face & (rows > head.y - _TEMPLE * head.crown) & (rows < head.chin) & (head.depth > -_EAR)
+    beside = face & (rows > head.y - _TEMPLE * head.crown) & (rows < head.chin) & (head.depth > -_BESIDE)
     middle = round(head.x)
-    reached = np.zeros_like(face)
-    reached[:, middle:] = np.maximum.accumulate(beside[:, : middle - 1 : -1], 1)[:, ::-1]
-    reached[:, :middle] = np.maximum.accumulate(beside[:, :middle], 1)
-    # What is low is no ear.
-    whole = (head.depth > 0) | (cv2.morphologyEx(reached.astype(np.uint8), cv2.MORPH_OPEN, np.ones((_LOW, 1))) > 0)
+    right = np.maximum.accumulate(beside[:, middle:][:, ::-1], 1)[:, ::-1]
+    reached = np.concatenate([np.maximum.accumulate(beside[:, :middle], 1), right], 1).astype(np.uint8)
+    # A lock that is taken for skin is not as tall as an ear.
+    whole = (head.depth > 0) | (cv2.morphologyEx(reached, cv2.MORPH_OPEN, np.ones((_TALL, 1))) > 0)
     if abs(turn) > _ASKANCE:  # behind the cheek a head does not get narrower
-        behind = (
-            whole
-            & ((np.arange(len(face)) - head.x) * turn < 0)
-            & (rows > head.y - 0.5 * head.crown)
-            & (rows < head.chin)
-        )
-        hull = cv2.convexHull(np.argwhere(behind)[:, ::-1].astype(np.int32))
-        whole = cv2.fillConvexPoly(whole.astype(np.uint8), hull, 1) > 0
+        side = (np.arange(len(face)) - head.x) * turn < 0
+        behind = np.argwhere(whole & side & (rows > head.y - 0.5 * head.crown) & (rows < head.chin))
+        if len(behind):
+            hull = cv2.convexHull(behind[:, ::-1].astype(np.int32))
+            whole = cv2.fillConvexPoly(whole.astype(np.uint8), hull, 1) > 0
     return smooth_step(soft(whole, _SMOOTH), 0.35, 0.65)
 
 
@@ -226,10 +220,11 @@ def _ears(onto: Face, hair: Floats, head: Head, outline: Floats) -> Floats:
         aside = aside - _EAR_LEAN * up
         radius = np.hypot(aside * (1 - 0.25 * up), up)
         cover = smooth_step(1 - radius, -0.06, 0.1) * smooth_step(aside, -0.9, -0.5)
-        outer, inner = ((radius < 1) & part for part in (aside > 0, aside < 0.3))
+        outer, far, inner = ((radius < 1) & part for part in (aside > 0, aside > _OUT, aside < 0.3))
+        if abs(onto.turn or 0.0) > _EARS_TURNED or not (far.any() and inner.any()):
+            continue
         hidden = hair[outer].mean() > HAIR and onto.maps["skin"][inner].mean() < _OWN_EAR
-        reached = outline[outer & (aside > _OUT)].mean() > 0.5  # by an ear that is seen
-        if abs(onto.turn or 0.0) > _EARS_TURNED or not hidden or reached:
+        if not hidden or outline[far].mean() > 0.5:  # there is one that is seen
             continue
         hollow = np.exp(-np.square(np.hypot((aside + 0.25) / 0.4, (up - 0.05) / 0.55)) * 1.5)
         rim = np.exp(-np.square((radius - 0.82) / 0.12)) * (aside > -0.2)
