@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,15 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         and (os.cpu_count() or 1) > 1
     ):
         option.numprocesses, option.dist = 2, "loadfile"
-        # Files in the order in which they are collected: the page's tests, which take longest, come first. Of slow ones
-        # those come first that have many.
-        option.loadscopereorder = option.markexpr == "slow"
+        option.loadscopereorder = False  # see below
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files go as they are collected, the page's tests first, which take longest. Of slow ones those come first that
+    have many, after the one of a whole recipe: begun last it would keep one process waiting for minutes."""
+    if config.option.markexpr == "slow":
+        counts = Counter(item.path for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: (item.path.name != "test_recipe.py", -counts[item.path]))
 
 
 @pytest.hookimpl(optionalhook=True)
