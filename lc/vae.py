@@ -1,13 +1,14 @@
 """The generator that ships: a convolutional VAE.
 
 Source: Kingma and Welling 2014 (VAE); Engel, Hoffman, Roberts, ICLR 2018, arXiv 1711.05772, section 2 (a VAE with a
-sharp likelihood, sigma_x = 0.1, reconstructs well and samples badly: the latent constraints repair the samples).
+sharp likelihood, sigma_x = 0.1, reconstructs well and samples badly: the latent constraints repair the samples). With
+a linear encoder: Tipping and Bishop 1999 (probabilistic PCA), Lucas et al. 2019 (it is what a linear VAE converges to).
 
     >>> vae = VAE(VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8))
     >>> posterior = vae.encode(torch.rand(2, 3, 64, 64))
     >>> vae.decode(posterior.mean).shape
     torch.Size([2, 3, 64, 64])
-    >>> VAE(VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8, patch=4)).image_size
+    >>> VAE(VAEConfig(latent=16, widths=(8, 8, 8, 8), bottleneck=8, patch=4, linear=16)).image_size
     128
 """
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from lc.blur import gaussian_blur
 from lc.generator import Posterior, register
 
-__all__ = ["VAE", "Decoder", "Encoder", "VAEConfig", "unsharp"]
+__all__ = ["VAE", "Decoder", "Encoder", "LinearEncoder", "VAEConfig", "unsharp"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class VAEConfig:
     crispness: float = 0.0  # amount of unsharp masking of what is decoded: contrast for fewer decibels than grain costs
     patch: int = 2  # pixels per place of the 32x32 maps, each way: the nets work at 32x32 and below at any image size
     fine_blocks: int = 0  # bottleneck residual blocks at 32x32 in the decoder
+    linear: int = 0  # side of the small picture that z is a linear map of, see `LinearEncoder`; 0: `Encoder`
 
     @property
     def image_size(self) -> int:
@@ -53,7 +55,8 @@ class VAEConfig:
             or min(*self.widths, *self.decoder_widths, self.latent, self.bottleneck) < 1
             or min(self.encoder_blocks, self.decoder_blocks, self.decoder_bottleneck, self.detail, self.crispness) < 0
             or self.patch not in (2, 4)
-            or self.fine_blocks < 0
+            or min(self.fine_blocks, self.linear) < 0
+            or self.linear > self.image_size
         ):
             raise ValueError(f"VAE sizes must be positive, with four widths and a patch of 2 or 4: {self}")
 
@@ -126,8 +129,28 @@ class Encoder(nn.Module):
         return Posterior(self.mean(h).float(), F.softplus(self.raw_std(h).float()) + 1e-4)
 
 
+class LinearEncoder(nn.Module):
+    """q(z|x) of probabilistic PCA: z's mean is a linear map of the photo, made small, and its std the same for all.
+
+    With a thousand dimensions that is nearer to the photo than what a deep encoder learns within hours, and it is found
+    in minutes (see `train.linear`); what is not linear is the decoder's.
+    """
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.side = config.linear
+        self.mean = nn.Linear(3 * config.linear**2, config.latent)
+        self.raw_std = nn.Parameter(torch.zeros(config.latent))
+
+    def forward(self, images: Tensor) -> Posterior:
+        """images (B, 3, S, S) in [0, 1], S = image_size, -> Posterior of (B, latent)."""
+        small = F.adaptive_avg_pool2d(images, self.side) * 2 - 1
+        mean = self.mean(small.flatten(1)).float()
+        return Posterior(mean, (F.softplus(self.raw_std.float()) + 1e-4).expand_as(mean))
+
+
 class Decoder(nn.Module):
-    """p(x|z)'s mean: the encoder mirrored."""
+    """p(x|z)'s mean: the encoder mirrored; where that is linear, the net adds to the linear picture what it lacks."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -158,15 +181,32 @@ class Decoder(nn.Module):
         # is asked for. A few channels that meet again at 64x64 can do without.
         self.detail = Detail(w32, config.detail, config.image_size) if config.detail else None
         self.crispness = config.crispness
+        self.side, self.image_size, self.fine = config.linear, config.image_size, config.fine_blocks + 3
+        self.linear = nn.Linear(config.latent, 3 * config.linear**2) if config.linear else None
+        patch = config.patch
+        self.patches = nn.Conv2d(3, w32, 2 * patch, patch, patch // 2) if config.linear else None
 
     def forward(self, z: Tensor) -> Tensor:
         """z (B, latent) -> images (B, 3, S, S) in [0, 1], S = image_size."""
-        h = self.features[:-1](self.project(z).unflatten(1, (self.bottleneck, 4, 4)))
-        logits = self.features[-1](h)
+        plain = self.plain(z)
+        h = self.features[: -self.fine](self.project(z).unflatten(1, (self.bottleneck, 4, 4)))
+        if plain is not None and self.patches is not None:
+            h = h + self.patches(plain)
+        h = self.features[-self.fine : -1](h)
+        drawn = self.features[-1](h)
         if self.detail is not None:
-            logits = logits + self.detail(h)
-        images = torch.sigmoid(logits.float())
-        return unsharp(images, self.crispness).clamp(0, 1) if self.crispness else images
+            drawn = drawn + self.detail(h)
+        images = torch.sigmoid(drawn.float()) if plain is None else plain.float() + drawn.float()
+        images = unsharp(images, self.crispness) if self.crispness else images
+        return images if plain is None and not self.crispness else images.clamp(0, 1)
+
+    def plain(self, z: Tensor) -> Tensor | None:
+        """z (B, latent) -> the linear picture, enlarged, (B, 3, S, S) and not held to [0, 1]; None without one."""
+        if self.linear is None:
+            return None
+        small = self.linear(z).unflatten(1, (3, self.side, self.side))
+        enlarged: Tensor = F.interpolate(small, self.image_size, mode="bicubic", align_corners=False)
+        return enlarged
 
 
 def unsharp(images: Tensor, amount: float) -> Tensor:
@@ -212,7 +252,7 @@ class VAE(nn.Module):
         super().__init__()
         self.config = config
         self.latent, self.image_size = config.latent, config.image_size
-        self.encoder = Encoder(config)
+        self.encoder = LinearEncoder(config) if config.linear else Encoder(config)
         self.decoder = Decoder(config)
 
     def encode(self, images: Tensor) -> Posterior:

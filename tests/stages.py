@@ -12,17 +12,25 @@ from safetensors.torch import save_file
 from tiny import LATENT, write_tiny_weights
 
 from lc.classifier import Classifier, ClassifierConfig
-from lc.critics import NetConfig
+from lc.critics import LatentStatistics, NetConfig
 from lc.parser import Parser, ParserConfig
 from lc.regions import RegionConfig
 from lc.upsampler import UpsamplerConfig
-from lc.vae import VAEConfig
-from lc.weights import load_classifier, save_classifier, save_config, save_module
+from lc.vae import VAE, VAEConfig
+from lc.weights import (
+    load_classifier,
+    save_classifier,
+    save_config,
+    save_generator,
+    save_module,
+    save_statistics,
+)
 from train.attributes import ATTRIBUTES
 from train.classifier import ClassifierStage, ClassifierTraining
 from train.critics import CriticsStage, CriticsTraining
 from train.distil import Distillation, DistilTraining
 from train.finish import Finishing, FinishTraining
+from train.inherit import Inheritance, InheritTraining
 from train.matching import Matching, MatchingTraining
 from train.painter import Pictures
 from train.parser import ParserStage, ParserTraining
@@ -166,5 +174,33 @@ def matching(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Pa
     return Matching, MatchingTraining(place / "run", weights=weights, scenes=scenes, **options, **SMALL), weights
 
 
+def inherit(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
+    source, weights = write_tiny_weights(place / "source"), place / "weights"
+    for name in ("guide", "perceptual"):
+        save_classifier(source, name, load_classifier(classifiers, name))
+    sizes = VAEConfig(latent=12, widths=(8, 8, 8, 8), bottleneck=8, patch=4, linear=16)
+    torch.manual_seed(0)
+    save_generator(weights, VAE(sizes))
+    save_statistics(weights, LatentStatistics(torch.zeros(12), torch.ones(12), torch.full((12,), 0.3)))
+    net = replace(NET, latent=12)
+    options: dict[str, Any] = {"actor": net, "critic": net, "attribute_critic": replace(net, dropout=0.2)}
+    options |= {"photos": 6, "edits": 8, "rows": 2, "steps": STEPS, "batch": 8, "source": source}
+    return Inheritance, InheritTraining(place / "run", weights=weights, celeba=celeba, **options, **SMALL), weights
+
+
 #: Each gives a kind of stage, a configuration of it, and the weights folder that it writes.
-ALL = [vae, classifier, taught, sharpen, upsampler, region, finisher, critics, distil, parser, half_masked, matching]
+ALL = [
+    vae,
+    classifier,
+    taught,
+    sharpen,
+    upsampler,
+    region,
+    finisher,
+    critics,
+    distil,
+    parser,
+    half_masked,
+    matching,
+    inherit,
+]

@@ -16,7 +16,8 @@ from train.metrics import gradient_energy
 
 SMALL = VAEConfig(latent=12, widths=(4, 6, 8, 10), bottleneck=5)
 BLOCKS = VAEConfig(latent=7, widths=(4, 4, 8, 8), bottleneck=4, encoder_blocks=1, decoder_blocks=2)
-CONFIGS = [SMALL, BLOCKS, replace(BLOCKS, decoder_widths=(6, 4, 5, 7), decoder_bottleneck=3)]
+LINEAR = replace(BLOCKS, linear=8, fine_blocks=1)
+CONFIGS = [SMALL, BLOCKS, replace(BLOCKS, decoder_widths=(6, 4, 5, 7), decoder_bottleneck=3), LINEAR]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def vae() -> VAE:
     return VAE(SMALL).eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["plain", "blocks", "two sizes"])
+@pytest.mark.parametrize("config", CONFIGS, ids=["plain", "blocks", "two sizes", "linear"])
 def test_every_parameter_gets_a_gradient(config: VAEConfig) -> None:
     torch.manual_seed(0)
     vae, images = VAE(config), torch.rand(4, 3, 64, 64)
@@ -103,6 +104,8 @@ def test_a_posterior_draws_the_same_from_the_same_seed() -> None:
         {"decoder_widths": (8, 8, 8)},
         {"decoder_widths": (8, 8, 8, 0)},
         {"decoder_bottleneck": -1},
+        {"linear": -1},
+        {"linear": 65},
     ],
     ids=str,
 )

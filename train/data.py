@@ -288,6 +288,7 @@ def augment(
     colour: float = 0.0,
     zoom: float = 0.0,
     image_size: int = IMAGE_SIZE,
+    mirror: float = 0.5,
 ) -> Tensor:
     """Flip half of the photos and shift each by up to its margin; on request vary light, colour and scale.
 
@@ -298,13 +299,14 @@ def augment(
         zoom: share of the photos shown up to 2 M / image_size larger or smaller. They are resampled, hence a little
             softer: keep it small.
         image_size: side of what the networks see.
+        mirror: share of the photos that are flipped.
 
     Returns:
         (B, 3, image_size, image_size) float in [0, 1].
     """
     batch, margin = len(images), margin_of(images, image_size)
     top, left = torch.randint(0, 2 * margin + 1, (2, batch, 1), generator=generator)
-    flip = torch.rand(batch, 1, generator=generator) < 0.5
+    flip = torch.rand(batch, 1, generator=generator) < mirror
     steps = torch.arange(image_size)
     rows = top + steps  # (B, image_size)
     columns = left + torch.where(flip, steps.flip(0), steps)  # (B, image_size)

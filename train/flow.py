@@ -66,17 +66,19 @@ class FlowTraining(RunConfig):
     """Use only so many photos: a dry run."""
 
 
-def principal_axes(mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def principal_axes(mean: Tensor, count: int, unit: Tensor) -> tuple[Tensor, Tensor]:
     """Centre (latent,) and the leading principal axes (count, latent) of encodings' means (N, latent).
 
-    Coordinates along them have a mean square of 1, over all axes together: faces' broad features are larger than
-    noise, and so settle first on the way from it, and fine ones are smaller.
+    They are those of means in units of the encoder's noise, `unit` (latent,): what it is sure about leads, whatever the
+    scale of a dimension. Coordinates along them have a mean square of 1, over all axes together: faces' broad features
+    are larger than noise, and so settle first on the way from it, and fine ones are smaller.
     """
     centre = mean.mean(0)
-    _, vectors = torch.linalg.eigh(torch.cov(mean.T))
+    sure = (mean - centre) / unit
+    _, vectors = torch.linalg.eigh(torch.cov(sure.T))
     axes = vectors.flip(1).T[:count]
-    scale = ((mean - centre) @ axes.T).square().mean().sqrt()
-    return centre, axes * scale
+    scale = (sure @ axes.T).square().mean().sqrt()
+    return centre, axes * scale * unit
 
 
 class FlowTask(nn.Module):
@@ -113,7 +115,7 @@ class FlowStage(Stage[FlowTraining]):
         model = replace(config.model, latent=mean.shape[2], axes=axes, attributes=everyone.labels.shape[1])
         torch.manual_seed(self.seed)
         flow = Flow(model)
-        flow.centre, flow.directions = principal_axes(mean[:, 0].float(), model.axes)
+        flow.centre, flow.directions = principal_axes(mean[:, 0].float(), model.axes, std.mean((0, 1)))
         inverse = torch.linalg.pinv(flow.directions)  # (latent, axes)
         # The encoder's noise along the axes; across original dimensions it is independent.
         along = (mean - flow.centre) @ inverse, (std.square() @ inverse.square()).sqrt()

@@ -52,6 +52,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "toys": Kind("train.toys", "ToysConfig", result=""),
     "prepare": Kind("train.prepare", "PrepareConfig", file="crops.safetensors", result="crops.safetensors"),
+    "linear": Kind("train.linear", "LinearConfig"),
     "vae": Kind("train.vae", "VAETraining"),
     "gan": Kind("train.gan", "GANTraining"),
     "decoded": Kind("train.decoded", "DecodedConfig", copies="weights"),
@@ -62,6 +63,7 @@ KINDS: dict[str, Kind] = {
     "distil": Kind("train.distil", "DistilTraining", copies="weights"),
     "scenes": Kind("train.scenes", "ScenesMaking", file="scenes.safetensors", result="scenes.safetensors"),
     "matching": Kind("train.matching", "MatchingTraining", copies="weights"),
+    "inherit": Kind("train.inherit", "InheritTraining", copies="weights"),
     "calibrate": Kind("train.calibrate", "CalibrateConfig", out="", copies="weights"),
     "parser": Kind("train.parser", "ParserTraining"),
     "upsampler": Kind("train.upsampler", "UpsamplerTraining"),

@@ -90,7 +90,7 @@ class VAETraining(RunConfig):
 
 PRESETS = {
     "cpu": VAETraining(),
-    # Grown from the 64-pixel VAE of weights/celeba-64; the decoder is wider at 32x32 and has two more blocks there.
+    # From what train.linear finds, which stays: the decoder learns to add what is not linear.
     "celeba-128": VAETraining(
         celeba=Path("data/celebahq"),
         model=VAEConfig(
@@ -99,9 +99,9 @@ PRESETS = {
             decoder_bottleneck=128,
             patch=4,
             fine_blocks=2,
+            linear=64,
         ),
-        margin=8,
-        decoder_first=200,
+        margin=2,
         focus=0.5,
         colour=0.08,
         beta_warmup=1,
@@ -191,6 +191,9 @@ def grow(small: VAE, config: VAEConfig) -> VAE:
     """
     vae = VAE(config)
     pairs: list[tuple[Any, Any]] = [(small.encoder, vae.encoder), (small.decoder, vae.decoder)]
+    if config.linear:
+        vae.encoder.load_state_dict(small.encoder.state_dict())
+        del pairs[0]
     for old, new in pairs:
         same = [(module, getattr(new, name)) for name, module in old.named_children() if name != "features"]
         kept = list(old.features)
@@ -277,6 +280,8 @@ class VAEStage(Stage[VAETraining]):
         torch.manual_seed(self.seed)
         self.vae = grow(load_vae(config.init, self.device), config.model) if config.init else VAE(config.model)
         self.vae.to(memory_format=torch.channels_last)
+        if self.vae.decoder.linear:
+            self.vae.decoder.linear.requires_grad_(False)
         classifier = load_perceptual(config.perceptual, self.device, size)
         vgg = Perceptual(config.vgg, 3).to(self.device) if config.vgg else None
         self.steps = config.images // self.rows
@@ -292,7 +297,7 @@ class VAEStage(Stage[VAETraining]):
         config = self.config
         rows = torch.randint(len(self.images), (config.batch,), generator=chance)
         x = augment(self.images[rows], chance, config.colour, config.zoom, image_size=self.size)
-        learns = step >= config.decoder_first
+        learns = step >= config.decoder_first and not config.model.linear
         self.vae.encoder.requires_grad_(learns).train(learns)
         beta = config.beta * min(1.0, (step + 1) / config.beta_warmup)
         _, nll, perceptual, kl = self.update("vae", x.to(self.device, memory_format=torch.channels_last), beta)
