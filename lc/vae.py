@@ -139,13 +139,15 @@ class LinearEncoder(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.side = config.linear
-        self.mean = nn.Linear(3 * config.linear**2, config.latent)
+        # One for each colour, for each becomes a file of weights, and some hosts take no large ones.
+        self.colours = nn.ModuleList(nn.Linear(config.linear**2, config.latent) for _ in range(3))
         self.raw_std = nn.Parameter(torch.zeros(config.latent))
 
     def forward(self, images: Tensor) -> Posterior:
         """images (B, 3, S, S) in [0, 1], S = image_size, -> Posterior of (B, latent)."""
         small = F.adaptive_avg_pool2d(images, self.side) * 2 - 1
-        mean = self.mean(small.flatten(1)).float()
+        parts = [layer(colour) for layer, colour in zip(self.colours, small.flatten(2).unbind(1), strict=True)]
+        mean = torch.stack(parts).float().sum(0)
         return Posterior(mean, (F.softplus(self.raw_std.float()) + 1e-4).expand_as(mean))
 
 
@@ -182,9 +184,9 @@ class Decoder(nn.Module):
         self.detail = Detail(w32, config.detail, config.image_size) if config.detail else None
         self.crispness = config.crispness
         self.side, self.image_size, self.fine = config.linear, config.image_size, config.fine_blocks + 3
-        self.linear = nn.Linear(config.latent, 3 * config.linear**2) if config.linear else None
-        patch = config.patch
-        self.patches = nn.Conv2d(3, w32, 2 * patch, patch, patch // 2) if config.linear else None
+        patch, colours = config.patch, 3 if config.linear else 0
+        self.colours = nn.ModuleList(nn.Linear(config.latent, config.linear**2) for _ in range(colours))
+        self.patches = nn.Conv2d(3, w32, 2 * patch, patch, patch // 2) if colours else None
 
     def forward(self, z: Tensor) -> Tensor:
         """z (B, latent) -> images (B, 3, S, S) in [0, 1], S = image_size."""
@@ -202,9 +204,9 @@ class Decoder(nn.Module):
 
     def plain(self, z: Tensor) -> Tensor | None:
         """z (B, latent) -> the linear picture, enlarged, (B, 3, S, S) and not held to [0, 1]; None without one."""
-        if self.linear is None:
+        if not self.colours:
             return None
-        small = self.linear(z).unflatten(1, (3, self.side, self.side))
+        small = torch.stack([layer(z).unflatten(1, (self.side, self.side)) for layer in self.colours], 1)
         enlarged: Tensor = F.interpolate(small, self.image_size, mode="bicubic", align_corners=False)
         return enlarged
 

@@ -66,8 +66,8 @@ def fit(vae: VAE, images: Tensor, sigma_x: float, focus: float, seed: int = 0) -
     Raises:
         ValueError: the VAE's encoder is not linear.
     """
-    encoder, linear = vae.encoder, vae.decoder.linear
-    if not isinstance(encoder, LinearEncoder) or linear is None:
+    encoder, decoder = vae.encoder, vae.decoder
+    if not isinstance(encoder, LinearEncoder):
         raise ValueError("the VAE's encoder is not linear")
     side, size, latent = vae.config.linear, vae.image_size, vae.latent
     chance = torch.Generator().manual_seed(seed)
@@ -88,13 +88,21 @@ def fit(vae: VAE, images: Tensor, sigma_x: float, focus: float, seed: int = 0) -
     noise = sigma_x**2 * (side / size) ** 2
     kept = (values - noise).clamp_min(0)
     read = (kept.sqrt() / values) * directions * weight[:, None]  # (3 side^2, latent)
-    encoder.mean.weight.copy_(read.T / 2)  # of pixels in [-1, 1]
-    encoder.mean.bias.copy_((0.5 - mean) @ read)
+    drawn = kept.sqrt() * directions / weight[:, None]
+    shifts = (0.5 - mean)[:, None] * read  # for pixels in [-1, 1]
+    for layer, part, shift in zip(encoder.colours, read.chunk(3), shifts.chunk(3), strict=True):
+        _fill(layer, part.T / 2, shift.sum(0))
+    for layer, part, shift in zip(decoder.colours, drawn.chunk(3), mean.chunk(3), strict=True):
+        _fill(layer, part, shift)
     encoder.raw_std.copy_((noise / values).sqrt().clamp(max=1).expm1().log())
-    linear.weight.copy_(kept.sqrt() * directions / weight[:, None])
-    linear.bias.copy_(mean)
-    for parameter in vae.decoder.features[-1].parameters():
+    for parameter in decoder.features[-1].parameters():
         nn.init.zeros_(parameter)
+
+
+def _fill(layer: nn.Module, weight: Tensor, bias: Tensor) -> None:
+    assert isinstance(layer, nn.Linear)
+    layer.weight.copy_(weight)
+    layer.bias.copy_(bias)
 
 
 @program

@@ -96,7 +96,7 @@ PRESETS = {
     "cpu": SharpenTraining(),
     "celeba-128": SharpenTraining(
         celeba=Path("data/celebahq"),
-        margin=8,
+        margin=2,
         vgg=FOLDER,
         images=24_000,
         batch=16,
@@ -168,6 +168,7 @@ class Sharpening(Stage[SharpenTraining]):
         # Batch norm keeps the statistics it has: the average of the weights would not fit moving ones.
         self.sharp = grow(self.vae, sizes).eval().to(self.device)
         decoder = self.sharp.decoder.to(memory_format=torch.channels_last)
+        decoder.colours.requires_grad_(False)
         # What is blended with in the end is kept in checkpoints: the VAE's folder may hold what is written then.
         self.kept = {name: value.clone() for name, value in decoder.state_dict().items()}
         self.classifier = load_perceptual(config.perceptual, self.device)

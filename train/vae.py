@@ -2,7 +2,7 @@
 
     python -m train.vae --celeba data/celeba --extra cache/lfw.safetensors --out runs/vae
     python -m train.vae --celeba data/celeba --out runs/vae --resume
-    python -m train.vae --celeba data/celebahq --init weights/celeba-64 --preset celeba-128 --out runs/vae128
+    python -m train.vae --preset celeba-128 --init runs/linear/weights --out runs/vae128
     torchrun --nproc_per_node 2 -m train.vae --celeba data/celeba --out runs/vae
 
 L = E_q[ sum_pixels (x - decode(z))^2 / (2 sigma_x^2) ] + beta KL(q(z|x) || N(0, I)), Kingma and Welling 2014.
@@ -94,7 +94,6 @@ PRESETS = {
     "celeba-128": VAETraining(
         celeba=Path("data/celebahq"),
         model=VAEConfig(
-            encoder_blocks=2,
             decoder_widths=(96, 128, 256, 256),
             decoder_bottleneck=128,
             patch=4,
@@ -102,12 +101,13 @@ PRESETS = {
             linear=64,
         ),
         margin=2,
+        sigma_x=0.07,
         focus=0.5,
         colour=0.08,
         beta_warmup=1,
-        images=600_000,
+        images=51_200,
         batch=32,
-        lr=2.5e-4,
+        lr=5e-4,
         lr_final=4e-6,
         warmup=200,
     ),
@@ -280,8 +280,7 @@ class VAEStage(Stage[VAETraining]):
         torch.manual_seed(self.seed)
         self.vae = grow(load_vae(config.init, self.device), config.model) if config.init else VAE(config.model)
         self.vae.to(memory_format=torch.channels_last)
-        if self.vae.decoder.linear:
-            self.vae.decoder.linear.requires_grad_(False)
+        self.vae.decoder.colours.requires_grad_(False)
         classifier = load_perceptual(config.perceptual, self.device, size)
         vgg = Perceptual(config.vgg, 3).to(self.device) if config.vgg else None
         self.steps = config.images // self.rows
