@@ -16,7 +16,7 @@ between: {"Smiling": 0.6} is a little smile.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -263,11 +263,14 @@ class AttributeSet:
         others = [other for group in self.one_of if name in group for other in group if other != name]
         return (*others, *(other for other in self.excludes.get(name, ()) if other not in others))
 
-    def warning(self, y: Sequence[float]) -> Sentence | None:
-        """A sentence when nearly nobody in the training data has the attributes `y`, (A,), or None."""
+    def warning(self, y: Sequence[float], painted: Collection[str] = ()) -> Sentence | None:
+        """A sentence when nearly nobody in the training data has the attributes `y`, (A,), or None. What is `painted`
+        is none of the generator's, so that it need not have seen anybody with it."""
         has = {name: value >= 0.5 for name, value in zip(self.names, y, strict=True)}
         for combination in self.unlikely:
-            if all(has[name] == value for name, value in combination.when.items()):
+            if combination.when.keys().isdisjoint(painted) and all(
+                has[name] == value for name, value in combination.when.items()
+            ):
                 return Sentence(
                     "The training photos hold almost no {people}, so this edit may not look real.",
                     people=Sentence(combination.people),

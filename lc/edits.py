@@ -237,6 +237,8 @@ class Edits:
         before = torch.tensor([[one.attributes[name] for name in task.changes.among.names] for one in task.readings])
         target, edited = task.changes.apply(before)
         return [
-            self._steerer.warning(reading, task.changes.wanted, target[row].tolist()) if edited[row].any() else None
-            for row, reading in enumerate(task.readings)
+            self._steerer.warning(reading, task.changes.wanted, target[row].tolist(), painted)
+            if edited[row].any()
+            else None
+            for row, (reading, painted) in enumerate(zip(task.readings, task.shown, strict=True))
         ]

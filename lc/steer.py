@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -116,17 +116,20 @@ class Steerer:
             return None
         return float(np.median(to_lab(reading.wide[skin][None].astype(np.float32))[..., 0]))
 
-    def warning(self, reading: Reading, changes: Mapping[str, Strength], target: Sequence[float]) -> str | None:
+    def warning(
+        self, reading: Reading, changes: Mapping[str, Strength], target: Sequence[float], painted: Collection[str]
+    ) -> str | None:
         """Why the edit may not look real, or may not show; None where nothing says so.
 
         Args:
             reading, changes: the photo, and what was asked for.
             target: (A,), the label vector that follows from that.
+            painted: the changes that the generator has no part in.
         """
         doubt, tone = self._reliability.doubt, self.tone(reading)
         return (
             self.scarce(reading, changes)
-            or self._attributes.warning(target)
+            or self._attributes.warning(target, painted)
             or doubt(self._attributes, changes, reading.attributes, tone)
         )
 

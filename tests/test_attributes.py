@@ -142,6 +142,7 @@ def labels(**values: float) -> list[float]:
 )
 def test_what_nobody_has_is_warned_of(rare: dict[str, float]) -> None:
     assert (ATTRIBUTE_SET.warning(labels(**rare)) or "").endswith(".")
+    assert ATTRIBUTE_SET.warning(labels(**rare), {next(iter(rare))}) is None  # no generator draws it
 
 
 @pytest.mark.parametrize("usual", [{}, {"Bald": 1}, {"Male": 0, "Blond_Hair": 1}, {"No_Beard": 0}], ids=str)

@@ -66,6 +66,14 @@ def test_another_colour_of_hair_takes_no_more_either(fast: FaceEditor, passes: C
     assert not fast.edit(reading, {"Blond_Hair": True, "Smiling": False}).covered
 
 
+def test_a_painted_bald_head_needs_nobody_like_it_in_the_training_data(fast: FaceEditor) -> None:
+    reading = fast.read(ASTRONAUT)  # a woman
+    assert fast.edit(reading, {"Bald": True}).warning is None
+    drawn = fast.edit(reading, {"Bald": 0.9}).warning  # how much of one is the generator's
+    assert drawn is not None
+    assert "bald women" in drawn
+
+
 def test_hair_that_has_no_such_colour_stays_when_that_is_taken_off(fast: FaceEditor) -> None:
     reading = fast.read(ASTRONAUT)
     read = {**reading.attributes, "Black_Hair": 0.02, "Brown_Hair": 0.9}
