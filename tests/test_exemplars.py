@@ -86,10 +86,11 @@ def test_a_parser_and_a_witness_are_adopted_and_measured_colours_stay(weights_co
     shipped = Path(__file__).parent.parent / "weights"
     save_config(weights_copy, attributes=editor.attributes.as_json())
     adopt = ["train.adopt", "--weights", str(weights_copy), "--parser", str(shipped / "celeba-64")]
-    finish_here([*adopt, "--evaluators", str(shipped / "judges-64")])
+    finish_here([*adopt, "--evaluators", str(shipped / "judges-64"), "--classifiers", str(shipped / "celeba-64")])
     adopted = FaceEditor.load(weights_copy, "cpu")
     assert adopted.model.parser is not None
     assert adopted.witness is not None
+    assert adopted.model.guidance is not adopted.model.perceptual is not None
     assert adopted.attributes == editor.attributes  # colours and all
 
 

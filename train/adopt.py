@@ -48,6 +48,9 @@ class AdoptConfig:
     lifter: Path | None = None
     shaver: Path | None = None
     """Folders that `train.finish` wrote."""
+    classifiers: Path | None = None
+    """Weights folder whose guidance and perceptual classifiers are taken: those of smaller pictures read larger ones
+    shrunk."""
     evaluators: Path | None = None
     """Folder with the classifier "reader", which becomes the witness: no loss, guidance or calibration of these weights
     may have heard it."""
@@ -101,6 +104,9 @@ def main() -> None:
             raise LatentConstraintsError(f"{place} holds no region's net: name what train.regions wrote.")
         for region in regions.values():
             save_region(config.weights, region)
+    if config.classifiers is not None:
+        for name in ("guide", "perceptual"):
+            save_classifier(config.weights, name, load_classifier(config.classifiers, name))
     if config.evaluators is not None:
         save_classifier(config.weights, "witness", load_classifier(config.evaluators, "reader"))
     print(f"{config.weights}: what was named is in.")
