@@ -107,7 +107,7 @@ PRESETS = {
         batch=16,
         searched=0,
         crispness=0.0,
-        blend=1.0,
+        blend=0.9,
     ),
     "paper": SharpenTraining(width=96, images=2_000_000, batch=128),
 }
