@@ -36,10 +36,10 @@ def test_what_is_wrong_with_a_photo_is_said_in_german(page: sync_api.Page, astro
 
 
 def test_what_an_edit_and_a_seed_are_doubted_for_is_said_in_german(page: sync_api.Page) -> None:
-    tile(page, "Bald").click()
-    page.wait_for_function("lc.state.boxes.includes('Bald')")
+    tile(page, "No_Beard").click()
+    page.wait_for_function("lc.state.boxes.includes('No_Beard')")
     sync_api.expect(page.locator("#status")).to_contain_text(
-        "Beim Lernen gab es fast keine Fotos von Frauen mit Glatze, darum wirkt diese Änderung vielleicht unecht."
+        "Beim Lernen gab es fast keine Fotos von Frauen mit Bart, darum wirkt diese Änderung vielleicht unecht."
     )
     assert "training" not in status(page)
     open_tab(page, "page.random_tab", "de")
