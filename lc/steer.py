@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lc.attributes import Attribute, AttributeSet, Colour, Strength
+from lc.attributes import Attribute, AttributeSet, Strength
+from lc.colour import Colour
 from lc.constraints import And, Constraint, Not, Or, Rule, Taught
 from lc.crops import to_tensor
 from lc.errors import Sentence

@@ -327,6 +327,11 @@ def load_model(folder_or_repo: str | Path, device: str = "auto") -> Model:
     """
     folder, place = locate(folder_or_repo), to_device(device)
     config = load_config(folder)
+    if "generator" in config and "actor" not in config:
+        raise WeightsError(
+            f"{folder} holds a generator and nothing that edits with it: train that by python -m train.critics or "
+            "python -m train.inherit, or name another folder."
+        )
     attributes, tuning = AttributeSet.of(config.get("attributes")), load_tuning(folder)
     nets: dict[str, Any] = {}
     for name, kind in (("actor", Actor), ("critic", Critic), ("attribute_critic", AttributeCritic)):

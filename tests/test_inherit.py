@@ -28,6 +28,9 @@ def test_what_did_not_change_is_the_photos(left: int, top: int, side: int, seed:
     far = torch.ones(64, 64, dtype=torch.bool)
     far[max(top - 10, 0) : top + side + 10, max(left - 10, 0) : left + side + 10] = False
     torch.testing.assert_close(laid[..., far], photos[..., far])
+    large = torch.rand(2, 3, 128, 128, generator=chance)  # whose own detail stays
+    twice = far.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    torch.testing.assert_close(laid_over(large, before, after)[..., twice], large[..., twice])
     # In the middle nothing of the photo shows through.
     middle = ..., slice(top + 4, top + side - 4), slice(left + 4, left + side - 4)
     torch.testing.assert_close(laid[middle], after[middle], atol=0.02, rtol=0)

@@ -7,7 +7,7 @@ import pytest
 from mapped import MATRIX, maps
 from PIL import Image
 
-from lc.attributes import Colour
+from lc.colour import Colour
 from lc.faces import Aligned, paste
 from lc.faces.filters import blurred
 from lc.faces.steering import Steering

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mapped import AFTER, ALIGNED, BEFORE, MATRIX, PHOTO, SIDE, WIDE, maps
 from PIL import Image, ImageFilter
 
-from lc.attributes import Attribute, AttributeSet, Colour
+from lc.attributes import Attribute, AttributeSet
+from lc.colour import Colour
 from lc.faces import Aligned, paste
 from lc.faces.steering import Steering, beyond, wide_crop
 from lc.parser import CLASSES

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lc.attributes import Colour
+from lc.colour import Colour
 from lc.faces.tone import Transfer, tint_of, to_lab, to_rgb, transfer
 
 BLOND = Colour((53.0, 8.0, 21.0), (13.0, 5.0, 8.0), 16.0)

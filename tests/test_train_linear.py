@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ import torch.nn.functional as F
 from processes import finish
 from torch import Tensor
 
+from lc.errors import LatentConstraintsError
 from lc.vae import VAE, LinearEncoder, VAEConfig
 from lc.weights import load_generator, load_statistics
 from train.data import centre, load_celeba
 from train.linear import fit
+from train.loop import train
 from train.metrics import psnr
-from train.vae import grow, reconstruction_psnr
+from train.vae import VAEStage, VAETraining, grow, reconstruction_psnr
 
 LATENT, SIDE = 12, 16
 MODEL = VAEConfig(latent=LATENT, widths=(8, 8, 8, 8), bottleneck=8, patch=4, linear=SIDE)
@@ -82,10 +85,21 @@ def test_an_encoder_that_is_not_linear_is_refused() -> None:
 
 def test_a_decoder_grows_and_the_encoder_stays(fitted: VAE) -> None:
     z = torch.randn(3, LATENT)
-    larger = grow(fitted, VAEConfig(**{**vars(MODEL), "detail": 4, "fine_blocks": 1})).eval()
+    larger = grow(fitted, replace(MODEL, detail=4, fine_blocks=1)).eval()
     torch.testing.assert_close(larger.decode(z), fitted.decode(z), atol=1e-5, rtol=0)
     x = centre(blobs(2, 6), 128)
     torch.testing.assert_close(larger.encode(x).mean, fitted.encode(x).mean)
+
+
+def test_a_deep_encoder_does_not_become_linear(fitted: VAE) -> None:
+    for small, wanted in ((VAE(replace(MODEL, linear=0)), MODEL), (fitted, replace(MODEL, linear=8))):
+        with pytest.raises(RuntimeError, match="linear in"):
+            grow(small, wanted)
+
+
+def test_a_linear_encoder_is_not_begun_at_random(celeba: Path, tmp_path: Path) -> None:
+    with pytest.raises(LatentConstraintsError, match=r"run python -m train\.linear"):
+        train(VAEStage, VAETraining(tmp_path, celeba=celeba, model=MODEL, images=8, batch=4, threads=1, device="cpu"))
 
 
 @pytest.mark.slow

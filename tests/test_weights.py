@@ -196,6 +196,11 @@ def test_a_config_with_a_section_missing_is_refused(weights_copy: Path, key: str
     refuse(weights_copy)
 
 
+def test_a_generator_alone_is_said_to_be_one(tmp_path: Path) -> None:
+    save_generator(tmp_path, VAE(VAEConfig(latent=9, widths=(4, 4, 6, 6), bottleneck=4)))
+    assert "holds a generator and nothing that edits with it" in refuse(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "null", "{", '"format"'])
 def test_a_config_that_is_no_object_is_refused(weights_copy: Path, text: str) -> None:
     (weights_copy / "config.json").write_text(text)

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lc.attributes import AttributeSet, Colour
+from lc.attributes import AttributeSet
+from lc.colour import Colour
 from lc.errors import LatentConstraintsError
 from lc.faces.tone import to_lab
 from lc.parser import Parser

@@ -12,6 +12,7 @@ Tuning and calibration come from the older model too, until they are measured an
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -37,6 +37,7 @@ from lc.weights import load_model, load_statistics, save_editing_nets, save_tuni
 from train.critics import calibrate
 from train.data import MARGIN, augment, centre, load_celeba
 from train.engine import RunConfig, parse, program
+from train.evaluate.readers import resized
 from train.inputs import load_encoding_generator
 from train.latents import DIRECTIONS, load_or_encode
 from train.loop import Stage, cosine, follow, seeded, train
@@ -116,14 +117,15 @@ class Inherited:
 
 
 def laid_over(photos: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Photos with what changed between two pictures, all (B, 3, S, S) in [0, 1]; elsewhere they stay as they are.
+    """Photos (B, 3, S, S) with what changed between two pictures, (B, 3, s, s), all in [0, 1]; elsewhere they stay.
 
-    Where something changed the picture replaces the photo: with the difference added, lines of what was there before
-    would show through.
+    Where something changed the picture, enlarged, replaces the photo: with the difference added, lines of what was
+    there before would show through.
     """
     apart = gaussian_blur((after - before).abs().mean(1, keepdim=True), 9, 2.0)
     share = gaussian_blur(((apart - 0.015) / 0.03).clamp(0, 1), 9, 2.0)
-    return torch.lerp(photos, after, share)
+    size = photos.shape[-1]
+    return torch.lerp(photos, resized(after, size), resized(share, size))
 
 
 @torch.no_grad()
@@ -137,8 +139,7 @@ def edits(config: InheritTraining, generator: Any) -> Iterator[Inherited]:
     images = torch.cat([augment(x, chance, image_size=large) for x in crops.images[rows].split(256)])
     found = []
     for x in tqdm(images.split(64), desc="read", leave=False):
-        small = F.interpolate(x, (size, size), mode="area")
-        found.append(invert(model.generator, small, model.tuning, perceptual=model.perceptual)[0])
+        found.append(invert(model.generator, resized(x, size), model.tuning, perceptual=model.perceptual)[0])
     photos = torch.cat(found)
     has = (torch.sigmoid(space.attribute_critic(photos)) >= 0.5).float()
     scale = model.calibration.for_actor(0.5)
@@ -150,15 +151,9 @@ def edits(config: InheritTraining, generator: Any) -> Iterator[Inherited]:
         if not len(chosen):
             continue
         problem = pose(space, photos[chosen], constraints_of(space, {name: wanted}))
-        end, after = propose_corrected(space, problem, scale, space.tuning.correction_steps)
+        _, after = propose_corrected(space, problem, scale, space.tuning.correction_steps)
         x = images[chosen]
-        small = F.interpolate(x, (size, size), mode="area")
-        changed = laid_over(small, model.generator.decode(problem.z), model.generator.decode(end))
-        # Of the photo's own detail what is larger than the older model's pixels stays where nothing changed.
-        detail = x - F.interpolate(small, (large, large), mode="bicubic", align_corners=False)
-        kept = ((changed - small).abs().mean(1, keepdim=True) < 0.01).float()
-        enlarged = F.interpolate(changed, (large, large), mode="bicubic", align_corners=False)
-        picture = (enlarged + detail * F.interpolate(kept, (large, large), mode="bilinear")).clamp(0, 1)
+        picture = laid_over(x, model.generator.decode(problem.z), after)
         assert model.guidance is not None
         yield Inherited(
             generator.encode(x).mean,
@@ -189,7 +184,11 @@ class InheritTask(nn.Module):
         self.actor, self.sigma = actor, sigma  # sigma_bar, (latent,)
 
     def forward(self, found: Inherited, before: Tensor) -> Tensor:
-        """before (B, A), what D_attr reads -> (B,), in sigma_bar squared."""
+        """before (B, A), what D_attr reads -> the loss, a scalar."""
+        return self.missed(found, before).mean()
+
+    def missed(self, found: Inherited, before: Tensor) -> Tensor:
+        """The same of each edit, (B,), in sigma_bar squared."""
         return ((self.moved(found, before) - found.end) / self.sigma).square().mean(1)
 
     def moved(self, found: Inherited, before: Tensor) -> Tensor:
@@ -197,19 +196,6 @@ class InheritTask(nn.Module):
         y = torch.where(found.edited > 0.5, found.target, before)
         line: Tensor = self.actor(found.z, y, found.edited, torch.ones_like(found.length)) - found.z
         return found.z + found.length[:, None] * line
-
-
-class Mean(nn.Module):
-    """The mean of a task's rows, as a step calls it."""
-
-    def __init__(self, task: InheritTask) -> None:
-        super().__init__()
-        self.task = task
-
-    def forward(self, found: Inherited, before: Tensor) -> Tensor:
-        """A scalar."""
-        loss: Tensor = self.task(found, before).mean()
-        return loss
 
 
 class Inheritance(Stage[InheritTraining]):
@@ -245,7 +231,7 @@ class Inheritance(Stage[InheritTraining]):
         self.actor, self.attribute_critic = actor, attribute_critic
         self.task, self.steps = InheritTask(actor, self.sigma), config.steps
         tasks: dict[str, tuple[nn.Module, nn.Module, tuple[float, float]]] = {
-            "actor": (actor, Mean(self.task), (0.9, 0.99)),
+            "actor": (actor, self.task, (0.9, 0.99)),
             "critic": (critic, CriticTask(critic, config.gradient_penalty), (0.0, 0.99)),
             "attribute_critic": (attribute_critic, AttributeTask(attribute_critic), (0.9, 0.99)),
         }
@@ -264,7 +250,7 @@ class Inheritance(Stage[InheritTraining]):
         count = self.config.batch
         found = self.found.at(self.learned[torch.randint(len(self.learned), (count,))])
         noisy = found.z + self.config.noise * self.sigma * torch.randn_like(found.z)
-        found = Inherited(**{**vars(found), "z": noisy})
+        found = dataclasses.replace(found, z=noisy)
         rows = self.latents.rare_rows(count)
         photos, labels = self.latents.draw(rows, 1.0).to(self.device), self.latents.labels[rows].to(self.device)
         attribute = self.update("attribute_critic", torch.cat([photos, found.end]), torch.cat([labels, found.read]))
@@ -288,7 +274,7 @@ class Inheritance(Stage[InheritTraining]):
         before = torch.sigmoid(self.averaged("attribute_critic")(found.z))
         task = InheritTask(self.averaged("actor"), self.sigma)
         length = ((found.end - found.z) / self.sigma).square().mean()
-        return {"held_out": float(task(found, before).mean() / length)}
+        return {"held_out": float(task(found, before) / length)}
 
     def finish(self) -> str:
         config = self.config

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from lc.classifier import Classifier, feature_distance
 from lc.critics import LatentStatistics
+from lc.errors import LatentConstraintsError
 from lc.losses import kl_divergence, pixel_nll
 from lc.vae import VAE, BottleneckBlock, ResidualBlock, VAEConfig
 from lc.weights import save_generator, save_statistics
@@ -186,14 +187,19 @@ def grow(small: VAE, config: VAEConfig) -> VAE:
     at a small size, which is cheap, is the first part of training at a large one (Karras et al. 2018). Detail that
     `config` has no room for is left out, and layers that it wants narrower begin anew.
 
+    A linear encoder stays what it is.
+
     Raises:
         RuntimeError: the sizes differ by more than that.
     """
     vae = VAE(config)
-    pairs: list[tuple[Any, Any]] = [(small.encoder, vae.encoder), (small.decoder, vae.decoder)]
+    pairs: list[tuple[Any, Any]] = [(small.decoder, vae.decoder)]
+    if small.config.linear != config.linear:
+        raise RuntimeError(f"an encoder that is linear in {small.config.linear} pixels cannot be so in {config.linear}")
     if config.linear:
         vae.encoder.load_state_dict(small.encoder.state_dict())
-        del pairs[0]
+    else:
+        pairs.insert(0, (small.encoder, vae.encoder))
     for old, new in pairs:
         same = [(module, getattr(new, name)) for name, module in old.named_children() if name != "features"]
         kept = list(old.features)
@@ -278,6 +284,10 @@ class VAEStage(Stage[VAETraining]):
         self.held_out = centre(validation.images[:HELD_OUT], size)
         self.seen = centre(crops.images[: len(self.held_out)], size)
         torch.manual_seed(self.seed)
+        if config.model.linear and not config.init:
+            raise LatentConstraintsError(
+                "A linear encoder is found, not trained: run python -m train.linear, and name its weights with --init."
+            )
         self.vae = grow(load_vae(config.init, self.device), config.model) if config.init else VAE(config.model)
         self.vae.to(memory_format=torch.channels_last)
         self.vae.decoder.colours.requires_grad_(False)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lc.attributes import Colour
+from lc.colour import Colour
 from lc.faces.align import Aligned, warp
 from lc.faces.filters import continued
 from lc.faces.masks import smooth_step

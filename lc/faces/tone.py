@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lc.attributes import Colour
+from lc.colour import Colour
 
 __all__ = ["Tint", "Transfer", "bounded", "tint_of", "to_lab", "to_rgb", "transfer"]
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -27,7 +26,8 @@ from lc.weights import bundled_classifier, load_config, load_parser, load_tuning
 from train.attributes import ATTRIBUTES
 from train.data import DataError, centre, load_celeba
 from train.engine import parse, program
-from train.evaluate.readers import Evaluators, load_embedding, load_outside
+from train.evaluate.crops import rounded
+from train.evaluate.readers import Evaluators, load_embedding, load_outside, resized
 from train.evaluate.report import keep
 from train.evaluate.tables import table
 from train.inputs import load_encoding_generator
@@ -72,15 +72,12 @@ def copies(folder: Path, photos: Tensor) -> Tensor:
     perceptual = bundled_classifier(folder, "perceptual") if tuning else None
     found = []
     for x in tqdm(photos.split(_BATCH), desc=folder.name, leave=False):
-        own = generator.image_size
-        seen = F.interpolate(x, own, mode="area") if own < size else x
+        seen = resized(x, generator.image_size)
         if tuning:
             picture = invert(generator, seen, tuning, perceptual=perceptual)[1]
         else:
             picture = generator.decode(generator.encode(seen).mean)
-        if own < size:
-            picture = F.interpolate(picture, size, mode="bicubic", align_corners=False)
-        found.append((picture.clamp(0, 1) * 255).round() / 255)
+        found.append(rounded(resized(picture, size)))
     return torch.cat(found)
 
 
