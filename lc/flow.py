@@ -43,12 +43,14 @@ class FlowConfig:
     weak_width: int = 0  # of the smaller net; 0: there is none
     weak_blocks: int = 3
     away: float = 1.0  # how far from it the way leads, of how far it is from there
+    broad: int = 60  # axes, the leading ones, whose noise is N(0, 1)
+    calm: float = 1.0  # standard deviation of the others' noise: below 1 faces differ in less detail, and are clearer
 
     def __post_init__(self) -> None:
         sizes = [self.latent, self.axes, self.attributes, self.width, self.blocks, self.condition, self.steps]
         sizes += [self.weak_blocks, self.weak_width or 1]
         ways = math.isfinite(self.guidance) and math.isfinite(self.away) and min(self.guidance, self.away) >= 0
-        if min(sizes) < 1 or self.axes > self.latent or not ways:
+        if min(sizes) < 1 or self.axes > self.latent or not ways or self.broad < 0 or not 0 <= self.calm <= 1:
             raise ValueError(f"sizes of a flow must be positive, and axes no more than latent: {self}")
 
 
@@ -144,8 +146,9 @@ class Flow(Velocity):
         Returns:
             (B, latent).
         """
-        x = noise[:, : self.config.axes]
-        steps = self.config.steps
+        broad, steps = self.config.broad, self.config.steps
+        x = noise[:, : self.config.axes].clone()
+        x[:, broad:] *= self.config.calm  # truncation, Brock et al. 2019, section 3.1, of what is fine
         # Short steps at both ends, where the velocity turns most.
         times = [(1 - math.cos(math.pi * i / steps)) / 2 for i in range(steps)]
         for t, end in itertools.pairwise([*times, 1.0]):

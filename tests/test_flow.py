@@ -131,6 +131,20 @@ def test_a_face_does_not_depend_on_the_others(rows: int, guidance: float, weak: 
     torch.testing.assert_close(together[-1:], flow.draw(noise[-1:], y[-1:]), atol=1e-4, rtol=1e-4)
 
 
+@given(seed=st.integers(0, 99), broad=st.integers(0, 3))
+def test_faces_differ_in_what_their_broad_noise_says_where_the_rest_is_calmed(seed: int, broad: int) -> None:
+    torch.manual_seed(seed)
+    sizes = {"latent": 6, "axes": 3, "attributes": 2, "width": 8, "blocks": 1, "condition": 4, "steps": 2}
+    flow = Flow(FlowConfig(**sizes, broad=broad, calm=0.0))
+    noise, y = torch.randn(6).repeat(2, 1), torch.zeros(2, 2)
+    noise[1, broad:] += 1
+    first, second = flow.draw(noise, y)
+    torch.testing.assert_close(first, second)
+    if broad:
+        noise[1, broad - 1] += 1
+        assert (flow.draw(noise, y)[1] - first).norm() > 1e-3
+
+
 @given(scale=st.floats(0.1, 10), shift=st.floats(-5, 5))
 def test_axes_give_encodings_a_mean_square_of_one(scale: float, shift: float) -> None:
     mean = shift + scale * torch.randn(200, 5, generator=torch.Generator().manual_seed(0)) @ torch.eye(5, 9)

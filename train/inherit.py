@@ -7,7 +7,8 @@ what it changed is laid over the photo, which keeps its own pixels elsewhere, an
 there the new actor learns to go (distillation, Hinton et al. 2015, across generators). D_attr learns from labels of
 photos and from what the older model's guidance classifier reads in these edits; D from photos against draws from the
 prior, photos half of whose dimensions are another's, and the actor's edits (arXiv 1711.05772, section 4).
-Tuning and calibration come from the older model too, until they are measured anew.
+Tuning and calibration come from the older model too, until they are measured anew; what belongs to inverting photos is
+the new generator's own.
 """
 
 from __future__ import annotations
@@ -84,6 +85,9 @@ class InheritTraining(RunConfig):
     """Share of the edits that only the log sees."""
     views: int = 2
     """Encodings kept per photo: one as it is, the others flipped and shifted."""
+    sigma_x: float = 0.07
+    inversion_rate: float = 0.3
+    """What the new generator's tuning says instead of the older one's, see `lc.tuning`."""
     ema: float = 0.998
     bf16: bool = False
     """Moves are compared in full precision, of one small net."""
@@ -293,7 +297,8 @@ class Inheritance(Stage[InheritTraining]):
             right = float(((attribute_critic(z) >= 0).float() == photos.labels).float().mean())
         labels, attributes = self.latents.labels, source.attributes
         save_editing_nets(config.weights, actor, critic, attribute_critic, labels, source.lambda_dist, attributes)
-        save_tuning(config.weights, source.tuning)
+        own = {"sigma_x": config.sigma_x, "inversion_rate": config.inversion_rate}
+        save_tuning(config.weights, dataclasses.replace(source.tuning, **own))
         save_calibration(config.weights, source.calibration)
         return f"D_attr on held-out photos: accuracy {right:.4f}; nets in {config.weights}"
 

@@ -73,6 +73,7 @@ KINDS: dict[str, Kind] = {
     "colours": Kind("train.colours", "ColoursConfig", out="", copies="weights"),
     "evidence": Kind("train.evidence", "EvidenceConfig", out="", copies="weights"),
     "pairs": Kind("train.pairs", "PairsTraining", copies="weights"),
+    "contrast": Kind("train.contrast", "ContrastConfig", out="", copies="weights"),
     "rules": Kind("train.rules", "RulesLearning", out="", copies="weights"),
     "further": Kind("train.further", "FurtherConfig", result=""),
     "evaluate": Kind("train.evaluate.__main__", "EvaluateConfig", out="", copies="weights"),
