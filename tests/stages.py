@@ -177,7 +177,9 @@ def matching(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Pa
 def inherit(celeba: Path, place: Path, classifiers: Path) -> tuple[Any, Any, Path]:
     source, weights = write_tiny_weights(place / "source"), place / "weights"
     for name in ("guide", "perceptual"):
-        save_classifier(source, name, load_classifier(classifiers, name))
+        classifier = load_classifier(classifiers, name)
+        classifier.head[1].weight.data.mul_(300)  # an untrained one's logits hardly change with a latent
+        save_classifier(source, name, classifier)
     sizes = VAEConfig(latent=12, widths=(8, 8, 8, 8), bottleneck=8, patch=4, linear=16)
     torch.manual_seed(0)
     save_generator(weights, VAE(sizes))

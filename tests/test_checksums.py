@@ -32,7 +32,8 @@ def folder(weights_copy: Path) -> Path:
 
 
 def test_every_file_has_a_checksum(folder: Path) -> None:
-    for place in (folder, *(DEFAULT_WEIGHTS.parent / name for name in ("celeba-64", "gan-64", "judges-64"))):
+    shipped = (DEFAULT_WEIGHTS.parent / name for name in ("celeba-64", "celeba-128", "gan-64", "judges-64"))
+    for place in (folder, *shipped):
         patterns = ("*.safetensors*", FILE, reliability.FILE)
         loaded = {path.name for pattern in patterns for path in place.glob(pattern)}
         assert load_config(place)["files"].keys() == loaded

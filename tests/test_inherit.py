@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from stages import inherit, write_classifiers
 
 from lc.editor import FaceEditor
 from lc.weights import load_model
-from train.inherit import laid_over
+from train.inherit import laid_over, logit_slope
 from train.loop import train
 
 
@@ -37,14 +39,31 @@ def test_what_did_not_change_is_the_photos(left: int, top: int, side: int, seed:
     torch.testing.assert_close(laid[middle], after[middle], atol=0.02, rtol=0)
 
 
+def test_slopes_of_logits_are_what_finite_differences_say() -> None:
+    chance = torch.Generator().manual_seed(0)
+    z, drawn, read = (torch.randn(*size, generator=chance).double() for size in ((3, 5), (5, 12), (12, 2)))
+    generator = SimpleNamespace(decode=lambda at: torch.sigmoid(at @ drawn))
+    guidance = SimpleNamespace(beyond=lambda pictures: pictures.square() @ read)
+    sigma, step = 0.5 + torch.rand(5, generator=chance).double(), 1e-5
+    ahead, behind = (
+        torch.stack([guidance.beyond(generator.decode(z + sign * step * one)) for one in torch.diag(sigma)])
+        for sign in (1, -1)
+    )
+    wanted = ((ahead - behind) / (2 * step)).square().sum(0).mean()
+    assert logit_slope(generator, cast(Any, guidance), z, sigma) == pytest.approx(float(wanted))
+
+
 @pytest.mark.slow
 def test_a_generator_becomes_an_editor(celeba: Path, tmp_path: Path, astronaut: Path) -> None:
     kind, config, weights = inherit(celeba, tmp_path, write_classifiers(tmp_path / "classifiers"))
     train(kind, config)
     new, old = load_model(weights, "cpu"), load_model(config.source, "cpu")
     assert new.attributes.names == old.attributes.names
-    own = {"sigma_x": config.sigma_x, "inversion_rate": config.inversion_rate}
-    assert new.tuning == replace(old.tuning, **own) != old.tuning
+    # A distance counts as much as it did, for what it does to a logit.
+    ours, theirs = ((one.unasked_weight, one.logit_slope) for one in (new.tuning, old.tuning))
+    assert math.prod(ours) == pytest.approx(math.prod(theirs))
+    assert ours != pytest.approx(theirs, rel=0.01)
+    assert (new.tuning.sigma_x, new.tuning.inversion_rate) == (config.sigma_x, config.inversion_rate)
     assert (new.generator.image_size, old.generator.image_size) == (128, 64)
     edit = FaceEditor.load(weights, "cpu").edit(astronaut, {"Smiling": False})
     assert edit.edited.size == (128, 128)

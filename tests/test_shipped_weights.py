@@ -14,14 +14,23 @@ from train.evaluate.report import write_report
 from train.provenance import ROOT
 from train.runs import PROVENANCE
 
+FOLDERS = [DEFAULT_WEIGHTS, DEFAULT_WEIGHTS.parent / "celeba-128"]
+
+
+@pytest.fixture(scope="module", params=FOLDERS, ids=lambda folder: folder.name)
+def shipped(request: pytest.FixtureRequest, editor: FaceEditor) -> FaceEditor:
+    """An editor of each: the one that all tests share, where it is that."""
+    return editor if request.param == DEFAULT_WEIGHTS else FaceEditor.load(request.param, device="cpu")
+
 
 @pytest.fixture(scope="module")
-def reading(editor: FaceEditor, astronaut: Path) -> Reading:
-    return editor.read(astronaut)
+def reading(shipped: FaceEditor, astronaut: Path) -> Reading:
+    return shipped.read(astronaut)
 
 
-def test_the_files_fit_into_plain_git_and_hold_no_pickle() -> None:
-    files = [path for path in DEFAULT_WEIGHTS.rglob("*") if path.is_file()]
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_files_fit_into_plain_git_and_hold_no_pickle(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert max(path.stat().st_size for path in files) < 10e6
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".png", ".jpg"}
 
@@ -62,21 +71,21 @@ def test_the_reconstruction_resembles_the_photo(reading: Reading) -> None:
 @pytest.mark.parametrize("method", ["actor", "optimise"])
 @pytest.mark.parametrize(("name", "wanted"), [("Eyeglasses", True), ("Smiling", False), ("Male", True)])
 def test_an_edit_does_what_was_asked(
-    editor: FaceEditor, reading: Reading, name: str, wanted: bool, method: Method
+    shipped: FaceEditor, reading: Reading, name: str, wanted: bool, method: Method
 ) -> None:
-    edit = editor.edit(reading, {name: wanted}, method=method)
+    edit = shipped.edit(reading, {name: wanted}, method=method)
     assert (edit.after[name] > 0.5) == wanted
     assert edit.converged
     assert edit.seconds < 30
 
 
-def test_keeping_the_person_means_moving_less(editor: FaceEditor, reading: Reading) -> None:
-    far, near = (editor.edit(reading, {"Male": True}, identity).z_distance for identity in (0.0, 1.0))
+def test_keeping_the_person_means_moving_less(shipped: FaceEditor, reading: Reading) -> None:
+    far, near = (shipped.edit(reading, {"Male": True}, identity).z_distance for identity in (0.0, 1.0))
     assert near < far
 
 
-def test_samples_show_what_was_asked_and_differ(editor: FaceEditor) -> None:
-    samples = editor.sample(16, {"Smiling": True, "Male": False})
+def test_samples_show_what_was_asked_and_differ(shipped: FaceEditor) -> None:
+    samples = shipped.sample(16, {"Smiling": True, "Male": False})
     assert np.mean([sample.attributes["Smiling"] > 0.5 and sample.attributes["Male"] < 0.5 for sample in samples]) > 0.8
     pictures = np.stack([np.asarray(sample.image, float) for sample in samples])
     assert pictures.std(axis=0).mean() > 20  # grey levels between faces at one pixel: they are not one face

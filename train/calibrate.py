@@ -262,7 +262,7 @@ def main() -> None:
     forget_missing(config.weights, FILE)  # who removed it wants to begin with the defaults
     measurement = Measurement(config)
     before = measurement.editor.model.calibration
-    scales, margins = before.step_scales, before.target_margins
+    scales, margins, uncorrected = before.step_scales, before.target_margins, before.uncorrected
     if config.calibration:
         classifiers = [load_guidance(folder).to(measurement.editor.device) for folder in config.calibration]
         check_calibration(measurement.editor.model, config.calibration, classifiers)
@@ -276,7 +276,7 @@ def main() -> None:
         for place in tqdm(places, desc=method, leave=False):
             still = {"actor": (place, place)} if method == "actor" else {"optimiser": (place, place)}
             distance, similarity, converged = measurement.at(
-                Calibration(**still, step_scales=scales, target_margins=margins), method
+                Calibration(**still, step_scales=scales, target_margins=margins, uncorrected=uncorrected), method
             )
             distances.append(distance)
             similarities.append(similarity)
@@ -288,7 +288,12 @@ def main() -> None:
     table = lay_out(curves["actor"], curves["optimise"], config.steps)
     x, y = similarity_by_distance(np.concatenate(distances), np.concatenate(similarities))
     table = dataclasses.replace(
-        table, distance=tuple(x.tolist()), similarity=tuple(y.tolist()), step_scales=scales, target_margins=margins
+        table,
+        distance=tuple(x.tolist()),
+        similarity=tuple(y.tolist()),
+        step_scales=scales,
+        target_margins=margins,
+        uncorrected=uncorrected,
     )
     measured = {method: dataclasses.asdict(curve) for method, curve in curves.items()}
     edits = len(distances[0])

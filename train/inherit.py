@@ -7,8 +7,8 @@ what it changed is laid over the photo, which keeps its own pixels elsewhere, an
 there the new actor learns to go (distillation, Hinton et al. 2015, across generators). D_attr learns from labels of
 photos and from what the older model's guidance classifier reads in these edits; D from photos against draws from the
 prior, photos half of whose dimensions are another's, and the actor's edits (arXiv 1711.05772, section 4).
-Tuning and calibration come from the older model too, until they are measured anew; what belongs to inverting photos is
-the new generator's own.
+Tuning and calibration come from the older model too, until they are measured anew; the tuning in the new generator's
+units, and what belongs to inverting photos is its own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from lc.actor import Actor
 from lc.blur import gaussian_blur
+from lc.classifier import Classifier
 from lc.critics import AttributeCritic, Critic, NetConfig
 from lc.edit.actor import propose_corrected
 from lc.edit.problem import constraints_of, pose
@@ -34,6 +35,7 @@ from lc.files import write_bytes
 from lc.generator import from_prior
 from lc.identity import save_calibration
 from lc.invert import invert
+from lc.tuning import Tuning
 from lc.weights import load_model, load_statistics, save_editing_nets, save_tuning
 from train.critics import calibrate
 from train.data import MARGIN, augment, centre, load_celeba
@@ -47,7 +49,11 @@ from train.tasks import AttributeTask, CriticTask
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["InheritTraining", "Inheritance", "Inherited", "laid_over"]
+    from lc.model import Model
+
+__all__ = ["InheritTraining", "Inheritance", "Inherited", "laid_over", "logit_slope"]
+
+_SLOPES = 64  # photos that slopes of logits are measured on
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,9 @@ class InheritTraining(RunConfig):
     sigma_x: float = 0.07
     inversion_rate: float = 0.3
     """What the new generator's tuning says instead of the older one's, see `lc.tuning`."""
+    step_scales: tuple[tuple[str, float], ...] = (("Young=0", 1.4), ("Young=1", 1.0))
+    """Step scales of changes that need others than the older model's: squares are least for a mean, and what makes
+    people older differs from face to face."""
     ema: float = 0.998
     bf16: bool = False
     """Moves are compared in full precision, of one small net."""
@@ -297,10 +306,40 @@ class Inheritance(Stage[InheritTraining]):
             right = float(((attribute_critic(z) >= 0).float() == photos.labels).float().mean())
         labels, attributes = self.latents.labels, source.attributes
         save_editing_nets(config.weights, actor, critic, attribute_critic, labels, source.lambda_dist, attributes)
-        own = {"sigma_x": config.sigma_x, "inversion_rate": config.inversion_rate}
-        save_tuning(config.weights, dataclasses.replace(source.tuning, **own))
-        save_calibration(config.weights, source.calibration)
+        save_tuning(config.weights, self._tuning(source, z[:_SLOPES]))
+        scales = {**source.calibration.step_scales, **dict(config.step_scales)}
+        save_calibration(config.weights, dataclasses.replace(source.calibration, step_scales=scales))
         return f"D_attr on held-out photos: accuracy {right:.4f}; nets in {config.weights}"
+
+    def _tuning(self, source: Model, z: Tensor) -> Tuning:
+        """The older model's, in the new generator's units: a logit may take more sigma_bar here, or fewer."""
+        config, tuning, sigma, found = self.config, source.tuning, self.sigma.cpu(), self.found
+        assert source.guidance is not None
+        slope = logit_slope(self.generator, source.guidance, z, sigma)
+        ratio = tuning.logit_slope / slope
+        longest = float(((found.end - found.z) / self.sigma).square().mean().sqrt())
+        return dataclasses.replace(
+            tuning,
+            sigma_x=config.sigma_x,
+            inversion_rate=config.inversion_rate,
+            logit_slope=slope,
+            unasked_weight=ratio * tuning.unasked_weight,
+            undone_weight=ratio * tuning.undone_weight,
+            optimiser_rate=ratio**0.5 * tuning.optimiser_rate,
+            optimiser_stride=ratio**0.5 * tuning.optimiser_stride,
+            optimiser_radius=longest,
+        )
+
+
+def logit_slope(generator: Any, guidance: Classifier, z: Tensor, sigma: Tensor) -> float:
+    """`Tuning.logit_slope` of a generator, on latents (B, latent) of photos, in sigma (latent,)."""
+    z = z.clone().requires_grad_()
+    squares = []
+    with torch.enable_grad():
+        for logits in guidance.beyond(generator.decode(z)).sum(0):
+            (slope,) = torch.autograd.grad(logits, z, retain_graph=True)
+            squares.append((slope * sigma).square().sum(1).mean())
+    return float(torch.stack(squares).mean())
 
 
 @program
