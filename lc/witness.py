@@ -143,6 +143,7 @@ class Witness:
         lab = to_lab(np.asarray(wide, dtype=np.float32)[inside, inside])
         for entry in coloured:
             column = classes.index(entry.recolours)
+            found[entry.name] = 0.0  # what is not there has no colour: a bald head is not blond
             if shares[column] > _SHARES.get(entry.recolours, _SHARE)[0]:
                 found[entry.name] = self._of_a_colour(entry, np.median(lab[parts[column].cpu().numpy()], 0).tolist())
         return found

@@ -67,6 +67,15 @@ def test_a_colour_that_was_there_before_is_seen_beside_other_changes(editor: Fac
     assert edit.seen.after["Blond_Hair"] >= 0.5
 
 
+def test_a_bald_head_has_hair_of_no_colour(editor: FaceEditor) -> None:
+    witness = editor.witness
+    assert witness is not None
+    edit = editor.edit(editor.read(ASTRONAUT), {"Bald": True})
+    colours = [one.name for one in editor.attributes.attributes if one.colour]
+    look = witness.look(edit.result.convert("RGB"), edit.reading.aligned, colours)
+    assert [look.shown[name] for name in colours] == [0, 0, 0]
+
+
 def test_pixels_say_that_a_colour_is_there_and_never_that_it_is_not() -> None:
     for before, after, seen in ((1.0, 1.0, True), (0.0, 1.0, True), (0.0, 0.0, False)):
         looks = (Look({"A": 0.2}, {"A": shown}, frozenset({"A"})) for shown in (before, after))
