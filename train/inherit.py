@@ -92,7 +92,8 @@ class InheritTraining(RunConfig):
     views: int = 2
     """Encodings kept per photo: one as it is, the others flipped and shifted."""
     sigma_x: float = 0.07
-    inversion_steps: int = 2
+    inversion_steps: int = 3
+    inversion_contrast: float = 0.7
     inversion_rate: float = 0.3
     """What the new generator's tuning says instead of the older one's, see `lc.tuning`."""
     step_scales: tuple[tuple[str, float], ...] = (("Young=0", 1.4), ("Young=1", 1.0))
@@ -323,6 +324,7 @@ class Inheritance(Stage[InheritTraining]):
             tuning,
             sigma_x=config.sigma_x,
             inversion_steps=config.inversion_steps,
+            inversion_contrast=config.inversion_contrast,
             inversion_rate=config.inversion_rate,
             logit_slope=slope,
             unasked_weight=ratio * tuning.unasked_weight,
