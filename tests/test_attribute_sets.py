@@ -65,6 +65,7 @@ def test_the_page_shows_a_box_for_each(weights: Path, tmp_path: Path, monkeypatc
         page, _ = build_page(editor, weights, Settings(), folder)
     texts = json.dumps(page.get_config_file(), default=str)
     assert all(rf"\"{attribute.title}\"" in texts for attribute in editor.attributes.attributes)
+    assert f"{editor.model.generator.image_size}\\u00d7{editor.model.generator.image_size} pixels" in texts
 
 
 def test_a_box_is_ticked_in_the_sense_of_its_title(astronaut: Path, tmp_path: Path) -> None:

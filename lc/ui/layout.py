@@ -85,7 +85,7 @@ def build_page(editor: FaceEditor, weights: Path, settings: Settings, folder: Fo
         random_tab.wire(making, events, random, tabs, shown, _EVENT, slow, _SAVE)
         training = TrainingHandlers(teaching, events.busy)
         teach_tab.wire(teaching, training, events, teach, more, tabs, _EVENT, slow, _SAVE)
-        gr.Markdown(text("page.footer"), elem_classes="lc-footer")
+        gr.Markdown(text("page.footer", pixels=model.generator.image_size), elem_classes="lc-footer")
         _endpoints(Endpoints(editor, folder), slow)
 
     def close(request: gr.Request) -> None:
